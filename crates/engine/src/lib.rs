@@ -1,0 +1,1 @@
+//! The kernel at arm's length: connections, buffers, outboxes, time, mailboxes.

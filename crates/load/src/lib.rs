@@ -1,0 +1,3 @@
+//! The crowd: clients as state machines, schedules, histograms, reports.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Wire formats, pure: WebSocket, HTTP heads, Phoenix Channels.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Where hub and engine meet: the Phoenix Channels server.
+
+#![forbid(unsafe_code)]
