@@ -1,0 +1,1 @@
+//! WebSocket, RFC 6455, both roles, sans-IO.
