@@ -1,0 +1,278 @@
+//! Sentences for people: what can be held here, what binds first, and what to change.
+
+use std::fmt;
+
+use crate::{Grouped, Limit, Machine, tuples};
+
+/// The descriptors of a process that are not connections: epoll instances, listeners, wake-ups,
+/// files, logs, and one spare to read /proc with when the rest is gone.
+pub const DESCRIPTORS_RESERVED: u64 = 100;
+
+/// How many connections one process can hold here, and the limit that says so.
+///
+/// Its `Display` is the sentence that a server prints at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holds {
+    /// Connections that one process can have open at once.
+    pub connections_max: u64,
+    /// The limit that is met first.
+    pub limit: Limit,
+    /// The value of that limit.
+    pub value: u64,
+}
+
+/// Why a wanted number of connections cannot be held, with the arithmetic.
+///
+/// Its `Display` is the refusal that a crowd prints instead of starting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shortage {
+    /// One process may not have enough descriptors (or watches, or open files).
+    Process {
+        /// Connections that were asked for.
+        wanted: u64,
+        /// What can be held.
+        holds: Holds,
+    },
+    /// The source addresses have too few ports towards the destinations.
+    Tuples {
+        /// Connections that were asked for.
+        wanted: u64,
+        /// Source addresses at hand.
+        addresses: u64,
+        /// Destinations, as (address, port) pairs.
+        destinations: u64,
+    },
+}
+
+impl Holds {
+    /// The least of the limits of `machine` on the connections of one process.
+    ///
+    /// Counts with the hard descriptor limit, to which [`raise_nofile`](crate::raise_nofile) takes
+    /// a process at its start. An unknown limit does not bind. What other processes have open
+    /// already is taken off `fs.file-max`.
+    pub fn of(machine: &Machine) -> Self {
+        let files_left = machine.file_max.map(|max| {
+            let ours = DESCRIPTORS_RESERVED;
+            (
+                max,
+                max.saturating_sub(machine.files_open_count.unwrap_or(0))
+                    .saturating_sub(ours),
+            )
+        });
+        let descriptors = |value: u64| (value, value.saturating_sub(DESCRIPTORS_RESERVED));
+        let candidates = [
+            (Limit::Descriptors, Some(descriptors(machine.nofile.hard))),
+            (Limit::DescriptorCeiling, machine.nr_open.map(descriptors)),
+            (Limit::OpenFiles, files_left),
+            (
+                Limit::EpollWatches,
+                machine.epoll_watches_max.map(descriptors),
+            ),
+        ];
+        let mut least = Self {
+            connections_max: u64::MAX,
+            limit: Limit::Descriptors,
+            value: machine.nofile.hard,
+        };
+        for (limit, candidate) in candidates {
+            match candidate {
+                Some((value, connections_max)) if connections_max < least.connections_max => {
+                    least = Self {
+                        connections_max,
+                        limit,
+                        value,
+                    };
+                }
+                _ => {}
+            }
+        }
+        least
+    }
+}
+
+impl Shortage {
+    /// Whether one process on `machine` is too small for `wanted` connections.
+    pub fn of_process(wanted: u64, machine: &Machine) -> Option<Self> {
+        let holds = Holds::of(machine);
+        (wanted > holds.connections_max).then_some(Self::Process { wanted, holds })
+    }
+
+    /// Whether `addresses` source addresses are too few for `wanted` connections to `destinations`
+    /// (address, port) pairs.
+    pub fn of_tuples(wanted: u64, addresses: u64, destinations: u64) -> Option<Self> {
+        let possible = tuples::connections_possible(addresses, destinations, tuples::PORTS_COUNT);
+        (wanted > possible).then_some(Self::Tuples {
+            wanted,
+            addresses,
+            destinations,
+        })
+    }
+
+    /// The limit that is in the way.
+    pub fn limit(&self) -> Limit {
+        match self {
+            Self::Process { holds, .. } => holds.limit,
+            Self::Tuples { .. } => Limit::Tuples,
+        }
+    }
+}
+
+impl fmt::Display for Holds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "can hold {} connections ({} {}; to hold more, {})",
+            Grouped(self.connections_max),
+            full_name(self.limit),
+            Grouped(self.value),
+            self.limit.remedy()
+        )
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Process { wanted, holds } => write!(
+                f,
+                "{wanted} connections need {need} descriptors in this process (one each and \
+                 {reserved} for everything else), but {name} is {value}, which is enough for \
+                 {possible}; to hold more, {remedy}",
+                wanted = Grouped(wanted),
+                need = Grouped(wanted.saturating_add(DESCRIPTORS_RESERVED)),
+                reserved = DESCRIPTORS_RESERVED,
+                name = full_name(holds.limit),
+                value = Grouped(holds.value),
+                possible = Grouped(holds.connections_max),
+                remedy = holds.limit.remedy(),
+            ),
+            Self::Tuples {
+                wanted,
+                addresses,
+                destinations,
+            } => {
+                let ports = tuples::PORTS_COUNT;
+                write!(
+                    f,
+                    "{wanted} connections need {need} source addresses, but there are \
+                     {addresses}: {addresses} x {ports} ports x {destinations} destinations = \
+                     {possible}; to hold more, {remedy}",
+                    wanted = Grouped(wanted),
+                    need = Grouped(tuples::addresses_needed(wanted, destinations, ports)),
+                    addresses = Grouped(addresses),
+                    ports = Grouped(ports),
+                    destinations = Grouped(destinations),
+                    possible =
+                        Grouped(tuples::connections_possible(addresses, destinations, ports)),
+                    remedy = Limit::Tuples.remedy(),
+                )
+            }
+        }
+    }
+}
+
+/// The name of a limit in a sentence about a process that has raised its soft limits.
+fn full_name(limit: Limit) -> String {
+    match limit {
+        Limit::Descriptors => format!("{} hard limit", limit.name()),
+        _ => limit.name().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Nofile;
+
+    fn machine() -> Machine {
+        Machine {
+            nofile: Nofile {
+                soft: 1024,
+                hard: 20_000,
+            },
+            nr_open: Some(1_048_576),
+            file_max: Some(2_466_170),
+            files_open_count: Some(540),
+            epoll_watches_max: Some(5_000_000),
+            port_range: Some(32768..=60999),
+            accept_queue_max: Some(4096),
+            memory_bytes: None,
+            memory_available_bytes: None,
+            cores_count: 2,
+        }
+    }
+
+    #[test]
+    fn says_what_can_be_held_and_how_to_hold_more() {
+        let text = Holds::of(&machine()).to_string();
+        assert!(
+            text.starts_with(
+                "can hold 19,900 connections (RLIMIT_NOFILE hard limit 20,000; to \
+                              hold more, raise the hard limit"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_least_limit_binds() {
+        let holds = |change: fn(&mut Machine)| {
+            let mut machine = machine();
+            machine.nofile.hard = u64::MAX;
+            change(&mut machine);
+            let holds = Holds::of(&machine);
+            (holds.connections_max, holds.limit)
+        };
+        assert_eq!(holds(|_| {}), (1_048_476, Limit::DescriptorCeiling));
+        assert_eq!(
+            holds(|m| m.file_max = Some(10_640)),
+            (10_000, Limit::OpenFiles)
+        );
+        assert_eq!(
+            holds(|m| m.epoll_watches_max = Some(500)),
+            (400, Limit::EpollWatches)
+        );
+        assert_eq!(holds(|m| m.nofile.hard = 64), (0, Limit::Descriptors));
+    }
+
+    #[test]
+    fn unknown_limits_do_not_bind() {
+        let machine = Machine {
+            nr_open: None,
+            file_max: None,
+            files_open_count: None,
+            epoll_watches_max: None,
+            ..machine()
+        };
+        assert_eq!(Holds::of(&machine).connections_max, 19_900);
+    }
+
+    #[test]
+    fn refuses_with_the_arithmetic() {
+        assert_eq!(Shortage::of_process(19_900, &machine()), None);
+        let shortage = Shortage::of_process(25_000, &machine()).expect("25,000 is over 19,900");
+        assert_eq!(shortage.limit(), Limit::Descriptors);
+        let text = shortage.to_string();
+        assert!(
+            text.starts_with(
+                "25,000 connections need 25,100 descriptors in this process (one each and 100 \
+                 for everything else), but RLIMIT_NOFILE hard limit is 20,000, which is enough \
+                 for 19,900; to hold more, raise"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn refuses_too_few_source_addresses() {
+        assert_eq!(Shortage::of_tuples(64_512, 1, 1), None);
+        let shortage = Shortage::of_tuples(100_000, 1, 1).expect("one address has 64,512 ports");
+        assert_eq!(
+            shortage.to_string(),
+            "100,000 connections need 2 source addresses, but there are 1: 1 x 64,512 ports x 1 \
+             destinations = 64,512; to hold more, dial from more source addresses (`--sources`), \
+             or towards more destination addresses or ports"
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! The values of the limits here and now.
+//!
+//! The only part of this crate that asks the kernel. A file that cannot be read (another kernel, a
+//! closed /proc) is `None`, never an error: an unknown limit is not a reason to refuse to start.
+
+use std::{fs, num::NonZero, ops::RangeInclusive, thread};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What this machine and this process allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// File descriptors of this process: [`Limit::Descriptors`](crate::Limit::Descriptors).
+    pub nofile: Nofile,
+    /// The highest descriptor limit a process may have, `fs.nr_open`.
+    pub nr_open: Option<u64>,
+    /// Open files that the whole machine may have, `fs.file-max`.
+    pub file_max: Option<u64>,
+    /// Open files that the whole machine has now, the first number of `fs.file-nr`.
+    pub files_open_count: Option<u64>,
+    /// Watches that one user may have over all epoll instances.
+    pub epoll_watches_max: Option<u64>,
+    /// Ports among which the kernel chooses, `net.ipv4.ip_local_port_range`.
+    pub port_range: Option<RangeInclusive<u16>>,
+    /// Connections that may wait to be accepted, `net.core.somaxconn`.
+    pub accept_queue_max: Option<u64>,
+    /// Memory of the machine, bytes.
+    pub memory_bytes: Option<u64>,
+    /// Memory that could be had now without swapping, bytes.
+    pub memory_available_bytes: Option<u64>,
+    /// Cores that this process may run on.
+    pub cores_count: usize,
+}
+
+/// The soft and the hard limit of a process on its file descriptors; `u64::MAX` is "no limit".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nofile {
+    /// What applies now.
+    pub soft: u64,
+    /// How far the process may raise `soft` by itself.
+    pub hard: u64,
+}
+
+impl Machine {
+    /// Reads every value once.
+    pub fn read() -> Self {
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let epoll_watches = "/proc/sys/fs/epoll/max_user_watches";
+        let file_nr = fs::read_to_string("/proc/sys/fs/file-nr").unwrap_or_default();
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+        Self {
+            nofile: Nofile::from(getrlimit(Resource::Nofile)),
+            nr_open: read_number("/proc/sys/fs/nr_open"),
+            file_max: read_number("/proc/sys/fs/file-max"),
+            files_open_count: first_number(&file_nr),
+            epoll_watches_max: read_number(epoll_watches),
+            port_range: range.ok().as_deref().and_then(parse_port_range),
+            accept_queue_max: read_number("/proc/sys/net/core/somaxconn"),
+            memory_bytes: meminfo_bytes(&meminfo, "MemTotal"),
+            memory_available_bytes: meminfo_bytes(&meminfo, "MemAvailable"),
+            cores_count: thread::available_parallelism().map_or(1, NonZero::get),
+        }
+    }
+}
+
+/// Raises this process's soft limit on file descriptors to its hard limit and returns what applies
+/// afterwards.
+///
+/// A refusal of the kernel (a hard limit above an `fs.nr_open` that was lowered later) leaves the
+/// soft limit as it was, which the returned value shows.
+pub fn raise_nofile() -> Nofile {
+    let before = getrlimit(Resource::Nofile);
+    if before.current != before.maximum {
+        let raised = Rlimit {
+            current: before.maximum,
+            maximum: before.maximum,
+        };
+        // The result is read back below, so that the answer is what applies and not what was asked.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
+    Nofile::from(getrlimit(Resource::Nofile))
+}
+
+impl From<Rlimit> for Nofile {
+    fn from(limit: Rlimit) -> Self {
+        Self {
+            soft: limit.current.unwrap_or(u64::MAX),
+            hard: limit.maximum.unwrap_or(u64::MAX),
+        }
+    }
+}
+
+fn read_number(path: &str) -> Option<u64> {
+    first_number(&fs::read_to_string(path).ok()?)
+}
+
+fn first_number(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let mut numbers = text.split_whitespace().map(str::parse::<u16>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(first)), Some(Ok(last))) => Some(first..=last),
+        _ => None,
+    }
+}
+
+/// The value of one line of /proc/meminfo, whose unit is always 1024 bytes (man 5 proc_meminfo).
+fn meminfo_bytes(text: &str, key: &str) -> Option<u64> {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    first_number(value)?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_this_machine() {
+        let machine = Machine::read();
+        assert!(machine.nofile.soft <= machine.nofile.hard);
+        assert!(machine.cores_count >= 1);
+        assert!(machine.nr_open.is_some_and(|value| value >= 1024));
+        assert!(machine.memory_bytes.is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn raises_soft_to_hard_and_stays_there() {
+        let raised = raise_nofile();
+        assert_eq!(raised.soft, raised.hard);
+        assert_eq!(raise_nofile(), raised);
+        assert_eq!(Machine::read().nofile, raised);
+    }
+
+    #[test]
+    fn parses_what_the_kernel_writes() {
+        assert_eq!(parse_port_range("32768\t60999\n"), Some(32768..=60999));
+        assert_eq!(parse_port_range("32768"), None);
+        assert_eq!(parse_port_range(""), None);
+        assert_eq!(first_number("540\t0\t2466170\n"), Some(540));
+        let meminfo = "MemTotal:       24661700 kB\nMemFree: 1 kB\nMemAvailable:  23 kB\n";
+        assert_eq!(meminfo_bytes(meminfo, "MemTotal"), Some(24_661_700 * 1024));
+        assert_eq!(meminfo_bytes(meminfo, "MemAvailable"), Some(23 * 1024));
+        assert_eq!(meminfo_bytes(meminfo, "Mem"), None);
+        assert_eq!(meminfo_bytes("MemTotal: x kB", "MemTotal"), None);
+    }
+}
