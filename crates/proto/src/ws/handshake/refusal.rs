@@ -1,0 +1,93 @@
+//! Why a request does not become a WebSocket.
+
+use std::fmt;
+
+use crate::http;
+
+/// What a request lacks to become a WebSocket; always the client's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no `Upgrade: websocket`: an ordinary request.
+    NotAnUpgrade,
+    /// The method is not `GET`.
+    Method,
+    /// The version of HTTP is below 1.1.
+    HttpVersion,
+    /// `Host` is missing.
+    HostMissing,
+    /// `Connection` does not list `Upgrade`.
+    ConnectionNotUpgrade,
+    /// `Sec-WebSocket-Version` is missing or not 13.
+    WebSocketVersion,
+    /// `Sec-WebSocket-Key` is missing or not 16 bytes in base64.
+    Key,
+    /// A header that may come once came more often.
+    HeaderDuplicate(&'static str),
+    /// A body is announced.
+    Body,
+}
+
+impl Refusal {
+    /// The status of the answer.
+    pub const fn status(self) -> u16 {
+        match self {
+            // RFC 9110 §15.5.22: the resource is there for clients that upgrade.
+            Self::NotAnUpgrade => 426,
+            Self::Method => 405,
+            // RFC 6455 §4.4: another version is answered with the versions that are supported.
+            Self::WebSocketVersion => 426,
+            // RFC 6455 §4.2.1: any other request that does not match is answered with an error.
+            _ => 400,
+        }
+    }
+
+    /// A name for metrics, one of a fixed set.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NotAnUpgrade => "not_an_upgrade",
+            Self::Method => "method",
+            Self::HttpVersion => "http_version",
+            Self::HostMissing => "host_missing",
+            Self::ConnectionNotUpgrade => "connection_not_upgrade",
+            Self::WebSocketVersion => "websocket_version",
+            Self::Key => "websocket_key",
+            Self::HeaderDuplicate(_) => "header_duplicate",
+            Self::Body => "body",
+        }
+    }
+
+    /// Appends the whole response to `out`: the status, what it requires, and the reason as text.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        let required: &[(&str, &str)] = match self {
+            // RFC 9110 §15.5.22: a 426 MUST name the protocols that are required.
+            Self::NotAnUpgrade => &[("upgrade", "websocket")],
+            // RFC 6455 §4.2.2: a 426 for the version MUST name the versions that are supported.
+            Self::WebSocketVersion => &[("upgrade", "websocket"), ("sec-websocket-version", "13")],
+            // RFC 9110 §15.5.6: a 405 MUST name the methods that are allowed.
+            Self::Method => &[("allow", "GET")],
+            _ => &[],
+        };
+        let mut headers = vec![("content-type", "text/plain; charset=utf-8")];
+        headers.extend_from_slice(required);
+        http::encode_response(out, self.status(), &headers, format!("{self}\n").as_bytes());
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnUpgrade => f.write_str("the request is no websocket upgrade"),
+            Self::Method => f.write_str("a websocket upgrade is a GET"),
+            Self::HttpVersion => f.write_str("a websocket upgrade needs HTTP/1.1"),
+            Self::HostMissing => f.write_str("the host header is missing"),
+            Self::ConnectionNotUpgrade => f.write_str("the connection header lacks upgrade"),
+            Self::WebSocketVersion => f.write_str("the sec-websocket-version is not 13"),
+            Self::Key => f.write_str("the sec-websocket-key is not 16 bytes in base64"),
+            Self::HeaderDuplicate(name) => write!(f, "the {name} header came more than once"),
+            Self::Body => f.write_str("a websocket upgrade has no body"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
