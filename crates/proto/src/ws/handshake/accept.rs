@@ -55,17 +55,15 @@ pub fn accept(request: &Request<'_>) -> Result<Accept, Refusal> {
         return Err(Refusal::WebSocketVersion);
     }
     // RFC 6455 §4.2.1 (5): a key that decodes to 16 bytes.
-    let key = request
+    let key_digest = request
         .header("sec-websocket-key")
-        .and_then(ClientKey::parse);
-    let key = key.ok_or(Refusal::Key)?;
+        .and_then(key::answer)
+        .ok_or(Refusal::Key)?;
     // Bytes after the head are frames. A body would be read as such, so there may be none.
     if request.announces_body() {
         return Err(Refusal::Body);
     }
-    Ok(Accept {
-        key_digest: key.digest(),
-    })
+    Ok(Accept { key_digest })
 }
 
 impl Accept {
