@@ -1,0 +1,2 @@
+//! Clients that nobody here wrote, against the server.
+fn main() {}

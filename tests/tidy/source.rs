@@ -1,0 +1,150 @@
+//! The files of the repository, and what of a Rust file is program, test or comment.
+//!
+//! Knows Rust as its formatter writes it and no more: every question here is answered by looking at
+//! whole lines.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+pub fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+pub fn manifest(path: &str) -> toml::Table {
+    read(path)
+        .parse()
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every file that a person wrote, as a path relative to the root with `/` between its parts.
+pub fn files() -> impl Iterator<Item = String> {
+    let mut folders = vec![PathBuf::new()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder))
+            .expect("a folder of the repository")
+            .flatten()
+        {
+            let path = folder.join(entry.file_name());
+            let name = entry.file_name();
+            let made = ["target", "node_modules", ".git", ".venv", "__pycache__"]
+                .iter()
+                .any(|m| name == *m);
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if !made {
+                    folders.push(path);
+                }
+            } else {
+                found.push(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    found.into_iter()
+}
+
+pub fn rust_sources() -> impl Iterator<Item = Source> {
+    files()
+        .filter(|path| path.ends_with(".rs"))
+        .map(|path| Source {
+            text: read(&path),
+            path,
+        })
+}
+
+/// One Rust file.
+pub struct Source {
+    pub path: String,
+    pub text: String,
+}
+
+impl Source {
+    /// The whole file is tests.
+    pub fn is_test(&self) -> bool {
+        let mut parts = self.path.split('/');
+        parts.any(|part| part == "tests" || part == "tests.rs" || part == "benches")
+    }
+
+    /// The numbered lines of the program itself: everything before the tests at its end.
+    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let tests = self
+            .text
+            .find("\n#[cfg(test)]\nmod ")
+            .unwrap_or(self.text.len());
+        let own = &self.text[..tests];
+        own.lines()
+            .enumerate()
+            .map(|(n, line)| (n + 1, without_comment(line)))
+    }
+
+    pub fn lines_without_comments(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .enumerate()
+            .map(|(n, line)| (n + 1, without_comment(line)))
+    }
+
+    /// Each function outside the tests: line, name and length. The formatter puts the closing brace
+    /// under the first letter of its function, so indentation alone finds it.
+    pub fn functions(&self) -> Vec<(usize, &str, usize)> {
+        let lines: Vec<_> = self.code().collect();
+        let mut found = Vec::new();
+        for (position, (number, line)) in lines.iter().enumerate() {
+            let Some(name) = function_name(line) else {
+                continue;
+            };
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let end = format!("{indent}}}");
+            let rest = &lines[position..];
+            let declared_only = rest
+                .iter()
+                .take_while(|(_, line)| !line.ends_with('{'))
+                .any(|(_, line)| line.ends_with(';'));
+            let one_line = line.ends_with('}');
+            if declared_only || one_line {
+                continue;
+            }
+            if let Some(length) = rest.iter().position(|(_, line)| *line == end) {
+                found.push((*number, name, length + 1));
+            }
+        }
+        found
+    }
+}
+
+fn without_comment(line: &str) -> &str {
+    let start = line.trim_start();
+    if start.starts_with("//") {
+        return "";
+    }
+    line.split(" // ").next().unwrap_or(line).trim_end()
+}
+
+fn function_name(line: &str) -> Option<&str> {
+    let mut words = line.trim_start().split(' ');
+    let keywords = [
+        "pub",
+        "pub(crate)",
+        "pub(super)",
+        "const",
+        "async",
+        "unsafe",
+    ];
+    let word = words.find(|word| !keywords.contains(word))?;
+    let name = if word == "fn" {
+        words.next()?
+    } else {
+        return None;
+    };
+    name.split(['(', '<']).next()
+}
