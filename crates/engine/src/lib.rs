@@ -1,1 +1,42 @@
-//! The kernel at arm's length: connections, buffers, outboxes, time, mailboxes.
+//! The kernel at arm's length: connections, buffers, outboxes, time and mailboxes.
+//!
+//! An [`App`] says what a shard does with its WebSockets; a [`Reactor`] is one shard's loop over one
+//! kernel; [`Shards`] starts one reactor per thread. The engine accepts *and* dials, so the server and
+//! the crowd are the same engine with another app.
+//!
+//! *Architecture invariant:* nothing here knows a topic, a channel or Phoenix.
+//!
+//! *Architecture invariant:* `unsafe` may stand under [`sys`] only, and nothing there needs it yet.
+
+#![deny(unsafe_code)]
+
+mod accept;
+mod app;
+mod closed;
+mod conn;
+mod counters;
+mod greeting;
+mod ids;
+mod input;
+mod io;
+mod mailbox;
+mod outbox;
+mod reactor;
+mod settings;
+mod shards;
+mod slab;
+mod sweep;
+mod sys;
+mod time;
+
+pub use app::{Answer, App, Message, Trouble};
+pub use closed::{Cause, Closed, Phase};
+pub use counters::{Counters, Snapshot};
+pub use ids::{ConnId, ShardIndex};
+pub use io::{DialError, Io};
+pub use mailbox::{Full, Remote};
+pub use reactor::{Reactor, Turn};
+pub use settings::Settings;
+pub use shards::{Shards, StartError};
+pub use sys::sim;
+pub use time::Time;

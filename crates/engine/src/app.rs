@@ -1,0 +1,108 @@
+//! What an application of the engine owes: the meaning of heads and messages.
+
+use std::net::SocketAddr;
+
+use proto::{
+    http,
+    ws::handshake::{self, ClientKey, HandshakeError},
+};
+use rustix::io::Errno;
+
+use crate::{Closed, ConnId, Io};
+
+/// One shard's application: told what the world did, it answers through [`Io`].
+///
+/// Every call returns before the next; nothing here may block. For each connection the order is
+/// `handle_request` (accepted) or `handle_connected` (dialled), `handle_open`, any number of
+/// `handle_message`, `handle_close`. `handle_close` comes exactly once for every id that the app has
+/// seen, and nothing about that id comes after it.
+pub trait App {
+    /// What shards of this app say to each other.
+    type Mail: Send + 'static;
+
+    /// A whole request head arrived on an accepted connection: writes the whole response head to
+    /// `response`, be it the 101 or a refusal.
+    fn handle_request(
+        &mut self,
+        conn: ConnId,
+        request: &http::Request<'_>,
+        peer: SocketAddr,
+        response: &mut Vec<u8>,
+        io: &mut Io<'_, Self::Mail>,
+    ) -> Answer;
+
+    /// A dialled connection is established: writes the whole upgrade request to `request` and
+    /// returns the key it carries.
+    fn handle_connected(
+        &mut self,
+        conn: ConnId,
+        request: &mut Vec<u8>,
+        io: &mut Io<'_, Self::Mail>,
+    ) -> ClientKey;
+
+    /// A server answered a dialled connection's upgrade request with 101.
+    ///
+    /// # Errors
+    ///
+    /// The answer is not the one that the request asked for; the connection is dropped.
+    fn handle_response(
+        &mut self,
+        conn: ConnId,
+        response: &http::Response<'_>,
+        key: &ClientKey,
+    ) -> Result<(), HandshakeError> {
+        let _ = conn;
+        handshake::verify(response, key, &[]).map(drop)
+    }
+
+    /// The WebSocket is open.
+    fn handle_open(&mut self, conn: ConnId, io: &mut Io<'_, Self::Mail>);
+
+    /// A whole message arrived.
+    fn handle_message(&mut self, conn: ConnId, message: Message<'_>, io: &mut Io<'_, Self::Mail>);
+
+    /// The connection is over for the app; the engine may still be saying goodbye on the wire.
+    fn handle_close(&mut self, conn: ConnId, closed: &Closed, io: &mut Io<'_, Self::Mail>);
+
+    /// Mail from another shard or from outside.
+    fn handle_mail(&mut self, mail: Self::Mail, io: &mut Io<'_, Self::Mail>);
+
+    /// The time asked for with [`Io::tick_at`] has come.
+    fn handle_tick(&mut self, io: &mut Io<'_, Self::Mail>) {
+        let _ = io;
+    }
+
+    /// The kernel refused the shard something; serving goes on.
+    fn handle_trouble(&mut self, trouble: Trouble, io: &mut Io<'_, Self::Mail>) {
+        let _ = (trouble, io);
+    }
+}
+
+/// What the app made of a request head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The response is a 101: the connection is a WebSocket from here on.
+    Upgrade,
+    /// The response is anything else: written, then the connection ends.
+    Refuse,
+}
+
+/// A whole message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// UTF-8 text.
+    Text(&'a str),
+    /// Bytes.
+    Binary(&'a [u8]),
+}
+
+/// A refusal of the kernel that concerns the shard and no single connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// `accept4(2)` failed; accepting pauses for a moment. `EMFILE`: descriptors of this process;
+    /// `ENFILE`: of the machine; `ENOBUFS`, `ENOMEM`: kernel memory.
+    Accept(Errno),
+    /// Accepting pauses because all slots are taken, also those for refusals.
+    Crowded,
+}

@@ -1,0 +1,338 @@
+//! What completions mean: bytes become heads and messages, and the app hears of them.
+
+use std::net::SocketAddr;
+
+use proto::{
+    Frame, http,
+    ws::{self, Event, OpCode},
+};
+use rustix::io::Errno;
+
+use crate::{
+    Answer, App, Cause, ConnId, Io, Message, Trouble,
+    conn::{Conn, Origin, Stage},
+    greeting::{Awaits, Greeting, Head},
+    io::Core,
+    sys::{Received, Socket},
+};
+
+/// Takes an accepted socket into the table, unless the table is full.
+pub(crate) fn admit<A: App>(
+    core: &mut Core<A::Mail>,
+    app: &mut A,
+    socket: Socket,
+    peer: SocketAddr,
+) -> Option<ConnId> {
+    if core.conns.len() >= core.settings.connections_max {
+        core.counters.dropped.add(1);
+        core.gone.push((socket, true));
+        app.handle_trouble(Trouble::Crowded, &mut Io::new(core));
+        return None;
+    }
+    core.counters.accepted.add(1);
+    core.counters.conns.add(1);
+    let greeting = Greeting::new(Awaits::Request { peer });
+    Some(
+        core.conns
+            .insert(Conn::accepted(socket, greeting, core.now.stamp())),
+    )
+}
+
+/// A dial was answered.
+pub(crate) fn handle_connected<A: App>(
+    core: &mut Core<A::Mail>,
+    app: &mut A,
+    id: ConnId,
+    result: Result<(), Errno>,
+) {
+    if let Err(errno) = result {
+        return core.remove(id, Cause::Connect(errno), false);
+    }
+    if core.conns.get(id).is_none() {
+        return;
+    }
+    let mut request = Vec::with_capacity(256);
+    let key = app.handle_connected(id, &mut request, &mut Io::new(core));
+    let Some(conn) = core.conns.get_mut(id) else {
+        return;
+    };
+    conn.stage = Stage::Greeting(Some(Box::new(Greeting::new(Awaits::Response { key }))));
+    core.push(id, Frame::from(request));
+}
+
+/// A pending send is over; what is left goes out in the write step.
+pub(crate) fn handle_sent<M: Send + 'static>(
+    core: &mut Core<M>,
+    id: ConnId,
+    result: Result<usize, Errno>,
+) {
+    let Some(conn) = core.conns.get_mut(id) else {
+        return;
+    };
+    conn.sending = false;
+    match result {
+        Ok(sent) => {
+            conn.outbox.advance(sent);
+            core.counters.bytes_out.add(sent as u64);
+            core.touch(id);
+        }
+        Err(errno) => core.remove(id, Cause::Socket(errno), false),
+    }
+}
+
+/// Something came out of a socket.
+pub(crate) fn handle_received<A: App>(
+    core: &mut Core<A::Mail>,
+    app: &mut A,
+    id: ConnId,
+    what: Received<'_>,
+) {
+    let bytes = match what {
+        Received::Bytes(bytes) => bytes,
+        Received::End => return core.remove(id, Cause::PeerGone, false),
+        Received::Failed(errno) => return core.remove(id, Cause::Socket(errno), false),
+    };
+    core.counters.bytes_in.add(bytes.len() as u64);
+    let now = core.now.stamp();
+    let Some(conn) = core.conns.get_mut(id) else {
+        return;
+    };
+    match &mut conn.stage {
+        Stage::Open | Stage::Closing => {
+            if matches!(conn.stage, Stage::Open) {
+                conn.stamp = now;
+            }
+            read_frames(core, app, id, bytes);
+        }
+        Stage::Greeting(_) => read_head(core, app, id, bytes),
+        Stage::Dialling | Stage::Lingering { .. } => {}
+    }
+}
+
+/// Adds bytes to a head; once it is whole, the app decides, and what follows it are frames.
+fn read_head<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, arrived: &mut [u8]) {
+    let Some(Conn {
+        stage: Stage::Greeting(slot),
+        ..
+    }) = core.conns.get_mut(id)
+    else {
+        return;
+    };
+    // Out of the table while the app looks at it, so that the app may do as it likes.
+    let Some(mut greeting) = slot.take() else {
+        return;
+    };
+    let Greeting { awaits, head } = &mut *greeting;
+    let (bytes, len) = match head.handle_bytes(arrived, &core.settings.http) {
+        Head::Whole { bytes, len } => (bytes, len),
+        Head::Partial => {
+            *slot = Some(greeting);
+            return;
+        }
+        Head::TooLarge => return refuse_head(core, id, http::Error::HeadTooLong),
+    };
+    let (head, rest) = bytes.split_at_mut(len);
+    let opened = match &*awaits {
+        Awaits::Request { peer } => answer(core, app, id, head, *peer),
+        Awaits::Response { key } => check(core, app, id, head, key),
+    };
+    if !opened {
+        return;
+    }
+    let Some(conn) = core.conns.get_mut(id) else {
+        return;
+    };
+    conn.stage = Stage::Open;
+    conn.stamp = core.now.stamp();
+    core.counters.open.add(1);
+    core.counters.opened.add(1);
+    app.handle_open(id, &mut Io::new(core));
+    if !rest.is_empty() {
+        read_frames(core, app, id, rest);
+    }
+}
+
+/// Has the app answer a request head; `true` when the answer is an upgrade.
+fn answer<A: App>(
+    core: &mut Core<A::Mail>,
+    app: &mut A,
+    id: ConnId,
+    head: &[u8],
+    peer: SocketAddr,
+) -> bool {
+    let request = match http::parse_request(head, &core.settings.http) {
+        Ok(http::Parsed::Complete { head, .. }) => head,
+        // The end of the head was found, so a parser that wants more disagrees with the bytes.
+        Ok(http::Parsed::Partial) => {
+            refuse_head(core, id, http::Error::Malformed);
+            return false;
+        }
+        Err(error) => {
+            refuse_head(core, id, error);
+            return false;
+        }
+    };
+    let mut response = Vec::with_capacity(192);
+    let answer = app.handle_request(id, &request, peer, &mut response, &mut Io::new(core));
+    core.push(id, Frame::from(response));
+    if answer == Answer::Refuse {
+        core.counters.refused.add(1);
+        linger(core, id, Cause::Refused);
+    }
+    answer == Answer::Upgrade
+}
+
+/// Checks a server's response head; `true` when it is the 101 that was asked for.
+fn check<A: App>(
+    core: &mut Core<A::Mail>,
+    app: &mut A,
+    id: ConnId,
+    head: &[u8],
+    key: &ws::handshake::ClientKey,
+) -> bool {
+    let failed = match http::parse_response(head, &core.settings.http) {
+        Ok(http::Parsed::Complete { head: response, .. }) if response.status == 101 => {
+            match app.handle_response(id, &response, key) {
+                Ok(()) => return true,
+                Err(error) => Cause::Handshake(error),
+            }
+        }
+        Ok(http::Parsed::Complete { head: response, .. }) => Cause::Status(response.status),
+        Ok(http::Parsed::Partial) => Cause::Head(http::Error::Malformed),
+        Err(error) => Cause::Head(error),
+    };
+    core.remove(id, failed, false);
+    false
+}
+
+/// Answers what is no request head, in either role's way.
+fn refuse_head<M: Send + 'static>(core: &mut Core<M>, id: ConnId, error: http::Error) {
+    let Some(conn) = core.conns.get(id) else {
+        return;
+    };
+    if conn.origin == Origin::Dialled {
+        return core.remove(id, Cause::Head(error), false);
+    }
+    core.counters.refused.add(1);
+    let mut response = Vec::new();
+    http::encode_response(
+        &mut response,
+        error.status(),
+        &[],
+        format!("{error}\n").as_bytes(),
+    );
+    core.push(id, Frame::from(response));
+    linger(core, id, Cause::Head(error));
+}
+
+/// Lets the last bytes leave and waits for the peer to end the stream: ending it here while bytes of
+/// the peer are unread would be a reset, and a reset may overtake what was just written.
+fn linger<M: Send + 'static>(core: &mut Core<M>, id: ConnId, cause: Cause) {
+    core.leave_open(
+        id,
+        Stage::Lingering {
+            hang_up: false,
+            shut: false,
+        },
+        cause,
+    );
+}
+
+/// Reads the frames of an open or closing connection.
+fn read_frames<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, bytes: &mut [u8]) {
+    let Some(conn) = core.conns.get_mut(id) else {
+        return;
+    };
+    // Out of the table for the same reason as a greeting; an idle endpoint is 16 bytes.
+    let role = match conn.origin {
+        Origin::Accepted => ws::Role::Server,
+        Origin::Dialled => ws::Role::Client,
+    };
+    let mut endpoint = std::mem::replace(&mut conn.endpoint, ws::Endpoint::new(role));
+    let limits = core.settings.ws;
+    let mut reader = endpoint.read(&limits, bytes);
+    loop {
+        match reader.next_event() {
+            Ok(Some(event)) => handle_event(core, app, id, event),
+            Ok(None) => break,
+            Err(error) => {
+                handle_protocol_error(core, id, error);
+                break;
+            }
+        }
+        report_closed(core, app);
+    }
+    if let Some(conn) = core.conns.get_mut(id) {
+        conn.endpoint = endpoint;
+    }
+}
+
+fn handle_event<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, event: Event<'_>) {
+    let Some(conn) = core.conns.get(id) else {
+        return;
+    };
+    let open = matches!(conn.stage, Stage::Open);
+    let message = match event {
+        Event::Close(frame) => return handle_peer_close(core, id, frame),
+        // RFC 6455 §5.5.1: after a close frame was sent, nothing else is.
+        _ if !open => return,
+        Event::Text(text) => Message::Text(text),
+        Event::Binary(bytes) => Message::Binary(bytes),
+        // RFC 6455 §5.5.2: a pong carries the ping's payload.
+        Event::Ping(payload) => return core.push_control(id, OpCode::Pong, payload),
+        Event::Pong(_) => return,
+    };
+    core.counters.messages_in.add(1);
+    app.handle_message(id, message, &mut Io::new(core));
+}
+
+/// Answers the peer's close frame, or takes it as the answer to ours.
+fn handle_peer_close<M: Send + 'static>(
+    core: &mut Core<M>,
+    id: ConnId,
+    frame: Option<ws::CloseFrame<'_>>,
+) {
+    let Some(conn) = core.conns.get(id) else {
+        return;
+    };
+    let code = frame.as_ref().map(|frame| frame.code);
+    let reason = frame.map_or_else(Box::default, |frame| Box::from(frame.reason));
+    if matches!(conn.stage, Stage::Open) {
+        // RFC 6455 §5.5.1: a close frame is answered with one, typically with the same code.
+        core.push_close(id, code, "");
+    } else {
+        core.touch(id);
+    }
+    let Some(conn) = core.conns.get_mut(id) else {
+        return;
+    };
+    // RFC 6455 §7.1.1: the server ends the TCP connection, the client waits for that.
+    let hang_up = conn.origin == Origin::Accepted;
+    core.leave_open(
+        id,
+        Stage::Lingering {
+            hang_up,
+            shut: false,
+        },
+        Cause::Peer { code, reason },
+    );
+}
+
+/// RFC 6455 §7.1.7: a broken protocol fails the connection, with a close frame that says why.
+fn handle_protocol_error<M: Send + 'static>(core: &mut Core<M>, id: ConnId, error: ws::Error) {
+    let Some(conn) = core.conns.get(id) else {
+        return;
+    };
+    core.counters.protocol_errors.add(1);
+    if matches!(conn.stage, Stage::Open) {
+        core.push_close(id, Some(error.close_code()), "");
+    }
+    linger(core, id, Cause::Protocol(error));
+}
+
+/// Tells the app of the connections that are over.
+pub(crate) fn report_closed<A: App>(core: &mut Core<A::Mail>, app: &mut A) {
+    while let Some((conn, closed)) = core.closed.pop_front() {
+        app.handle_close(conn, &closed, &mut Io::new(core));
+    }
+}

@@ -1,0 +1,374 @@
+//! What an app may do, and the state of a shard that it does it to.
+//!
+//! Nothing here touches a kernel: an app's wishes change tables and lists, and the reactor's next
+//! steps carry them out. So an input never causes a write directly.
+
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
+
+use proto::{
+    Frame,
+    ws::{self, CloseCode},
+};
+use thiserror::Error;
+
+use crate::{
+    Cause, Closed, ConnId, Counters, Full, Phase, Remote, Settings, ShardIndex, Time,
+    conn::{Conn, Origin, Stage},
+    slab::Slab,
+    sys::Socket,
+};
+
+/// An app's hands: everything it may ask of its shard while it handles something.
+#[derive(Debug)]
+pub struct Io<'a, M> {
+    core: &'a mut Core<M>,
+}
+
+/// Why a dial was not even tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The shard holds as many connections as its settings allow.
+    #[error("the shard holds {0} connections, as many as it may")]
+    Full(u32),
+}
+
+/// A shard without its kernel and its app.
+#[derive(Debug)]
+pub(crate) struct Core<M> {
+    pub(crate) settings: Settings,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) conns: Slab<Conn>,
+    /// Connections with something to write, each once.
+    pub(crate) dirty: Vec<ConnId>,
+    /// Dials to carry out.
+    pub(crate) dials: Vec<Dial>,
+    /// Ends that the app has still to hear of.
+    pub(crate) closed: VecDeque<(ConnId, Closed)>,
+    /// Sockets to end, and whether with a reset.
+    pub(crate) gone: Vec<(Socket, bool)>,
+    /// Mail that found a mailbox full. While there is any, the shard reads from no socket, so that
+    /// the load which makes it comes to a stop at its source.
+    pub(crate) delayed: VecDeque<(ShardIndex, M)>,
+    pub(crate) now: Time,
+    pub(crate) tick_at: Option<Time>,
+    pub(crate) accepting: bool,
+    pub(crate) listening: bool,
+    pub(crate) stopping: bool,
+    pub(crate) shard: ShardIndex,
+    pub(crate) remote: Remote<M>,
+    random: fastrand::Rng,
+}
+
+/// A connection to be made.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    pub(crate) conn: ConnId,
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
+}
+
+impl<'a, M: Send + 'static> Io<'a, M> {
+    pub(crate) const fn new(core: &'a mut Core<M>) -> Self {
+        Self { core }
+    }
+
+    /// Queues whole WebSocket frames for an open connection; for any other it does nothing.
+    ///
+    /// A connection whose outbox would grow beyond `outbox_bytes_max` is closed as a slow consumer
+    /// ([`CloseCode::SLOW_CONSUMER`]), and what it had still to read is dropped.
+    pub fn send(&mut self, conn: ConnId, frame: Frame) {
+        self.core.send(conn, frame);
+    }
+
+    /// Says goodbye with a close frame and waits for the peer's, up to `close_timeout`. The app hears
+    /// of the end at once, with [`Cause::Local`]. A connection that is not open yet is dropped.
+    pub fn close(&mut self, conn: ConnId, code: CloseCode, reason: &str) {
+        self.core
+            .say_goodbye(conn, code, reason, Cause::Local(code));
+    }
+
+    /// Drops a connection with a reset: no close frame, no `TIME_WAIT`.
+    pub fn abort(&mut self, conn: ConnId) {
+        self.core.remove(conn, Cause::Aborted, true);
+    }
+
+    /// Dials from an explicit source address and port. Failure, too, comes as
+    /// [`App::handle_close`](crate::App::handle_close).
+    ///
+    /// # Errors
+    ///
+    /// The shard holds as many connections as it may.
+    pub fn dial(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Result<ConnId, DialError> {
+        if self.core.conns.len() >= self.core.settings.connections_max {
+            return Err(DialError::Full(self.core.conns.len()));
+        }
+        let conn = self.core.conns.insert(Conn::dialled(self.core.now.stamp()));
+        self.core.counters.conns.add(1);
+        self.core.counters.dialled.add(1);
+        self.core.dials.push(Dial {
+            conn,
+            source,
+            destination,
+        });
+        Ok(conn)
+    }
+
+    /// Sends mail to a shard of this process, this one included; per sender, mail keeps its order.
+    pub fn post(&mut self, shard: ShardIndex, mail: M) {
+        self.core.post(shard, mail);
+    }
+
+    /// Sends mail to every shard but this one.
+    pub fn post_others(&mut self, mail: &M)
+    where
+        M: Clone,
+    {
+        for shard in 0..self.core.remote.shards_count() {
+            if ShardIndex(shard) != self.core.shard {
+                self.core.post(ShardIndex(shard), mail.clone());
+            }
+        }
+    }
+
+    /// The moment the current input was taken up.
+    pub const fn now(&self) -> Time {
+        self.core.now
+    }
+
+    /// Asks for [`App::handle_tick`](crate::App::handle_tick) at `time`, or earlier if an earlier tick
+    /// was asked for already. One tick answers all requests.
+    pub fn tick_at(&mut self, time: Time) {
+        self.core.tick_at = Some(self.core.tick_at.map_or(time, |earlier| earlier.min(time)));
+    }
+
+    /// This shard.
+    pub const fn shard(&self) -> ShardIndex {
+        self.core.shard
+    }
+
+    /// How many shards the process has.
+    pub fn shards_count(&self) -> u16 {
+        self.core.remote.shards_count()
+    }
+
+    /// Connections of this shard, in all phases, those that are saying goodbye included.
+    pub const fn conns_count(&self) -> u32 {
+        self.core.conns.len()
+    }
+
+    /// Pauses or resumes accepting; new connections wait in the kernel's accept queue meanwhile.
+    pub const fn set_accepting(&mut self, accepting: bool) {
+        self.core.accepting = accepting;
+    }
+
+    /// Closes the listening socket: from here on the machine refuses new connections.
+    pub const fn stop_listening(&mut self) {
+        self.core.listening = false;
+    }
+
+    /// Ends the shard after this turn; connections that are left are dropped.
+    pub const fn stop(&mut self) {
+        self.core.stopping = true;
+    }
+
+    /// A fresh masking key for a client's frame, unpredictable to the server's operator as RFC 6455
+    /// §5.3 asks for browsers' sake; not for secrets.
+    pub fn mask(&mut self) -> [u8; 4] {
+        self.core.random.u32(..).to_ne_bytes()
+    }
+
+    /// The shard's settings.
+    pub const fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+}
+
+impl<M: Send + 'static> Core<M> {
+    pub(crate) fn new(
+        settings: Settings,
+        shard: ShardIndex,
+        remote: Remote<M>,
+        counters: Arc<Counters>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            settings,
+            counters,
+            conns: Slab::new(),
+            dirty: Vec::new(),
+            dials: Vec::new(),
+            closed: VecDeque::new(),
+            gone: Vec::new(),
+            delayed: VecDeque::new(),
+            now: Time::ZERO,
+            tick_at: None,
+            accepting: true,
+            listening: true,
+            stopping: false,
+            shard,
+            remote,
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Queues whole frames for an open connection.
+    fn send(&mut self, id: ConnId, frame: Frame) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        if !matches!(conn.stage, Stage::Open) {
+            return;
+        }
+        let bytes = conn.outbox.bytes() as usize + frame.len();
+        if bytes > self.settings.outbox_bytes_max as usize {
+            self.counters.slow_consumers.add(1);
+            conn.outbox.drop_unsent();
+            self.say_goodbye(
+                id,
+                CloseCode::SLOW_CONSUMER,
+                "slow consumer",
+                Cause::SlowConsumer,
+            );
+            return;
+        }
+        self.counters.frames_out.add(1);
+        self.push(id, frame);
+    }
+
+    /// Queues bytes for a connection, whatever its stage, and lists it for writing.
+    pub(crate) fn push(&mut self, id: ConnId, bytes: Frame) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        conn.outbox.push(bytes);
+        self.touch(id);
+    }
+
+    /// Lists a connection for the write step, which also carries out what lingering ones wait for.
+    pub(crate) fn touch(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        if !std::mem::replace(&mut conn.dirty, true) {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Queues a control frame in this end's role.
+    pub(crate) fn push_control(&mut self, id: ConnId, opcode: ws::OpCode, payload: &[u8]) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        // A peer that pings without reading is as slow as any other.
+        if conn.outbox.bytes() as usize + payload.len() > self.settings.outbox_bytes_max as usize {
+            self.counters.slow_consumers.add(1);
+            conn.outbox.drop_unsent();
+            self.say_goodbye(
+                id,
+                CloseCode::SLOW_CONSUMER,
+                "slow consumer",
+                Cause::SlowConsumer,
+            );
+            return;
+        }
+        let mask = self.mask_of(id);
+        let mut frame = Vec::with_capacity(payload.len() + 6);
+        ws::encode(&mut frame, opcode, payload, mask);
+        self.push(id, Frame::from(frame));
+    }
+
+    /// Sends a close frame and waits for the peer's; a connection that is not open is dropped.
+    pub(crate) fn say_goodbye(&mut self, id: ConnId, code: CloseCode, reason: &str, cause: Cause) {
+        let Some(conn) = self.conns.get(id) else {
+            return;
+        };
+        match conn.stage {
+            Stage::Open => {
+                self.push_close(id, Some(code), reason);
+                self.leave_open(id, Stage::Closing, cause);
+            }
+            Stage::Dialling | Stage::Greeting(_) => self.remove(id, cause, false),
+            Stage::Closing | Stage::Lingering { .. } => {}
+        }
+    }
+
+    /// Queues a close frame.
+    pub(crate) fn push_close(&mut self, id: ConnId, code: Option<CloseCode>, reason: &str) {
+        let mask = self.mask_of(id);
+        let mut frame = Vec::with_capacity(reason.len() + 8);
+        ws::encode_close(&mut frame, code, reason, mask);
+        self.push(id, Frame::from(frame));
+    }
+
+    /// Moves a connection on and tells the app of its end, if the app still knows it.
+    pub(crate) fn leave_open(&mut self, id: ConnId, stage: Stage, cause: Cause) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let phase = conn.phase_known_to_app();
+        conn.stage = stage;
+        conn.stamp = self.now.stamp();
+        if phase == Some(Phase::Open) {
+            self.counters.open.sub(1);
+        }
+        if let Some(phase) = phase {
+            self.closed.push_back((id, Closed { phase, cause }));
+        }
+    }
+
+    /// Ends a connection here and now.
+    pub(crate) fn remove(&mut self, id: ConnId, cause: Cause, abort: bool) {
+        let Some(conn) = self.conns.remove(id) else {
+            return;
+        };
+        self.counters.conns.sub(1);
+        let phase = conn.phase_known_to_app();
+        if phase == Some(Phase::Open) {
+            self.counters.open.sub(1);
+        }
+        if let Some(phase) = phase {
+            self.closed.push_back((id, Closed { phase, cause }));
+        }
+        if let Some(socket) = conn.socket {
+            self.gone.push((socket, abort));
+        }
+    }
+
+    fn post(&mut self, shard: ShardIndex, mail: M) {
+        // Mail that waits goes first, or it would be overtaken.
+        let waits = self.delayed.iter().any(|(to, _)| *to == shard);
+        let back = if waits {
+            Some(mail)
+        } else {
+            self.remote.post(shard, mail).err().map(|Full(mail)| mail)
+        };
+        if let Some(mail) = back {
+            self.counters.mail_delayed.add(1);
+            self.delayed.push_back((shard, mail));
+        }
+    }
+
+    /// Tries again to deliver mail that found a mailbox full.
+    pub(crate) fn post_delayed(&mut self) {
+        while let Some((shard, mail)) = self.delayed.pop_front() {
+            if let Err(Full(mail)) = self.remote.post(shard, mail) {
+                self.delayed.push_front((shard, mail));
+                return;
+            }
+        }
+    }
+
+    /// RFC 6455 §5.3: what a client sends is masked, each frame with a fresh key.
+    fn mask_of(&mut self, id: ConnId) -> Option<[u8; 4]> {
+        let dialled = self
+            .conns
+            .get(id)
+            .is_some_and(|conn| conn.origin == Origin::Dialled);
+        dialled.then(|| self.random.u32(..).to_ne_bytes())
+    }
+}

@@ -1,0 +1,173 @@
+//! How shards talk: one bounded queue per shard, and a way to wake its thread.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::{ShardIndex, sys::Waker};
+
+/// Reaches every shard of a process, from any thread.
+pub struct Remote<M> {
+    mailboxes: Arc<[Mailbox<M>]>,
+}
+
+/// A shard's mailbox had no room; the mail comes back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full<M>(pub M);
+
+/// What one shard has still to read from the others.
+pub(crate) struct Mailbox<M> {
+    queue: ArrayQueue<M>,
+    waker: Waker,
+    /// Whether the shard sleeps or is about to, so that a sender must wake it.
+    asleep: AtomicBool,
+}
+
+impl<M: Send + 'static> Remote<M> {
+    pub(crate) fn new(mailboxes: impl Iterator<Item = Mailbox<M>>) -> Self {
+        Self {
+            mailboxes: mailboxes.collect(),
+        }
+    }
+
+    /// How many shards there are.
+    pub fn shards_count(&self) -> u16 {
+        self.mailboxes.len() as u16
+    }
+
+    /// Puts mail into a shard's mailbox and wakes the shard.
+    ///
+    /// # Errors
+    ///
+    /// The mailbox has no room now; nothing was delivered.
+    ///
+    /// # Panics
+    ///
+    /// There is no such shard.
+    pub fn post(&self, shard: ShardIndex, mail: M) -> Result<(), Full<M>> {
+        let mailbox = &self.mailboxes[usize::from(shard.0)];
+        mailbox.queue.push(mail).map_err(Full)?;
+        if mailbox.asleep.swap(false, SeqCst) {
+            mailbox.waker.wake();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn mailbox(&self, shard: ShardIndex) -> &Mailbox<M> {
+        &self.mailboxes[usize::from(shard.0)]
+    }
+}
+
+impl<M> Mailbox<M> {
+    pub(crate) fn new(capacity: usize, waker: Waker) -> Self {
+        Self {
+            queue: ArrayQueue::new(capacity.max(1)),
+            waker,
+            asleep: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn take(&self) -> Option<M> {
+        self.queue.pop()
+    }
+
+    /// How much mail waits.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Announces sleep; `false` when mail has come and the shard must not sleep.
+    ///
+    /// The store before the look, and a sender's push before its swap, are all sequentially
+    /// consistent: either this look sees the mail or the sender sees the sleeper.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.asleep.store(true, SeqCst);
+        if self.queue.is_empty() {
+            return true;
+        }
+        self.asleep.store(false, SeqCst);
+        false
+    }
+
+    /// Ends the sleep, so that senders save the wake-up call.
+    pub(crate) fn awake(&self) {
+        self.asleep.store(false, SeqCst);
+    }
+}
+
+impl<M> Clone for Remote<M> {
+    fn clone(&self) -> Self {
+        Self {
+            mailboxes: Arc::clone(&self.mailboxes),
+        }
+    }
+}
+
+impl<M> fmt::Debug for Remote<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("shards", &self.mailboxes.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(capacity: usize) -> Remote<u32> {
+        Remote::new(std::iter::once(Mailbox::new(capacity, Waker::Sim)))
+    }
+
+    #[test]
+    fn a_full_mailbox_gives_the_mail_back() {
+        let remote = remote(2);
+        assert_eq!(remote.post(ShardIndex(0), 1), Ok(()));
+        assert_eq!(remote.post(ShardIndex(0), 2), Ok(()));
+        assert_eq!(remote.post(ShardIndex(0), 3), Err(Full(3)));
+        assert_eq!(remote.mailbox(ShardIndex(0)).take(), Some(1));
+        assert_eq!(remote.post(ShardIndex(0), 3), Ok(()));
+    }
+
+    #[test]
+    fn a_shard_with_mail_may_not_sleep() {
+        let remote = remote(2);
+        let mailbox = remote.mailbox(ShardIndex(0));
+        assert!(mailbox.may_sleep());
+        mailbox.awake();
+        remote.post(ShardIndex(0), 1).unwrap();
+        assert!(!mailbox.may_sleep());
+    }
+
+    #[test]
+    fn mail_of_one_sender_arrives_in_order_and_whole() {
+        let remote = remote(8);
+        let sender = remote.clone();
+        let thread = std::thread::spawn(move || {
+            for number in 0..10_000 {
+                let mut mail = number;
+                while let Err(Full(back)) = sender.post(ShardIndex(0), mail) {
+                    mail = back;
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut expected = 0;
+        while expected < 10_000 {
+            match remote.mailbox(ShardIndex(0)).take() {
+                Some(mail) => {
+                    assert_eq!(mail, expected);
+                    expected += 1;
+                }
+                None => std::thread::yield_now(),
+            }
+        }
+        thread.join().unwrap();
+    }
+}

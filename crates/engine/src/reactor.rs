@@ -1,0 +1,351 @@
+//! One shard's loop: its kernel, its connections and its app, turned around.
+//!
+//! ```text
+//!  wait ► receive ► mail ► time ► dial ► write ► close
+//!    ▲                                             │
+//!    └─────────────────────────────────────────────┘
+//! ```
+//!
+//! Each step is one function. Inputs change tables; only the last three steps touch the kernel, so a
+//! broadcast to a thousand connections that answers one message is a thousand outboxes first and a
+//! thousand writes after, and never a write in the middle of a read.
+
+use std::{sync::Arc, time::Duration};
+
+use rustix::io::Errno;
+
+use crate::{
+    App, Cause, ConnId, Counters, Io, Remote, Settings, ShardIndex, Time, Trouble,
+    accept::Gate,
+    conn::Stage,
+    input,
+    io::Core,
+    mailbox::Mailbox,
+    sweep::Hand,
+    sys::{Completion, Kernel, Submission, Waker, sim::SimKernel},
+};
+
+/// Mail read per turn, so that a flood of it does not keep the shard from its sockets.
+const MAIL_PER_TURN: usize = 1024;
+/// How soon to try again when another shard's mailbox was full.
+const DELAYED_MAIL_RETRY: Duration = Duration::from_millis(1);
+
+/// One shard.
+#[derive(Debug)]
+pub struct Reactor<A: App> {
+    kernel: Kernel,
+    app: A,
+    core: Core<A::Mail>,
+    gate: Gate,
+    hand: Hand,
+    listening: bool,
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There may be more to do; turn again. The next deadline, if any.
+    Done(Option<Time>),
+    /// The app has stopped the shard.
+    Stopped,
+}
+
+impl<A: App> Reactor<A> {
+    pub(crate) fn new(
+        kernel: Kernel,
+        app: A,
+        settings: Settings,
+        shard: ShardIndex,
+        remote: Remote<A::Mail>,
+        counters: Arc<Counters>,
+        seed: u64,
+    ) -> Self {
+        let gate = Gate::new(settings.accept_rate_max);
+        let mut core = Core::new(settings, shard, remote, counters, seed);
+        core.now = kernel.now();
+        Self {
+            kernel,
+            app,
+            core,
+            gate,
+            hand: Hand::default(),
+            listening: true,
+        }
+    }
+
+    /// The shards of one simulated process: they share mailboxes, and each has its own kernel of one
+    /// simulated network. The caller turns them.
+    pub fn simulate(
+        kernels: impl IntoIterator<Item = SimKernel>,
+        settings: &Settings,
+        mut app: impl FnMut(ShardIndex, Remote<A::Mail>) -> A,
+    ) -> Vec<Self> {
+        let kernels: Vec<_> = kernels.into_iter().collect();
+        let remote = Remote::new(
+            kernels
+                .iter()
+                .map(|_| Mailbox::new(settings.mailbox_max, Waker::Sim)),
+        );
+        let shards = kernels.into_iter().zip(0..).map(|(kernel, index)| {
+            let shard = ShardIndex(index);
+            let app = app(shard, remote.clone());
+            let kernel = Kernel::Sim(kernel);
+            let (counters, seed) = (Arc::default(), u64::from(index));
+            Self::new(
+                kernel,
+                app,
+                settings.clone(),
+                shard,
+                remote.clone(),
+                counters,
+                seed,
+            )
+        });
+        shards.collect()
+    }
+
+    /// Turns until the app stops the shard.
+    ///
+    /// # Errors
+    ///
+    /// `epoll_wait(2)` fails, which it does for a programming error only.
+    pub fn run(&mut self) -> Result<(), Errno> {
+        while self.turn()? != Turn::Stopped {}
+        Ok(())
+    }
+
+    /// One turn. It sleeps, on a real kernel, until something has happened or a deadline has come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reactor::run`].
+    pub fn turn(&mut self) -> Result<Turn, Errno> {
+        self.wait()?;
+        self.receive();
+        self.read_mail();
+        self.keep_time();
+        self.dial();
+        self.write();
+        self.close();
+        if self.core.stopping {
+            self.abandon();
+            return Ok(Turn::Stopped);
+        }
+        Ok(Turn::Done(self.deadline()))
+    }
+
+    /// The shard's counters.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.core.counters
+    }
+
+    /// The app.
+    pub const fn app(&self) -> &A {
+        &self.app
+    }
+
+    /// The app and its hands, for drivers that have something to say to it outside of a turn.
+    pub fn with_app<R>(&mut self, act: impl FnOnce(&mut A, &mut Io<'_, A::Mail>) -> R) -> R {
+        self.core.now = self.kernel.now();
+        let result = act(&mut self.app, &mut Io::new(&mut self.core));
+        input::report_closed(&mut self.core, &mut self.app);
+        result
+    }
+
+    /// Whether there is nothing to do before the next deadline or the next thing that happens.
+    pub fn is_idle(&self) -> bool {
+        self.core.dirty.is_empty()
+            && self.core.dials.is_empty()
+            && self.core.delayed.is_empty()
+            && self.core.gone.is_empty()
+            && self.mailbox_len() == 0
+    }
+
+    fn wait(&mut self) -> Result<(), Errno> {
+        let must_turn = !self.core.dirty.is_empty() || !self.core.dials.is_empty();
+        let mailbox = self.core.remote.mailbox(self.core.shard);
+        let deadline = if must_turn || !mailbox.may_sleep() {
+            Some(Time::ZERO)
+        } else {
+            self.deadline()
+        };
+        let waited = self.kernel.wait(deadline);
+        self.core.remote.mailbox(self.core.shard).awake();
+        self.core.now = self.kernel.now();
+        waited
+    }
+
+    /// Takes up everything the kernel reports.
+    fn receive(&mut self) {
+        self.core.post_delayed();
+        if !self.core.delayed.is_empty() {
+            return;
+        }
+        while let Some(completion) = self.kernel.next(&self.core.conns) {
+            match completion {
+                Completion::Accepted { socket, peer } => {
+                    self.gate.handle_accepted(self.core.now);
+                    let Some(conn) = input::admit(&mut self.core, &mut self.app, socket, peer)
+                    else {
+                        continue;
+                    };
+                    let attached = match self.core.conns.get(conn).and_then(|c| c.socket.as_ref()) {
+                        Some(socket) => self.kernel.attach(conn, socket),
+                        None => Ok(()),
+                    };
+                    if let Err(errno) = attached {
+                        self.core.remove(conn, Cause::Socket(errno), true);
+                    }
+                }
+                Completion::AcceptFailed(errno) => {
+                    self.core.counters.accept_errors.add(1);
+                    self.gate.handle_failure(self.core.now);
+                    let trouble = Trouble::Accept(errno);
+                    self.app
+                        .handle_trouble(trouble, &mut Io::new(&mut self.core));
+                }
+                Completion::Connected { conn, result } => {
+                    input::handle_connected(&mut self.core, &mut self.app, conn, result);
+                }
+                Completion::Received { conn, what } => {
+                    input::handle_received(&mut self.core, &mut self.app, conn, what);
+                }
+                Completion::Sent { conn, result } => {
+                    input::handle_sent(&mut self.core, conn, result);
+                }
+            }
+            input::report_closed(&mut self.core, &mut self.app);
+        }
+    }
+
+    fn read_mail(&mut self) {
+        for _ in 0..MAIL_PER_TURN {
+            let Some(mail) = self.core.remote.mailbox(self.core.shard).take() else {
+                return;
+            };
+            self.app.handle_mail(mail, &mut Io::new(&mut self.core));
+            input::report_closed(&mut self.core, &mut self.app);
+        }
+    }
+
+    fn keep_time(&mut self) {
+        self.hand.sweep(&mut self.core);
+        input::report_closed(&mut self.core, &mut self.app);
+        if self.core.tick_at.is_some_and(|time| time <= self.core.now) {
+            self.core.tick_at = None;
+            self.app.handle_tick(&mut Io::new(&mut self.core));
+            input::report_closed(&mut self.core, &mut self.app);
+        }
+        if self.listening && !self.core.listening {
+            self.listening = false;
+            self.kernel.stop_listening();
+        }
+        if let Some(accepting) = self.gate.poll(self.core.now, self.core.accepting) {
+            self.kernel.set_accepting(accepting);
+        }
+    }
+
+    fn dial(&mut self) {
+        for dial in std::mem::take(&mut self.core.dials) {
+            // The app may have dropped the connection before its turn came.
+            if self.core.conns.get(dial.conn).is_none() {
+                continue;
+            }
+            match self
+                .kernel
+                .connect(dial.conn, dial.source, dial.destination)
+            {
+                Ok(socket) => {
+                    if let Some(conn) = self.core.conns.get_mut(dial.conn) {
+                        conn.socket = Some(socket);
+                    }
+                }
+                Err(errno) => self.core.remove(dial.conn, Cause::Connect(errno), false),
+            }
+        }
+        input::report_closed(&mut self.core, &mut self.app);
+    }
+
+    /// Writes each dirty outbox once.
+    fn write(&mut self) {
+        let mut dirty = std::mem::take(&mut self.core.dirty);
+        for conn in dirty.drain(..) {
+            self.write_one(conn);
+        }
+        // Nothing became dirty meanwhile unless the app wrote on hearing of an end; keep the larger list.
+        dirty.append(&mut self.core.dirty);
+        self.core.dirty = dirty;
+        input::report_closed(&mut self.core, &mut self.app);
+    }
+
+    fn write_one(&mut self, id: ConnId) {
+        let Some(conn) = self.core.conns.get_mut(id) else {
+            return;
+        };
+        conn.dirty = false;
+        let Some(socket) = &conn.socket else { return };
+        while !conn.sending {
+            let (frames, skip) = conn.outbox.frames();
+            if frames.is_empty() {
+                break;
+            }
+            self.core.counters.sends.add(1);
+            match self.kernel.send(id, socket, frames, skip) {
+                Submission::Done(sent) => {
+                    self.core.counters.bytes_out.add(sent as u64);
+                    conn.outbox.advance(sent);
+                }
+                Submission::Pending => conn.sending = true,
+                Submission::Failed(errno) => {
+                    return self.core.remove(id, Cause::Socket(errno), false);
+                }
+            }
+        }
+        let Stage::Lingering { hang_up, shut } = &mut conn.stage else {
+            return;
+        };
+        if !conn.outbox.is_empty() {
+            return;
+        }
+        if *hang_up {
+            self.core.remove(id, Cause::Shutdown, false);
+        } else if !std::mem::replace(shut, true) {
+            self.kernel.shutdown(socket);
+        }
+    }
+
+    fn close(&mut self) {
+        for (socket, abort) in self.core.gone.drain(..) {
+            self.kernel.close(socket, abort);
+        }
+    }
+
+    /// Drops what is left, so that the app hears of every end.
+    fn abandon(&mut self) {
+        for index in 0..self.core.conns.slots() {
+            if let Some((conn, _)) = self.core.conns.at(index) {
+                self.core.remove(conn, Cause::Shutdown, false);
+            }
+        }
+        input::report_closed(&mut self.core, &mut self.app);
+        self.close();
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let retry =
+            (!self.core.delayed.is_empty()).then(|| self.core.now.after(DELAYED_MAIL_RETRY));
+        [
+            self.core.tick_at,
+            self.hand.deadline(&self.core),
+            self.gate.deadline(),
+            retry,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn mailbox_len(&self) -> usize {
+        self.core.remote.mailbox(self.core.shard).len()
+    }
+}

@@ -1,0 +1,56 @@
+//! What an operator decided about connections, as values that the engine can trust.
+
+use std::time::Duration;
+
+use proto::{http, ws};
+
+/// The limits and deadlines of every connection of one shard.
+///
+/// The engine takes them as they are; whoever reads them from an operator checks the ranges.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a peer's frames and messages may cost.
+    pub ws: ws::Limits,
+    /// What a head may cost.
+    pub http: http::Limits,
+    /// From accept (or connect) to an open WebSocket.
+    pub handshake_timeout: Duration,
+    /// Close a connection from which nothing arrived for this long; `None` waits for ever.
+    pub idle_timeout: Option<Duration>,
+    /// From the first word of a goodbye to the end of the socket.
+    pub close_timeout: Duration,
+    /// Bytes that a connection may have still to write; one byte more and it is a slow consumer.
+    pub outbox_bytes_max: u32,
+    /// Connections of this shard, in all phases.
+    pub connections_max: u32,
+    /// Connections this shard accepts per second; `None` accepts as fast as it can.
+    pub accept_rate_max: Option<u32>,
+    /// The length of the accept queue asked of the kernel (`listen(2)`; `net.core.somaxconn` caps it).
+    pub backlog: i32,
+    /// Messages that may wait in this shard's mailbox.
+    pub mailbox_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ws: ws::Limits {
+                frame_bytes_max: 1 << 20,
+                message_bytes_max: 1 << 20,
+                fragments_max: 1_024,
+            },
+            http: http::Limits {
+                head_bytes_max: 8_192,
+                headers_max: 100,
+            },
+            handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Some(Duration::from_secs(60)),
+            close_timeout: Duration::from_secs(5),
+            outbox_bytes_max: 1 << 20,
+            connections_max: 1 << 20,
+            accept_rate_max: None,
+            backlog: 65_535,
+            mailbox_max: 4_096,
+        }
+    }
+}

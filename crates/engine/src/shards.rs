@@ -1,0 +1,187 @@
+//! One reactor per thread, all of one app, on one port.
+
+use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle};
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+use crate::{
+    App, Counters, Full, Reactor, Remote, Settings, ShardIndex, Snapshot,
+    mailbox::Mailbox,
+    sys::{self, Epoll, Kernel},
+};
+
+/// The running shards of a process.
+#[derive(Debug)]
+pub struct Shards<M> {
+    remote: Remote<M>,
+    counters: Vec<Arc<Counters>>,
+    threads: Vec<JoinHandle<Result<(), Errno>>>,
+    address: Option<SocketAddr>,
+}
+
+/// Why shards could not be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// `bind(2)` or `listen(2)` failed.
+    #[error("cannot listen on {address}: {errno}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// `EADDRINUSE`: another program listens there. `EACCES`: a port below 1024 without the right.
+        errno: Errno,
+    },
+    /// `epoll_create1(2)` or `eventfd(2)` failed.
+    #[error("cannot make an epoll instance: {0}")]
+    Kernel(Errno),
+    /// A thread could not be started.
+    #[error("cannot start a shard's thread: {0}")]
+    Thread(io::Error),
+}
+
+impl<M: Send + 'static> Shards<M> {
+    /// Starts `count` shards. With an address to listen on, each shard has its own listening socket
+    /// there (`SO_REUSEPORT`), and the kernel spreads connections over them; port 0 takes a free one.
+    ///
+    /// `app` is called once in each shard's thread, so an app need not be `Send`.
+    ///
+    /// # Errors
+    ///
+    /// As [`StartError`] says; nothing runs then.
+    pub fn start<A, F>(
+        settings: &Settings,
+        count: u16,
+        listen: Option<SocketAddr>,
+        app: F,
+    ) -> Result<Self, StartError>
+    where
+        A: App<Mail = M>,
+        F: Fn(ShardIndex, Remote<M>) -> A + Send + Sync + 'static,
+    {
+        let (kernels, address) = kernels(settings, count, listen)?;
+        let mailboxes = kernels
+            .iter()
+            .map(|kernel| Mailbox::new(settings.mailbox_max, kernel.waker()));
+        let remote = Remote::new(mailboxes);
+        let app = Arc::new(app);
+        let mut shards = Self {
+            remote,
+            counters: Vec::new(),
+            threads: Vec::new(),
+            address,
+        };
+        for (kernel, index) in kernels.into_iter().zip(0..) {
+            shards.spawn(
+                kernel,
+                ShardIndex(index),
+                settings.clone(),
+                Arc::clone(&app),
+            )?;
+        }
+        Ok(shards)
+    }
+
+    /// The address listened on, with its real port.
+    pub const fn local_addr(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Sends mail to one shard.
+    ///
+    /// # Errors
+    ///
+    /// Its mailbox has no room now.
+    pub fn post(&self, shard: ShardIndex, mail: M) -> Result<(), Full<M>> {
+        self.remote.post(shard, mail)
+    }
+
+    /// Reaches the shards from anywhere.
+    pub const fn remote(&self) -> &Remote<M> {
+        &self.remote
+    }
+
+    /// The sum of all shards' counters.
+    pub fn counters(&self) -> Snapshot {
+        self.counters
+            .iter()
+            .map(|c| c.snapshot())
+            .fold(Snapshot::default(), Snapshot::plus)
+    }
+
+    /// Whether every shard has ended.
+    pub fn are_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits until every shard's app has stopped it.
+    ///
+    /// # Errors
+    ///
+    /// A shard's kernel failed.
+    ///
+    /// # Panics
+    ///
+    /// A shard's app panicked.
+    pub fn join(self) -> Result<(), Errno> {
+        for thread in self.threads {
+            match thread.join() {
+                Ok(result) => result?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn<A, F>(
+        &mut self,
+        kernel: Epoll,
+        shard: ShardIndex,
+        settings: Settings,
+        app: Arc<F>,
+    ) -> Result<(), StartError>
+    where
+        A: App<Mail = M>,
+        F: Fn(ShardIndex, Remote<M>) -> A + Send + Sync + 'static,
+    {
+        let remote = self.remote.clone();
+        let counters = Arc::new(Counters::default());
+        self.counters.push(Arc::clone(&counters));
+        let run = move || {
+            let app = app(shard, remote.clone());
+            let kernel = Kernel::Epoll(kernel);
+            let seed = fastrand::u64(..);
+            Reactor::new(kernel, app, settings, shard, remote, counters, seed).run()
+        };
+        let thread = std::thread::Builder::new().name(format!("shard-{}", shard.0));
+        self.threads
+            .push(thread.spawn(run).map_err(StartError::Thread)?);
+        Ok(())
+    }
+}
+
+/// Makes every shard's kernel before the first thread starts, so that a failure leaves nothing behind.
+fn kernels(
+    settings: &Settings,
+    count: u16,
+    listen: Option<SocketAddr>,
+) -> Result<(Vec<Epoll>, Option<SocketAddr>), StartError> {
+    let mut address = listen;
+    let mut kernels = Vec::with_capacity(usize::from(count));
+    for _ in 0..count.max(1) {
+        let listener = match address {
+            Some(wanted) => {
+                let (listener, bound) =
+                    sys::listen(wanted, settings.backlog).map_err(|errno| StartError::Listen {
+                        address: wanted,
+                        errno,
+                    })?;
+                address = Some(bound);
+                Some(listener)
+            }
+            None => None,
+        };
+        kernels.push(Epoll::new(listener).map_err(StartError::Kernel)?);
+    }
+    Ok((kernels, address))
+}

@@ -1,0 +1,215 @@
+//! What a kernel owes a shard.
+//!
+//! The seam is completion-shaped: the shard submits and later hears *accepted*, *connected*,
+//! *received*, *sent*. io_uring is that by nature; [`epoll`] turns readiness into it, and [`sim`] is a
+//! network in memory whose every misfortune comes from a seed. A closed enum, not a trait object: a
+//! shard has one kernel for life, and the compiler sees through the calls.
+//!
+//! ```text
+//!            submit                              complete
+//!   connect(conn, from, to) ───────────► Connected { conn, result }
+//!   attach(conn, socket) ──────────────► Received { conn, bytes | end | error }, again and again
+//!   send(conn, frames) ─ Done(n) │ Pending ─► Sent { conn, n more bytes }   (n may be 0: try again)
+//!   listen(..) ────────────────────────► Accepted { socket, peer }
+//! ```
+//!
+//! Received bytes are borrowed from the kernel until the next completion is asked for, so an idle
+//! connection owns no buffer on any kernel.
+
+mod epoll;
+pub mod sim;
+
+use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
+
+use proto::Frame;
+use rustix::io::Errno;
+
+pub(crate) use self::epoll::{Epoll, listen};
+use self::sim::SimKernel;
+use crate::{ConnId, Time};
+
+/// The kernel under one shard.
+#[derive(Debug)]
+pub(crate) enum Kernel {
+    Epoll(Epoll),
+    Sim(SimKernel),
+}
+
+/// One socket of one kernel, closed when handed back to [`Kernel::close`].
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Fd(OwnedFd),
+    Sim(u32),
+}
+
+const _: () = assert!(size_of::<Option<Socket>>() == 8);
+
+/// What a connection's socket waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// The answer to its connect.
+    Connect,
+    /// Bytes, and room for bytes.
+    Data,
+}
+
+/// How a kernel finds the socket behind a connection it has news of.
+pub(crate) trait Sockets {
+    /// The socket, unless the connection is gone.
+    fn socket(&self, conn: ConnId) -> Option<(&Socket, Waiting)>;
+}
+
+/// One thing that has happened.
+#[derive(Debug)]
+pub(crate) enum Completion<'k> {
+    Accepted {
+        socket: Socket,
+        peer: SocketAddr,
+    },
+    AcceptFailed(Errno),
+    Connected {
+        conn: ConnId,
+        result: Result<(), Errno>,
+    },
+    Received {
+        conn: ConnId,
+        what: Received<'k>,
+    },
+    Sent {
+        conn: ConnId,
+        result: Result<usize, Errno>,
+    },
+}
+
+/// What came out of a socket.
+#[derive(Debug)]
+pub(crate) enum Received<'k> {
+    Bytes(&'k mut [u8]),
+    /// The peer will send nothing more.
+    End,
+    Failed(Errno),
+}
+
+/// What became of a send at once.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Submission {
+    /// This many bytes are on their way.
+    Done(usize),
+    /// A [`Completion::Sent`] will tell; until then the frames stay as they are.
+    Pending,
+    Failed(Errno),
+}
+
+/// Gets a shard out of [`Kernel::wait`], from any thread.
+#[derive(Clone, Debug)]
+pub(crate) enum Waker {
+    Event(Arc<OwnedFd>),
+    /// Simulated shards are turned by their driver.
+    Sim,
+}
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        if let Self::Event(event) = self {
+            // Fails only when the count is at its maximum, and then the shard is awake already.
+            let _ = rustix::io::write(&**event, &1u64.to_ne_bytes());
+        }
+    }
+}
+
+impl Kernel {
+    pub(crate) fn now(&self) -> Time {
+        match self {
+            Self::Epoll(kernel) => kernel.now(),
+            Self::Sim(kernel) => kernel.now(),
+        }
+    }
+
+    /// Starts or stops reporting [`Completion::Accepted`].
+    pub(crate) fn set_accepting(&mut self, accepting: bool) {
+        match self {
+            Self::Epoll(kernel) => kernel.set_accepting(accepting),
+            Self::Sim(kernel) => kernel.set_accepting(accepting),
+        }
+    }
+
+    /// Stops listening for good; connections that wait unaccepted are refused by the machine.
+    pub(crate) fn stop_listening(&mut self) {
+        match self {
+            Self::Epoll(kernel) => kernel.stop_listening(),
+            Self::Sim(kernel) => kernel.stop_listening(),
+        }
+    }
+
+    /// Begins to report what arrives on an accepted socket.
+    pub(crate) fn attach(&mut self, conn: ConnId, socket: &Socket) -> Result<(), Errno> {
+        match self {
+            Self::Epoll(kernel) => kernel.attach(conn, socket),
+            Self::Sim(kernel) => kernel.attach(conn, socket),
+        }
+    }
+
+    /// Dials from an explicit address and port; `Connected` follows.
+    pub(crate) fn connect(
+        &mut self,
+        conn: ConnId,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Result<Socket, Errno> {
+        match self {
+            Self::Epoll(kernel) => kernel.connect(conn, source, destination),
+            Self::Sim(kernel) => kernel.connect(conn, source, destination),
+        }
+    }
+
+    /// Writes `frames` in order, without the first `skip` bytes. At most one send per connection may
+    /// be pending.
+    pub(crate) fn send(
+        &mut self,
+        conn: ConnId,
+        socket: &Socket,
+        frames: &[Frame],
+        skip: usize,
+    ) -> Submission {
+        match self {
+            Self::Epoll(kernel) => kernel.send(conn, socket, frames, skip),
+            Self::Sim(kernel) => kernel.send(conn, socket, frames, skip),
+        }
+    }
+
+    /// Tells the peer that nothing more comes; what it still sends is received.
+    pub(crate) fn shutdown(&mut self, socket: &Socket) {
+        match self {
+            Self::Epoll(kernel) => kernel.shutdown(socket),
+            Self::Sim(kernel) => kernel.shutdown(socket),
+        }
+    }
+
+    /// Ends a socket, with a reset when `abort` is set. Its connection gets no more completions.
+    pub(crate) fn close(&mut self, socket: Socket, abort: bool) {
+        match self {
+            Self::Epoll(kernel) => kernel.close(socket, abort),
+            Self::Sim(kernel) => kernel.close(socket, abort),
+        }
+    }
+
+    /// Sleeps until something has happened, a waker was used or `deadline` has come; `None` sleeps
+    /// without end.
+    pub(crate) fn wait(&mut self, deadline: Option<Time>) -> Result<(), Errno> {
+        match self {
+            Self::Epoll(kernel) => kernel.wait(deadline),
+            Self::Sim(kernel) => {
+                kernel.wait();
+                Ok(())
+            }
+        }
+    }
+
+    /// The next thing that has happened, until this turn's are used up.
+    pub(crate) fn next(&mut self, sockets: &impl Sockets) -> Option<Completion<'_>> {
+        match self {
+            Self::Epoll(kernel) => kernel.next(sockets),
+            Self::Sim(kernel) => kernel.next(sockets),
+        }
+    }
+}
