@@ -1,0 +1,174 @@
+//! The crowd: one cheap client that drives every server of the bench in the same way.
+//!
+//! A crowd is a few squads, each a thread with its own epoll, its own source address and its part
+//! of the connections. What it sends is ready-made, what it receives is compared with what it
+//! must be, so its cost per message is near that of the system calls, and the same for every
+//! server. Between the phases it does nothing at all, and the server can be measured at rest.
+
+mod squad;
+mod tuples;
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use hdrhistogram::Histogram;
+
+use crate::session::Session;
+
+use squad::Squad;
+use tuples::Tuples;
+
+/// Connections to one server, open and joined.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    squads: Vec<Squad>,
+}
+
+/// What a crowd has received beside what it should have, over all its connections.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tally {
+    /// Messages that arrived as they should.
+    pub(crate) delivered: u64,
+    /// Messages that never arrived, on open and on dropped connections alike.
+    pub(crate) lost: u64,
+    /// Messages that arrived more than once, or after a later one.
+    pub(crate) duplicated: u64,
+    /// Whole frames that are no message of the session.
+    pub(crate) unexpected: u64,
+    /// Connections that the server closed.
+    pub(crate) dropped: u64,
+}
+
+/// The result of a number of broadcasts, one after the other.
+#[derive(Debug)]
+pub(crate) struct Fanout {
+    /// Time from each push to its last delivery, summed.
+    pub(crate) elapsed: Duration,
+    pub(crate) tally: Tally,
+}
+
+/// The result of a stretch of pushes and replies.
+#[derive(Debug)]
+pub(crate) struct Echo {
+    /// Time in which new pushes were sent.
+    pub(crate) elapsed: Duration,
+    /// Nanoseconds from push to reply, for each reply inside `elapsed`.
+    pub(crate) latency: Histogram<u64>,
+    pub(crate) tally: Tally,
+}
+
+impl Crowd {
+    pub(crate) fn new(server: SocketAddrV4, session: &Arc<Session>) -> anyhow::Result<Self> {
+        let squads = (0..SQUADS)
+            .map(|index| {
+                // 127.0.0.1 belongs to the server's side of the machine.
+                let source = Ipv4Addr::new(127, 0, 0, 2 + index);
+                Squad::new(server, Tuples::new(source), Arc::clone(session))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { squads })
+    }
+
+    /// Opens `count` more connections as fast as the server takes them and returns the time from
+    /// the first SYN to the last join reply.
+    pub(crate) fn open(&mut self, count: usize) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        let squads_count = self.squads.len();
+        self.in_parallel(|index, squad| {
+            squad.open(count / squads_count + usize::from(index < count % squads_count))
+        })?;
+        Ok(start.elapsed())
+    }
+
+    /// Has one member push `count` broadcasts, the next when the last has reached every member or
+    /// is given up, and counts every delivery on every connection.
+    pub(crate) fn fanout(&mut self, count: u32) -> anyhow::Result<Fanout> {
+        let mut elapsed = Duration::ZERO;
+        for sequence in 1..=count {
+            let start = Instant::now();
+            let Some(publisher) = self.squads.first_mut() else {
+                bail!("a crowd without squads has no publisher");
+            };
+            publisher.push_shout(sequence)?;
+            let arrivals = self.in_parallel(|_, squad| squad.receive_shout(sequence))?;
+            if let Some(last) = arrivals.into_iter().flatten().max() {
+                elapsed += last.saturating_duration_since(start);
+            }
+        }
+        // What comes now comes too often.
+        let tallies = self.in_parallel(|_, squad| {
+            squad.listen(AFTERMATH)?;
+            Ok(squad.fanout_tally(count))
+        })?;
+        Ok(Fanout {
+            elapsed,
+            tally: Tally::sum(tallies),
+        })
+    }
+
+    /// Keeps one push in flight on every connection for `stretch`.
+    pub(crate) fn echo(&mut self, stretch: Duration) -> anyhow::Result<Echo> {
+        let results = self.in_parallel(|_, squad| squad.echo(stretch))?;
+        let mut latency = squad::new_histogram()?;
+        let mut tallies = Vec::new();
+        for (squad_latency, tally) in results {
+            latency.add(squad_latency)?;
+            tallies.push(tally);
+        }
+        Ok(Echo {
+            elapsed: stretch,
+            latency,
+            tally: Tally::sum(tallies),
+        })
+    }
+
+    /// Runs `work` for each squad on a thread of its own and returns the results in their order.
+    fn in_parallel<T: Send>(
+        &mut self,
+        work: impl Fn(usize, &mut Squad) -> anyhow::Result<T> + Sync,
+    ) -> anyhow::Result<Vec<T>> {
+        let work = &work;
+        thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .squads
+                .iter_mut()
+                .enumerate()
+                .map(|(index, squad)| scope.spawn(move || work(index, squad)))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| match thread.join() {
+                    Ok(result) => result,
+                    Err(_) => bail!("a squad of the crowd panicked"),
+                })
+                .collect()
+        })
+    }
+}
+
+impl Tally {
+    /// Returns whether every message arrived once and no connection was lost.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.lost == 0 && self.duplicated == 0 && self.unexpected == 0 && self.dropped == 0
+    }
+
+    pub(crate) fn sum(tallies: impl IntoIterator<Item = Self>) -> Self {
+        tallies
+            .into_iter()
+            .fold(Self::default(), |sum, tally| Self {
+                delivered: sum.delivered + tally.delivered,
+                lost: sum.lost + tally.lost,
+                duplicated: sum.duplicated + tally.duplicated,
+                unexpected: sum.unexpected + tally.unexpected,
+                dropped: sum.dropped + tally.dropped,
+            })
+    }
+}
+
+/// Threads of the crowd: as many as the servers have.
+const SQUADS: u8 = 2;
+/// How long the crowd listens for duplicates after the last broadcast.
+const AFTERMATH: Duration = Duration::from_millis(300);

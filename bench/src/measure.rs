@@ -1,0 +1,120 @@
+//! What the kernel says about another process: its memory and its processor time.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+/// Returns the bytes of user-space memory that belong to the process: its resident anonymous
+/// pages (heap, stacks, private data), as the field `Anonymous` of `/proc/PID/smaps_rollup`.
+///
+/// Pages of files (the program itself) are not counted, nor is kernel memory (sockets).
+pub(crate) fn anonymous_bytes(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let rollup = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    parse_anonymous(&rollup).with_context(|| format!("{path} has no field Anonymous"))
+}
+
+/// Returns the processor time, user and system, that the living threads of the process have used.
+///
+/// `schedstat` counts nanoseconds where `/proc/PID/stat` counts clock ticks of 10 ms. It does not
+/// hold the slice that a thread is in at the moment, so it is exact only for a process that
+/// waits; see [`wait_until_quiet`].
+pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+    let mut total = Duration::ZERO;
+    for task in tasks {
+        let path = task?.path().join("schedstat");
+        let Ok(schedstat) = fs::read_to_string(&path) else {
+            continue; // The thread has ended since the directory was read.
+        };
+        total += parse_schedstat(&schedstat)
+            .with_context(|| format!("{} is not as expected", path.display()))?;
+    }
+    Ok(total)
+}
+
+/// Waits until the process has used hardly any processor time for a while, so that what it was
+/// asked to do is done and its memory is that of idle connections.
+///
+/// # Errors
+///
+/// When it is still busy after `QUIET_DEADLINE`.
+pub(crate) fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
+    let deadline = Instant::now() + QUIET_DEADLINE;
+    let mut before = cpu_time(pid)?;
+    loop {
+        // The bench has to look at another process, which tells nobody when it is done.
+        thread::sleep(QUIET_WINDOW);
+        let now = cpu_time(pid)?;
+        if now.saturating_sub(before) < QUIET_CPU_MAX {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("process {pid} is still busy {QUIET_DEADLINE:?} after the last request");
+        }
+        before = now;
+    }
+}
+
+fn parse_anonymous(rollup: &str) -> Option<u64> {
+    let line = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Anonymous:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// The first of the three numbers is the time on a processor in nanoseconds
+/// (`Documentation/scheduler/sched-stats.rst`).
+fn parse_schedstat(schedstat: &str) -> Option<Duration> {
+    schedstat
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+        .map(Duration::from_nanos)
+}
+
+const QUIET_WINDOW: Duration = Duration::from_millis(250);
+/// 2 % of one processor: ticks and timers of an idle server stay below it.
+const QUIET_CPU_MAX: Duration = Duration::from_millis(5);
+const QUIET_DEADLINE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_anonymous_field_is_found_among_its_namesakes() {
+        let rollup = "Pss_Anon:    7 kB\nAnonymous:           112 kB\nAnonHugePages:  9 kB\n";
+        assert_eq!(parse_anonymous(rollup), Some(112 * 1024));
+        assert_eq!(parse_anonymous("AnonHugePages:  9 kB\n"), None);
+    }
+
+    #[test]
+    fn the_first_number_of_schedstat_is_the_time() {
+        assert_eq!(
+            parse_schedstat("1500 38972 1\n"),
+            Some(Duration::from_nanos(1500))
+        );
+        assert_eq!(parse_schedstat(""), None);
+    }
+
+    #[test]
+    fn this_process_uses_memory_and_time() {
+        let pid = std::process::id();
+        assert!(anonymous_bytes(pid).unwrap() > 0);
+        let before = cpu_time(pid).unwrap();
+        let start = Instant::now();
+        let mut sum = 0_u64;
+        while start.elapsed() < Duration::from_millis(50) {
+            sum = std::hint::black_box(sum + 1);
+        }
+        // A yield makes the kernel account the slice.
+        thread::yield_now();
+        assert!(cpu_time(pid).unwrap() > before);
+    }
+}
