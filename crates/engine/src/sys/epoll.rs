@@ -128,7 +128,7 @@ impl Epoll {
         Waker::Event(Arc::clone(&self.waker))
     }
 
-    pub(crate) fn set_accepting(&mut self, accepting: bool) {
+    pub(crate) fn set_accepting(&self, accepting: bool) {
         if let Some(listener) = &self.listener {
             let interest = if accepting {
                 EventFlags::IN
@@ -144,7 +144,7 @@ impl Epoll {
         self.listener = None;
     }
 
-    pub(crate) fn attach(&mut self, conn: ConnId, socket: &Socket) -> Result<(), Errno> {
+    pub(crate) fn attach(&self, conn: ConnId, socket: &Socket) -> Result<(), Errno> {
         epoll::add(
             &self.poll,
             fd(socket),
@@ -154,7 +154,7 @@ impl Epoll {
     }
 
     pub(crate) fn connect(
-        &mut self,
+        &self,
         conn: ConnId,
         source: SocketAddr,
         destination: SocketAddr,
@@ -178,7 +178,7 @@ impl Epoll {
     }
 
     pub(crate) fn send(
-        &mut self,
+        &self,
         conn: ConnId,
         socket: &Socket,
         frames: &[Frame],
@@ -200,7 +200,7 @@ impl Epoll {
         }
     }
 
-    pub(crate) fn shutdown(&mut self, socket: &Socket) {
+    pub(crate) fn shutdown(&self, socket: &Socket) {
         // Fails when the peer is gone, and then there is nobody to tell.
         let _ = net::shutdown(fd(socket), Shutdown::Write);
     }

@@ -117,6 +117,10 @@ impl Waker {
     }
 }
 
+#[allow(
+    clippy::needless_pass_by_ref_mut,
+    reason = "a kernel that queues submissions, as io_uring does, changes with each"
+)]
 impl Kernel {
     pub(crate) fn now(&self) -> Time {
         match self {

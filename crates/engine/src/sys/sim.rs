@@ -299,7 +299,7 @@ impl SimKernel {
         self.net.now()
     }
 
-    pub(crate) fn set_accepting(&mut self, accepting: bool) {
+    pub(crate) fn set_accepting(&self, accepting: bool) {
         for listening in self.net.0.borrow_mut().listeners.iter_mut() {
             if listening.kernel == self.index {
                 listening.accepting = accepting;
@@ -307,7 +307,7 @@ impl SimKernel {
         }
     }
 
-    pub(crate) fn stop_listening(&mut self) {
+    pub(crate) fn stop_listening(&self) {
         let mut state = self.net.0.borrow_mut();
         let mut waiting = Vec::new();
         for listening in state.listeners.iter_mut() {
@@ -321,7 +321,7 @@ impl SimKernel {
         }
     }
 
-    pub(crate) fn attach(&mut self, conn: ConnId, socket: &Socket) -> Result<(), Errno> {
+    pub(crate) fn attach(&self, conn: ConnId, socket: &Socket) -> Result<(), Errno> {
         let mut state = self.net.0.borrow_mut();
         let stream = &mut state.sockets[index(socket) as usize];
         stream.kernel = Some(self.index);
@@ -330,7 +330,7 @@ impl SimKernel {
     }
 
     pub(crate) fn connect(
-        &mut self,
+        &self,
         conn: ConnId,
         source: SocketAddr,
         destination: SocketAddr,
@@ -353,7 +353,7 @@ impl SimKernel {
     }
 
     pub(crate) fn send(
-        &mut self,
+        &self,
         _: ConnId,
         socket: &Socket,
         frames: &[Frame],
@@ -392,14 +392,14 @@ impl SimKernel {
         Submission::Done(taken)
     }
 
-    pub(crate) fn shutdown(&mut self, socket: &Socket) {
+    pub(crate) fn shutdown(&self, socket: &Socket) {
         let mut state = self.net.0.borrow_mut();
         let other = state.sockets[index(socket) as usize].other;
         let other = &mut state.sockets[other as usize];
         other.end = other.end.or(Some(End::Fin));
     }
 
-    pub(crate) fn close(&mut self, socket: Socket, abort: bool) {
+    pub(crate) fn close(&self, socket: Socket, abort: bool) {
         self.net.0.borrow_mut().close(index(&socket), abort);
     }
 

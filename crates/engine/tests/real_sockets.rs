@@ -1,0 +1,221 @@
+//! The same apps over loopback and epoll, with real threads.
+
+mod apps;
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use apps::{Clients, EchoServer, Seen, Tally, masked};
+use fourtuple_engine::{Settings, ShardIndex, Shards, Trouble};
+use proto::Frame;
+
+/// A running echo server; its shards end with the test's process.
+struct Server {
+    shards: Shards<Frame>,
+    seen: Arc<Mutex<Seen>>,
+    address: SocketAddr,
+}
+
+fn serve(settings: &Settings, count: u16) -> Server {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let shared = Arc::clone(&seen);
+    let any = "127.0.0.1:0".parse().ok();
+    let shards = Shards::start(settings, count, any, move |_, _| {
+        EchoServer::new(Arc::clone(&shared))
+    })
+    .unwrap();
+    let address = shards.local_addr().unwrap();
+    Server {
+        shards,
+        seen,
+        address,
+    }
+}
+
+/// Waits for a condition, and fails loudly when it never comes.
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "never came: {what}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+/// Opens a plain blocking WebSocket and returns what is left to read after the 101.
+fn open(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    stream
+}
+
+fn say(stream: &mut TcpStream, text: &str) {
+    stream
+        .write_all(masked(text, [1, 2, 3, 4]).as_bytes())
+        .unwrap();
+}
+
+/// Reads to the end of the stream.
+fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset ends the stream, too.
+    let _ = stream.read_to_end(&mut bytes);
+    bytes
+}
+
+fn lock<T>(shared: &Arc<Mutex<T>>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap()
+}
+
+#[test]
+fn dialled_connections_echo_through_every_shard() {
+    let server = serve(&Settings::default(), 2);
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let (shared, address) = (Arc::clone(&tally), server.address);
+    let crowd = Shards::start(&Settings::default(), 1, None, move |_, _| {
+        let mut clients = Clients::new(Arc::clone(&shared), 10, true);
+        let source = |port| ([127, 0, 0, 3], port).into();
+        clients.dials = (20_000..20_100)
+            .map(|port| (source(port), address))
+            .collect();
+        clients
+    })
+    .unwrap();
+    crowd.post(ShardIndex(0), ()).unwrap();
+    until("all clients have ended", || lock(&tally).ends.len() == 100);
+    assert_eq!(lock(&tally).echoes, 1000);
+    assert_eq!(lock(&tally).ended("local_close"), 100);
+    until("the server has none left", || {
+        server.shards.counters().conns == 0
+    });
+    assert_eq!(server.shards.counters().opened, 100);
+}
+
+#[test]
+fn a_broadcast_reaches_every_shard_in_order() {
+    let server = serve(&Settings::default(), 3);
+    let mut streams: Vec<_> = (0..24).map(|_| open(server.address)).collect();
+    until("all are open", || server.shards.counters().open == 24);
+    for number in 0..50 {
+        say(&mut streams[0], &format!("all:{number:04}"));
+    }
+    let expected: Vec<u8> = (0..50)
+        .flat_map(|n| apps::text(&format!("all:{n:04}")).as_bytes().to_vec())
+        .collect();
+    for stream in &mut streams {
+        let mut got = vec![0; expected.len()];
+        stream.read_exact(&mut got).unwrap();
+        assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_closed_and_counted() {
+    let settings = Settings {
+        outbox_bytes_max: 64 * 1024,
+        ..Settings::default()
+    };
+    let server = serve(&settings, 1);
+    let mut slow = open(server.address);
+    // More than the socket buffers of both sides and the outbox can hold.
+    say(&mut slow, "flood:65536");
+    until("it is closed", || {
+        lock(&server.seen).ends.get("slow_consumer") == Some(&1)
+    });
+    assert_eq!(server.shards.counters().slow_consumers, 1);
+    let bytes = rest(&mut slow);
+    let close = [0x88, 15, 0x0f, 0xa8];
+    let tail = &bytes[bytes.len() - 17..];
+    assert_eq!(
+        (&tail[..4], &tail[4..]),
+        (&close[..], &b"slow consumer"[..])
+    );
+}
+
+#[test]
+fn a_silent_connection_is_closed_and_a_slow_head_is_answered() {
+    let settings = Settings {
+        idle_timeout: Some(Duration::from_millis(50)),
+        handshake_timeout: Duration::from_millis(50),
+        ..Settings::default()
+    };
+    let server = serve(&settings, 1);
+    let mut silent = open(server.address);
+    assert_eq!(
+        rest(&mut silent),
+        [&[0x88, 14, 0x03, 0xea][..], b"idle timeout"].concat()
+    );
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    slow.write_all(b"GET / HT").unwrap();
+    assert!(rest(&mut slow).starts_with(b"HTTP/1.1 408 "));
+    assert_eq!(server.shards.counters().idle_timeouts, 1);
+    assert_eq!(server.shards.counters().handshake_timeouts, 1);
+}
+
+#[test]
+fn more_connections_than_slots_are_dropped_and_those_that_are_here_stay() {
+    let server = serve(
+        &Settings {
+            connections_max: 2,
+            ..Settings::default()
+        },
+        1,
+    );
+    let mut first = open(server.address);
+    let _second = open(server.address);
+    let mut third = TcpStream::connect(server.address).unwrap();
+    assert_eq!(rest(&mut third), b"");
+    assert_eq!(lock(&server.seen).troubles, [Trouble::Crowded]);
+    say(&mut first, "still here");
+    let mut echo = [0; 12];
+    first.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo[2..], b"still here");
+}
+
+#[test]
+fn a_close_is_answered_with_the_same_code() {
+    let server = serve(&Settings::default(), 1);
+    let mut stream = open(server.address);
+    // A masked close frame with code 1000; the mask is zero.
+    stream
+        .write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8])
+        .unwrap();
+    assert_eq!(rest(&mut stream), [0x88, 2, 0x03, 0xe8]);
+    until("the server has none left", || {
+        server.shards.counters().conns == 0
+    });
+    assert_eq!(lock(&server.seen).ends.get("peer_closed"), Some(&1));
+}
+
+#[test]
+fn a_broken_frame_is_answered_with_a_close_that_arrives() {
+    let server = serve(&Settings::default(), 1);
+    let mut stream = open(server.address);
+    // RFC 6455 §5.1: a client's frame must be masked. More bytes follow, and yet there is no reset
+    // that would overtake the answer.
+    stream
+        .write_all(&[0x81, 2, b'h', b'i', 0, 0, 0, 0, 0])
+        .unwrap();
+    assert_eq!(rest(&mut stream)[..4], [0x88, 2, 0x03, 0xea]);
+    until("the app was told", || {
+        lock(&server.seen).ends.get("protocol_error") == Some(&1)
+    });
+}
