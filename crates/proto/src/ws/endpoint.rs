@@ -196,7 +196,8 @@ impl Reader<'_> {
     ///
     /// # Errors
     ///
-    /// Every variant of [`Error`], at the first byte that proves it, and once.
+    /// Every variant of [`Error`], once: what a header proves when it is whole, before anything is done
+    /// for its payload; what a payload proves at the byte that proves it.
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         self.assembled = Assembled::Nothing;
         if self.endpoint.ended {

@@ -1,0 +1,13 @@
+//! The wire formats through their public face. Each file is a claim.
+
+mod bodies;
+mod frames;
+mod script;
+mod streams;
+
+mod echo_returns_every_message;
+mod every_split_reads_the_same;
+mod limits_are_reached;
+mod parsers_keep_their_promises;
+mod tungstenite_agrees;
+mod violations_end_the_connection;
