@@ -1,0 +1,261 @@
+//! One member's account of what it was sent: which publishes arrived, how often, and which did not.
+//!
+//! A publish number `s` of a topic is *expected* by a member exactly when the member's join was
+//! confirmed before the publish was sent. Two facts make that exact over many threads: the
+//! publisher raises the topic's shared `sent` to `s` before it sends, and a member reads `sent`
+//! after it has seen its join confirmed. If it reads less than `s`, the server had the member
+//! before the publish left.
+//!
+//! At the end of an account every expected publish is in one of three drawers:
+//!
+//! | drawer | meaning |
+//! |---|---|
+//! | received | it arrived |
+//! | lost | it did not arrive, though a later one did or though the member was there to the end |
+//! | dropped | it did not arrive because the member's connection ended first |
+//!
+//! so `expected = received + lost + dropped` always, and duplicates are counted beside it.
+
+/// What one member has received of its topic; 16 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Bit `i`: publish `next + i` has arrived. Bit 0 is never set.
+    seen: u64,
+    /// The first expected publish; 0 while nothing is expected of anybody.
+    first: u32,
+    /// Every expected publish below this one has arrived or was given up as lost.
+    next: u32,
+}
+
+const _: () = assert!(size_of::<Account>() == 16);
+
+/// How far apart two publishes may arrive in the wrong order before the earlier counts as lost.
+const WINDOW: u32 = u64::BITS;
+
+/// What the arrival of one publish means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It is the first of its number; `lost` earlier ones fell out of the window unseen.
+    New {
+        /// Publishes that are given up as lost.
+        lost: u32,
+    },
+    /// It had arrived before (or was given up before).
+    Duplicate,
+    /// It was not expected: sent before the join was confirmed, or the account is not open.
+    Extra,
+}
+
+/// The end of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settlement {
+    /// Publishes that were expected over the whole account.
+    pub(crate) expected: u32,
+    /// Publishes that did not arrive although a later one did, beyond those given up before.
+    pub(crate) overtaken: u32,
+    /// Publishes after the last one that arrived.
+    pub(crate) outstanding: u32,
+}
+
+impl Account {
+    /// Opens the account with the first publish that is not yet sent when `sent` is the last.
+    pub(crate) fn open(sent: u32) -> Self {
+        let first = sent.saturating_add(1);
+        Self {
+            seen: 0,
+            first,
+            next: first,
+        }
+    }
+
+    /// Whether publishes are expected.
+    pub(crate) fn is_open(&self) -> bool {
+        self.first != 0
+    }
+
+    /// Whether every publish up to `sent` has arrived or was given up.
+    pub(crate) fn is_settled(&self, sent: u32) -> bool {
+        !self.is_open() || self.next > sent
+    }
+
+    /// Notes that publish `number` arrived.
+    pub(crate) fn record(&mut self, number: u32) -> Arrival {
+        if !self.is_open() || number < self.first {
+            return Arrival::Extra;
+        }
+        if number < self.next {
+            return Arrival::Duplicate;
+        }
+        let mut lost = 0;
+        let mut ahead = number - self.next;
+        if ahead >= WINDOW {
+            // The window moves just far enough for `number` to be its last place.
+            let step = ahead - (WINDOW - 1);
+            lost = self.move_window(step);
+            ahead = number - self.next;
+        }
+        let bit = 1_u64 << ahead;
+        if self.seen & bit != 0 {
+            return Arrival::Duplicate;
+        }
+        self.seen |= bit;
+        let complete = self.seen.trailing_ones();
+        self.seen = self.seen.checked_shr(complete).unwrap_or(0);
+        self.next += complete;
+        Arrival::New { lost }
+    }
+
+    /// Ends the account when `sent` is the last publish sent, and closes it.
+    pub(crate) fn settle(&mut self, sent: u32) -> Settlement {
+        let account = std::mem::take(self);
+        if !account.is_open() || sent < account.first {
+            return Settlement::default();
+        }
+        // The highest place seen, plus one: everything unseen below it was overtaken.
+        let reach = u64::BITS - account.seen.leading_zeros();
+        Settlement {
+            expected: sent - account.first + 1,
+            overtaken: reach - account.seen.count_ones(),
+            outstanding: (sent + 1).saturating_sub(account.next + reach),
+        }
+    }
+
+    /// Moves the window `step` places up and returns how many unseen places that gives up.
+    fn move_window(&mut self, step: u32) -> u32 {
+        let leaving = if step >= WINDOW {
+            self.seen
+        } else {
+            self.seen & ((1 << step) - 1)
+        };
+        self.seen = self.seen.checked_shr(step).unwrap_or(0);
+        self.next += step;
+        // Places at the bottom that have arrived already need not wait for anything.
+        let complete = self.seen.trailing_ones();
+        self.seen = self.seen.checked_shr(complete).unwrap_or(0);
+        self.next += complete;
+        step - leaving.count_ones()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn in_order_nothing_is_missing() {
+        let mut account = Account::open(4);
+        for number in 5..=300 {
+            assert_eq!(account.record(number), Arrival::New { lost: 0 });
+        }
+        assert!(account.is_settled(300));
+        let end = account.settle(300);
+        assert_eq!(
+            end,
+            Settlement {
+                expected: 296,
+                overtaken: 0,
+                outstanding: 0
+            }
+        );
+        assert!(!account.is_open());
+    }
+
+    #[test]
+    fn what_was_sent_before_the_join_is_extra() {
+        let mut account = Account::open(4);
+        assert_eq!(account.record(4), Arrival::Extra);
+        assert_eq!(Account::default().record(1), Arrival::Extra);
+        assert_eq!(account.settle(4), Settlement::default());
+    }
+
+    #[test]
+    fn twice_is_a_duplicate_in_and_below_the_window() {
+        let mut account = Account::open(0);
+        assert_eq!(account.record(1), Arrival::New { lost: 0 });
+        assert_eq!(account.record(1), Arrival::Duplicate);
+        assert_eq!(account.record(3), Arrival::New { lost: 0 });
+        assert_eq!(account.record(3), Arrival::Duplicate);
+        assert_eq!(account.record(2), Arrival::New { lost: 0 });
+        assert_eq!(account.record(2), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn a_gap_is_lost_and_a_missing_tail_is_outstanding() {
+        let mut account = Account::open(0);
+        account.record(1);
+        account.record(4);
+        // 2 and 3 were overtaken by 4; 5 and 6 never came.
+        assert!(!account.is_settled(4));
+        let end = account.settle(6);
+        assert_eq!(
+            end,
+            Settlement {
+                expected: 6,
+                overtaken: 2,
+                outstanding: 2
+            }
+        );
+    }
+
+    #[test]
+    fn a_jump_over_the_whole_window_loses_what_it_passed() {
+        let mut account = Account::open(0);
+        account.record(2);
+        // The window becomes 937..=1000; 1 and 3..=936 fall out of it unseen.
+        assert_eq!(account.record(1000), Arrival::New { lost: 935 });
+        let end = account.settle(1000);
+        assert_eq!(
+            end,
+            Settlement {
+                expected: 1000,
+                overtaken: 63,
+                outstanding: 0
+            }
+        );
+    }
+
+    proptest! {
+        /// Any arrivals at all: every expected publish ends in exactly one drawer, and as long as
+        /// nothing is overtaken by a whole window, the drawers are those of a plain set.
+        #[test]
+        fn every_publish_ends_in_one_drawer(
+            before in 0..5_u32,
+            arrivals in proptest::collection::vec(1..200_u32, 0..300),
+            more in 0..10_u32,
+        ) {
+            let mut account = Account::open(before);
+            let mut set = BTreeSet::new();
+            let (mut received, mut lost, mut duplicates, mut extras) = (0_u32, 0_u32, 0_u32, 0_u32);
+            let mut given_up = false;
+            for &number in &arrivals {
+                match account.record(number) {
+                    Arrival::New { lost: now } => {
+                        received += 1;
+                        lost += now;
+                        given_up |= now > 0;
+                        prop_assert!(set.insert(number));
+                    }
+                    Arrival::Duplicate => {
+                        duplicates += 1;
+                        prop_assert!(given_up || set.contains(&number));
+                    }
+                    Arrival::Extra => {
+                        extras += 1;
+                        prop_assert!(number <= before);
+                    }
+                }
+            }
+            prop_assert_eq!(received + duplicates + extras, arrivals.len() as u32);
+            let sent = arrivals.iter().copied().max().unwrap_or(0).max(before) + more;
+            let end = account.settle(sent);
+            prop_assert_eq!(end.expected, sent - before);
+            prop_assert_eq!(end.expected, received + lost + end.overtaken + end.outstanding);
+            let highest = set.last().copied().unwrap_or(before);
+            prop_assert_eq!(end.outstanding, sent - highest);
+        }
+    }
+}

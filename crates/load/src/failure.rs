@@ -1,0 +1,359 @@
+//! What can go wrong with a connection, as named classes with their remedies.
+//!
+//! Every connection that did not do what was asked ends in exactly one class. A class is a fact and
+//! a sentence, never a bare number of the kernel.
+
+use std::{collections::BTreeMap, fmt};
+
+use capacity::Limit;
+use engine::{Cause, Closed, Phase};
+use rustix::io::Errno;
+use serde::Serialize;
+
+/// One class of failure.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No (source address, source port) was left to dial from.
+    TuplesExhausted,
+    /// The kernel met a limit of the machine or of this process.
+    Limit(Limit),
+    /// The server's host answered that nobody listens there.
+    Refused,
+    /// There is no way to the server's network or host.
+    Unreachable,
+    /// TCP was not established in time.
+    ConnectTimeout,
+    /// TCP was established, but the upgrade was not answered in time.
+    HandshakeTimeout,
+    /// The upgrade was answered with this HTTP status.
+    HttpStatus(u16),
+    /// The upgrade was answered with something that RFC 6455 does not allow; says what.
+    HandshakeInvalid(String),
+    /// The join was not answered in time.
+    JoinTimeout,
+    /// The join was answered with an error; the server's reason.
+    JoinRefused(String),
+    /// The channel crashed on the server (`phx_error`).
+    ChannelError,
+    /// The server closed the channel (`phx_close`).
+    ChannelClosed,
+    /// A heartbeat was not answered before the next one was due.
+    HeartbeatTimeout,
+    /// The server sent a close frame with this code.
+    ClosedWith(u16),
+    /// The server sent a close frame without a code.
+    ClosedWithoutCode,
+    /// The server ended the stream without a close frame.
+    Gone,
+    /// The connection was reset.
+    Reset,
+    /// The server broke the WebSocket or HTTP protocol; says how.
+    ProtocolBroken(String),
+    /// The server did not read what this client sent.
+    ServerReadsSlowly,
+    /// The kernel reported something else; says what.
+    Kernel(String),
+    /// The crowd ended before the connection could.
+    Interrupted,
+}
+
+/// The most different texts of one class that are told apart; a server may invent a reason per
+/// client.
+pub(crate) const TEXTS_MAX: usize = 32;
+
+/// The longest text of a server that is kept, in characters.
+const TEXT_CHARS_MAX: usize = 120;
+
+impl Failure {
+    /// The class of a connection that the engine reports as over.
+    pub(crate) fn of_closed(closed: &Closed) -> Self {
+        match &closed.cause {
+            Cause::Peer {
+                code: Some(code), ..
+            } => Self::ClosedWith(code.0),
+            Cause::Peer { code: None, .. } => Self::ClosedWithoutCode,
+            Cause::PeerGone => Self::Gone,
+            Cause::Connect(errno) | Cause::Socket(errno) => Self::of_errno(*errno, closed.phase),
+            Cause::HandshakeTimeout if closed.phase == Phase::Connecting => Self::ConnectTimeout,
+            Cause::HandshakeTimeout => Self::HandshakeTimeout,
+            Cause::Status(status) => Self::HttpStatus(*status),
+            Cause::Handshake(error) => Self::HandshakeInvalid(error.to_string()),
+            Cause::Protocol(error) => Self::ProtocolBroken(error.to_string()),
+            Cause::Head(error) => Self::ProtocolBroken(error.to_string()),
+            Cause::SlowConsumer => Self::ServerReadsSlowly,
+            _ => Self::Interrupted,
+        }
+    }
+
+    /// The class of an error of the kernel on a connection in `phase`.
+    fn of_errno(errno: Errno, phase: Phase) -> Self {
+        match errno {
+            Errno::CONNREFUSED => Self::Refused,
+            Errno::NETUNREACH | Errno::HOSTUNREACH => Self::Unreachable,
+            Errno::TIMEDOUT if phase == Phase::Connecting => Self::ConnectTimeout,
+            Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Self::Reset,
+            // The caller has tried other tuples before it asks for the class.
+            Errno::ADDRINUSE | Errno::ADDRNOTAVAIL => Self::TuplesExhausted,
+            other => {
+                Limit::behind(other).map_or_else(|| Self::Kernel(other.to_string()), Self::Limit)
+            }
+        }
+    }
+
+    /// A refused join with the server's reason.
+    pub(crate) fn join_refused(reason: &str) -> Self {
+        Self::JoinRefused(reason.chars().take(TEXT_CHARS_MAX).collect())
+    }
+
+    /// The class's stable name in JSON, without what varies inside it.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::TuplesExhausted => "tuples_exhausted",
+            Self::Limit(Limit::Descriptors) => "file_descriptors",
+            Self::Limit(Limit::OpenFiles) => "open_files",
+            Self::Limit(Limit::EpollWatches) => "epoll_watches",
+            Self::Limit(_) => "memory",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HttpStatus(_) => "http_status",
+            Self::HandshakeInvalid(_) => "handshake_invalid",
+            Self::JoinTimeout => "join_timeout",
+            Self::JoinRefused(_) => "join_refused",
+            Self::ChannelError => "channel_error",
+            Self::ChannelClosed => "channel_closed",
+            Self::HeartbeatTimeout => "heartbeat_timeout",
+            Self::ClosedWith(_) => "closed_with_code",
+            Self::ClosedWithoutCode => "closed_without_code",
+            Self::Gone => "gone",
+            Self::Reset => "reset",
+            Self::ProtocolBroken(_) => "protocol_broken",
+            Self::ServerReadsSlowly => "server_reads_slowly",
+            Self::Kernel(_) => "kernel",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// What to do about it, where there is something to say.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::TuplesExhausted => Some(Limit::Tuples.remedy()),
+            Self::Limit(limit) => Some(limit.remedy()),
+            Self::Refused => Some("start the server, or check the address and the port in the URL"),
+            Self::Unreachable => Some("check the address in the URL and the route to it"),
+            Self::ConnectTimeout => Some(
+                "if the server's machine is idle, its accept queue is full (net.core.somaxconn) \
+                 or a firewall drops packets: connect at a lower --rate",
+            ),
+            Self::HandshakeTimeout | Self::JoinTimeout => {
+                Some("the server is slower than this rate: connect at a lower --rate")
+            }
+            Self::HttpStatus(403) => Some(
+                "the server refuses to connect this client: check parameters, vsn and origin rules",
+            ),
+            Self::HttpStatus(404) => Some("check the path in the URL"),
+            Self::HttpStatus(429 | 503) => {
+                Some("the server has a limit on connections or on their rate")
+            }
+            Self::JoinRefused(_) => Some("check the topic and what the server asks of a join"),
+            Self::HeartbeatTimeout => {
+                Some("the server does not keep up, or does not speak Phoenix: see --raw")
+            }
+            Self::ClosedWith(1012) => Some("the server restarts or drains"),
+            _ => None,
+        }
+    }
+
+    /// The text that varies within the class, which is bounded by [`TEXTS_MAX`].
+    fn text_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::JoinRefused(text)
+            | Self::HandshakeInvalid(text)
+            | Self::ProtocolBroken(text)
+            | Self::Kernel(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TuplesExhausted => f.write_str("no source address and port left to dial from"),
+            Self::Limit(limit) => write!(f, "{}: {}", limit.name(), limit.symptom()),
+            Self::Refused => f.write_str("connection refused: nobody listens there"),
+            Self::Unreachable => f.write_str("no route to the server"),
+            Self::ConnectTimeout => f.write_str("TCP connect timed out"),
+            Self::HandshakeTimeout => f.write_str("WebSocket upgrade timed out"),
+            Self::HttpStatus(status) => write!(f, "upgrade answered with HTTP status {status}"),
+            Self::HandshakeInvalid(what) => write!(f, "upgrade answered wrongly: {what}"),
+            Self::JoinTimeout => f.write_str("join timed out"),
+            Self::JoinRefused(reason) => write!(f, "join refused: {reason}"),
+            Self::ChannelError => f.write_str("channel crashed on the server (phx_error)"),
+            Self::ChannelClosed => f.write_str("channel closed by the server (phx_close)"),
+            Self::HeartbeatTimeout => f.write_str("heartbeat not answered"),
+            Self::ClosedWith(code) => write!(f, "closed by the server with code {code}"),
+            Self::ClosedWithoutCode => f.write_str("closed by the server without a code"),
+            Self::Gone => f.write_str("ended by the server without a close frame"),
+            Self::Reset => f.write_str("connection reset"),
+            Self::ProtocolBroken(how) => write!(f, "protocol broken by the server: {how}"),
+            Self::ServerReadsSlowly => f.write_str("the server does not read what it is sent"),
+            Self::Kernel(what) => write!(f, "the kernel reported: {what}"),
+            Self::Interrupted => f.write_str("ended by the crowd before it was done"),
+        }
+    }
+}
+
+/// How often each class happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Failures(BTreeMap<Failure, u64>);
+
+/// One line of a report's failures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FailureCount {
+    /// The class's stable name.
+    pub class: &'static str,
+    /// The whole sentence, with the code, status or reason.
+    pub text: String,
+    /// How many connections ended so.
+    pub count: u64,
+    /// What to do about it.
+    pub remedy: Option<&'static str>,
+}
+
+impl Failures {
+    /// Counts one failure.
+    pub(crate) fn count(&mut self, failure: Failure) {
+        self.add(failure, 1);
+    }
+
+    /// Adds another shard's failures.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (failure, count) in other.0 {
+            self.add(failure, count);
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// The classes, most frequent first.
+    pub(crate) fn counts(&self) -> Vec<FailureCount> {
+        let mut counts: Vec<_> = self
+            .0
+            .iter()
+            .map(|(failure, &count)| FailureCount {
+                class: failure.class(),
+                text: failure.to_string(),
+                count,
+                remedy: failure.remedy(),
+            })
+            .collect();
+        counts.sort_by_key(|line| std::cmp::Reverse(line.count));
+        counts
+    }
+
+    fn add(&mut self, mut failure: Failure, count: u64) {
+        if self.0.len() >= TEXTS_MAX
+            && !self.0.contains_key(&failure)
+            && let Some(text) = failure.text_mut()
+        {
+            "other".clone_into(text);
+        }
+        *self.0.entry(failure).or_default() += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::ws::CloseCode;
+
+    use super::*;
+
+    fn closed(phase: Phase, cause: Cause) -> Failure {
+        Failure::of_closed(&Closed { phase, cause })
+    }
+
+    #[test]
+    fn errors_of_the_kernel_get_their_class() {
+        let connect = |errno| closed(Phase::Connecting, Cause::Connect(errno));
+        assert_eq!(connect(Errno::CONNREFUSED), Failure::Refused);
+        assert_eq!(connect(Errno::TIMEDOUT), Failure::ConnectTimeout);
+        assert_eq!(connect(Errno::HOSTUNREACH), Failure::Unreachable);
+        assert_eq!(connect(Errno::ADDRNOTAVAIL), Failure::TuplesExhausted);
+        assert_eq!(connect(Errno::MFILE), Failure::Limit(Limit::Descriptors));
+        assert_eq!(connect(Errno::NFILE), Failure::Limit(Limit::OpenFiles));
+        assert!(matches!(connect(Errno::ACCESS), Failure::Kernel(_)));
+        assert_eq!(
+            closed(Phase::Open, Cause::Socket(Errno::CONNRESET)),
+            Failure::Reset
+        );
+    }
+
+    #[test]
+    fn timeouts_are_told_apart_by_how_far_the_connection_had_come() {
+        assert_eq!(
+            closed(Phase::Connecting, Cause::HandshakeTimeout),
+            Failure::ConnectTimeout
+        );
+        assert_eq!(
+            closed(Phase::Handshaking, Cause::HandshakeTimeout),
+            Failure::HandshakeTimeout
+        );
+    }
+
+    #[test]
+    fn close_codes_are_kept() {
+        let peer = |code| Cause::Peer {
+            code,
+            reason: "".into(),
+        };
+        assert_eq!(
+            closed(Phase::Open, peer(Some(CloseCode(1012)))),
+            Failure::ClosedWith(1012)
+        );
+        assert_eq!(closed(Phase::Open, peer(None)), Failure::ClosedWithoutCode);
+        assert_eq!(closed(Phase::Open, Cause::PeerGone), Failure::Gone);
+    }
+
+    #[test]
+    fn a_reason_per_client_does_not_fill_the_memory() {
+        let mut failures = Failures::default();
+        for client in 0..10_000 {
+            failures.count(Failure::join_refused(&format!("client {client}")));
+        }
+        failures.count(Failure::Reset);
+        assert_eq!(failures.total(), 10_001);
+        let counts = failures.counts();
+        assert!(counts.len() <= TEXTS_MAX + 2);
+        assert_eq!(counts[0].text, "join refused: other");
+        assert_eq!(
+            Failure::join_refused(&"é".repeat(500))
+                .to_string()
+                .chars()
+                .count(),
+            134
+        );
+    }
+
+    #[test]
+    fn merged_counts_add_up_and_the_most_frequent_comes_first() {
+        let (mut one, mut two) = (Failures::default(), Failures::default());
+        one.count(Failure::Gone);
+        two.count(Failure::Reset);
+        two.count(Failure::Reset);
+        two.count(Failure::Gone);
+        two.count(Failure::Reset);
+        one.merge(two);
+        let counts: Vec<_> = one
+            .counts()
+            .iter()
+            .map(|line| (line.class, line.count))
+            .collect();
+        assert_eq!(counts, [("reset", 3), ("gone", 2)]);
+    }
+}

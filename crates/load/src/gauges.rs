@@ -1,0 +1,219 @@
+//! What a shard shows of itself while it runs: for the progress line and for deciding when the next
+//! stage begins.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+
+/// What a shard is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Connections are being opened.
+    Opening,
+    /// Everything is open, as far as it will be, and held.
+    Holding,
+    /// Nothing is sent any more; outstanding deliveries may still come.
+    Settling,
+    /// Connections are being closed.
+    Closing,
+}
+
+impl Stage {
+    const ALL: [Self; 4] = [Self::Opening, Self::Holding, Self::Settling, Self::Closing];
+}
+
+/// One shard's gauges: one writer, any readers, no lock.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    stage: AtomicU8,
+    /// Connections that are still to be dialled or still on their way.
+    unsettled: AtomicU64,
+    ready: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+    published: AtomicU64,
+    delivered: AtomicU64,
+    answered: AtomicU64,
+    /// Members that still miss a publish.
+    waiting: AtomicU64,
+    /// The run's publishes at the time when `waiting` was counted.
+    waiting_for: AtomicU64,
+}
+
+/// A copy of the gauges, of one shard or of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The earliest stage of any shard.
+    pub stage: Stage,
+    /// Connections that are still to be dialled or still on their way.
+    pub unsettled: u64,
+    /// Connections that are open, and joined if that was asked.
+    pub ready: u64,
+    /// Connections that could not be opened.
+    pub failed: u64,
+    /// Connections that were ready once and are gone.
+    pub dropped: u64,
+    /// Publishes sent.
+    pub published: u64,
+    /// Deliveries received.
+    pub delivered: u64,
+    /// Pushes answered.
+    pub answered: u64,
+    /// Members that still miss a publish.
+    pub(crate) waiting: u64,
+    /// The fewest publishes that any shard knew of when it counted `waiting`.
+    pub(crate) waiting_for: u64,
+}
+
+impl Snapshot {
+    /// What nobody has shown anything of.
+    pub(crate) const EMPTY: Self = Self {
+        stage: Stage::Closing,
+        unsettled: 0,
+        ready: 0,
+        failed: 0,
+        dropped: 0,
+        published: 0,
+        delivered: 0,
+        answered: 0,
+        waiting: 0,
+        waiting_for: u64::MAX,
+    };
+
+    /// Both together.
+    #[must_use]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            stage: self.stage.min(other.stage),
+            unsettled: self.unsettled + other.unsettled,
+            ready: self.ready + other.ready,
+            failed: self.failed + other.failed,
+            dropped: self.dropped + other.dropped,
+            published: self.published + other.published,
+            delivered: self.delivered + other.delivered,
+            answered: self.answered + other.answered,
+            waiting: self.waiting + other.waiting,
+            waiting_for: self.waiting_for.min(other.waiting_for),
+        }
+    }
+}
+
+impl Gauges {
+    /// Gauges of a shard that has `unsettled` connections to open.
+    pub(crate) fn new(unsettled: u64) -> Self {
+        Self {
+            unsettled: unsettled.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Shows `now`. Only the owning shard may call this.
+    pub(crate) fn show(&self, now: &Snapshot) {
+        self.unsettled.store(now.unsettled, Relaxed);
+        self.ready.store(now.ready, Relaxed);
+        self.failed.store(now.failed, Relaxed);
+        self.dropped.store(now.dropped, Relaxed);
+        self.published.store(now.published, Relaxed);
+        self.delivered.store(now.delivered, Relaxed);
+        self.answered.store(now.answered, Relaxed);
+        self.waiting.store(now.waiting, Relaxed);
+        self.waiting_for.store(now.waiting_for, Relaxed);
+        // Last, so that whoever sees a stage sees what the shard knew when it entered it.
+        self.stage.store(now.stage as u8, SeqCst);
+    }
+
+    /// What was shown last.
+    pub(crate) fn read(&self) -> Snapshot {
+        Snapshot {
+            stage: Stage::ALL[usize::from(self.stage.load(SeqCst)) % Stage::ALL.len()],
+            unsettled: self.unsettled.load(Relaxed),
+            ready: self.ready.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            published: self.published.load(Relaxed),
+            delivered: self.delivered.load(Relaxed),
+            answered: self.answered.load(Relaxed),
+            waiting: self.waiting.load(Relaxed),
+            waiting_for: self.waiting_for.load(Relaxed),
+        }
+    }
+}
+
+/// What the shards share: how many publishes each topic has seen.
+///
+/// The publisher raises the number before it sends, and a member reads it after its join was
+/// confirmed; [`account`](crate::account) says why that makes expectations exact.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    topics: Box<[AtomicU32]>,
+    total: AtomicU64,
+}
+
+impl Sent {
+    pub(crate) fn new(topics: u32) -> Self {
+        Self {
+            topics: (0..topics).map(|_| AtomicU32::new(0)).collect(),
+            total: AtomicU64::new(0),
+        }
+    }
+
+    /// The last publish of a topic; 0 before the first, and for a topic that does not exist.
+    pub(crate) fn last(&self, topic: u32) -> u32 {
+        self.topics
+            .get(topic as usize)
+            .map_or(0, |last| last.load(SeqCst))
+    }
+
+    /// Announces the next publish of a topic and returns its number. Only the topic's publisher
+    /// may call this.
+    pub(crate) fn announce(&self, topic: u32) -> u32 {
+        self.total.fetch_add(1, SeqCst);
+        self.topics[topic as usize].fetch_add(1, SeqCst) + 1
+    }
+
+    /// The publishes of all topics.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_read_and_added_up() {
+        let one = Gauges::new(5);
+        assert_eq!(one.read().unsettled, 5);
+        assert_eq!(one.read().stage, Stage::Opening);
+        let shown = Snapshot {
+            stage: Stage::Settling,
+            ready: 2,
+            waiting_for: 9,
+            ..Snapshot::EMPTY
+        };
+        one.show(&shown);
+        assert_eq!(one.read(), shown);
+        let both = one.read().plus(Snapshot {
+            ready: 3,
+            waiting_for: 4,
+            ..Snapshot::EMPTY
+        });
+        assert_eq!(
+            (both.ready, both.waiting_for, both.stage),
+            (5, 4, Stage::Settling)
+        );
+        assert_eq!(shown.plus(Snapshot::EMPTY), shown);
+    }
+
+    #[test]
+    fn publishes_are_numbered_from_one_in_each_topic() {
+        let sent = Sent::new(2);
+        assert_eq!((sent.last(0), sent.last(7)), (0, 0));
+        assert_eq!(
+            (sent.announce(0), sent.announce(0), sent.announce(1)),
+            (1, 2, 1)
+        );
+        assert_eq!((sent.last(0), sent.last(1), sent.total()), (2, 1, 3));
+    }
+}

@@ -1,0 +1,112 @@
+//! The hand of a clock that passes every slot of a table once per round.
+//!
+//! Clients that must each do something once per period (a heartbeat, a push) need no timer of their
+//! own: the hand walks over the table at an even pace, and who is passed is due. That also spreads
+//! the work evenly over the period.
+
+use std::time::Duration;
+
+use engine::Time;
+
+/// The hand's place and pace.
+#[derive(Clone, Debug)]
+pub(crate) struct Hand {
+    period: Duration,
+    /// Slots per round; the pace is exact for this many and the table may be smaller.
+    slots: u32,
+    start: Time,
+    /// Slots passed since the start, over all rounds.
+    passed: u64,
+}
+
+/// One slot that the hand has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pass {
+    pub(crate) slot: u32,
+    /// The exact moment at which the hand was over the slot.
+    pub(crate) at: Time,
+}
+
+impl Hand {
+    /// A hand that passes `slots` slots in every `period` from `start` on.
+    pub(crate) fn new(period: Duration, slots: u32, start: Time) -> Self {
+        // A round of no time would never end.
+        let period = period.max(Duration::from_nanos(1));
+        Self {
+            period,
+            slots: slots.max(1),
+            start,
+            passed: 0,
+        }
+    }
+
+    /// The next slot that was passed by `now`, if any is left.
+    pub(crate) fn next_passed(&mut self, now: Time) -> Option<Pass> {
+        let at = self.next_time();
+        if at > now {
+            return None;
+        }
+        let slot = (self.passed % u64::from(self.slots)) as u32;
+        self.passed += 1;
+        Some(Pass { slot, at })
+    }
+
+    /// When the next slot is passed.
+    pub(crate) fn next_time(&self) -> Time {
+        let slots = u128::from(self.slots);
+        let nanos = u128::from(self.passed) * self.period.as_nanos() / slots;
+        self.start.after(Duration::from_nanos(
+            u64::try_from(nanos).unwrap_or(u64::MAX),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn millis(ms: u64) -> Time {
+        Time::from_nanos(ms * 1_000_000)
+    }
+
+    #[test]
+    fn passes_each_slot_once_per_period() {
+        let mut hand = Hand::new(Duration::from_millis(30), 3, millis(100));
+        assert_eq!(hand.next_passed(millis(99)), None);
+        let passes: Vec<_> = std::iter::from_fn(|| hand.next_passed(millis(135))).collect();
+        let expected = [(0, 100), (1, 110), (2, 120), (0, 130)];
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|&(slot, ms)| Pass {
+                slot,
+                at: millis(ms),
+            })
+            .collect();
+        assert_eq!(passes, expected);
+        assert_eq!(hand.next_time(), millis(140));
+    }
+
+    proptest! {
+        /// However unevenly the hand is looked at, nobody is left out and nobody comes twice.
+        #[test]
+        fn nobody_is_left_out(
+            slots in 1..200_u32,
+            looks in proptest::collection::vec(0..40_u64, 1..50),
+        ) {
+            let mut hand = Hand::new(Duration::from_millis(50), slots, Time::ZERO);
+            let mut now = Time::ZERO;
+            let mut passes = Vec::new();
+            for ms in looks {
+                now = now.after(Duration::from_millis(ms));
+                passes.extend(std::iter::from_fn(|| hand.next_passed(now)));
+            }
+            for (index, pass) in passes.iter().enumerate() {
+                prop_assert_eq!(pass.slot, index as u32 % slots);
+                prop_assert!(pass.at <= now);
+            }
+            prop_assert!(hand.next_time() > now);
+        }
+    }
+}

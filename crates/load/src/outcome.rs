@@ -1,0 +1,168 @@
+//! What one shard has measured, in plain numbers that add up exactly.
+
+use serde::Serialize;
+
+use crate::{arrivals::Arrivals, failure::Failures, latency::Latency};
+
+/// One shard's results; merged, the results of the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// Connections whose WebSocket was open once.
+    pub(crate) opened: u64,
+    /// Connections that got all the way: open, and joined if that was asked.
+    pub(crate) readied: u64,
+    /// Connections that were still there at the end.
+    pub(crate) held: u64,
+    /// Tuples that turned out to be in use by others and were skipped.
+    pub(crate) tuples_busy: u64,
+    /// Connections that never got ready.
+    pub(crate) not_opened: Failures,
+    /// Connections that were ready and ended before the crowd closed them.
+    pub(crate) dropped: Failures,
+    pub(crate) lateness: Latency,
+    pub(crate) connect: Latency,
+    pub(crate) upgrade: Latency,
+    pub(crate) join: Latency,
+    pub(crate) delivery: Latency,
+    pub(crate) publish_reply: Latency,
+    pub(crate) push_reply: Latency,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) publishes: Publishes,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) pushes: Pushes,
+    pub(crate) heartbeats: Heartbeats,
+}
+
+/// Publishes of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Publishes {
+    /// The rate times the hold, over all topics.
+    pub asked: u64,
+    /// Really sent; the others had no member left to send them, or the run was interrupted.
+    pub sent: u64,
+    /// Answered with something other than `ok`.
+    pub refused: u64,
+}
+
+/// Deliveries of a run: `expected = received + lost + dropped`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Deliveries {
+    /// For each publish, the members whose join was confirmed before it was sent.
+    pub expected: u64,
+    /// Of these, those that arrived.
+    pub received: u64,
+    /// Of these, those that never arrived though a later one did, or though their member was there
+    /// to the end.
+    pub lost: u64,
+    /// Of these, those that did not arrive because their member's connection ended first.
+    pub dropped: u64,
+    /// Arrivals beyond the first.
+    pub duplicated: u64,
+    /// Arrivals at members that the publish did not have to reach.
+    pub extra: u64,
+    /// Arrivals at members of another topic, or of publishes that were never sent.
+    pub misrouted: u64,
+}
+
+/// Pushes of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Pushes {
+    /// Sent.
+    pub sent: u64,
+    /// Answered.
+    pub answered: u64,
+    /// Answered with something other than `ok`.
+    pub refused: u64,
+    /// Not sent because the two before them had no answer yet.
+    pub skipped: u64,
+}
+
+/// Heartbeats of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Heartbeats {
+    /// Sent.
+    pub sent: u64,
+    /// Answered.
+    pub answered: u64,
+}
+
+impl Outcome {
+    pub(crate) fn new() -> Self {
+        Self {
+            opened: 0,
+            readied: 0,
+            held: 0,
+            tuples_busy: 0,
+            not_opened: Failures::default(),
+            dropped: Failures::default(),
+            lateness: Latency::new(),
+            connect: Latency::new(),
+            upgrade: Latency::new(),
+            join: Latency::new(),
+            delivery: Latency::new(),
+            publish_reply: Latency::new(),
+            push_reply: Latency::new(),
+            arrivals: Arrivals::default(),
+            publishes: Publishes::default(),
+            deliveries: Deliveries::default(),
+            pushes: Pushes::default(),
+            heartbeats: Heartbeats::default(),
+        }
+    }
+
+    /// Adds another shard's results.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.opened += other.opened;
+        self.readied += other.readied;
+        self.held += other.held;
+        self.tuples_busy += other.tuples_busy;
+        self.not_opened.merge(other.not_opened);
+        self.dropped.merge(other.dropped);
+        self.lateness.merge(&other.lateness);
+        self.connect.merge(&other.connect);
+        self.upgrade.merge(&other.upgrade);
+        self.join.merge(&other.join);
+        self.delivery.merge(&other.delivery);
+        self.publish_reply.merge(&other.publish_reply);
+        self.push_reply.merge(&other.push_reply);
+        self.arrivals.merge(other.arrivals);
+        self.publishes.merge(other.publishes);
+        self.deliveries.merge(other.deliveries);
+        self.pushes.merge(other.pushes);
+        self.heartbeats.sent += other.heartbeats.sent;
+        self.heartbeats.answered += other.heartbeats.answered;
+    }
+}
+
+impl Publishes {
+    fn merge(&mut self, other: Self) {
+        self.asked += other.asked;
+        self.sent += other.sent;
+        self.refused += other.refused;
+    }
+}
+
+impl Deliveries {
+    fn merge(&mut self, other: Self) {
+        self.expected += other.expected;
+        self.received += other.received;
+        self.lost += other.lost;
+        self.dropped += other.dropped;
+        self.duplicated += other.duplicated;
+        self.extra += other.extra;
+        self.misrouted += other.misrouted;
+    }
+}
+
+impl Pushes {
+    fn merge(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.refused += other.refused;
+        self.skipped += other.skipped;
+    }
+}

@@ -1,0 +1,216 @@
+//! The tuples to dial from: which (address, port) comes next.
+//!
+//! The crowd chooses source ports itself. The kernel then checks one tuple (`SO_REUSEADDR`, `bind`,
+//! `connect`: O(1)), where leaving the port to it costs a scan that makes `connect` a hundred times
+//! slower once half of the range is taken (`__inet_hash_connect`).
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use capacity::{Sources, tuples};
+use engine::Time;
+
+/// How long a tuple rests after this side closed first: TIME_WAIT, 60 s (`TCP_TIMEWAIT_LEN`), and
+/// one more for the clocks.
+const REST: Duration = Duration::from_secs(61);
+
+/// A source address and port: where a connection is dialled from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Tuple {
+    /// The address, by its place in the list of sources.
+    address: u16,
+    port: u16,
+}
+
+/// One shard's tuples towards one destination.
+///
+/// Shard `s` of `n` owns every `n`-th port of every address, so shards never meet. Addresses take
+/// turns. On each address the ports go round once from a random place, so that a run soon after
+/// another seldom meets the TIME_WAITs of its predecessor.
+#[derive(Debug)]
+pub(crate) struct Tuples {
+    addresses: Vec<IpAddr>,
+    destination: SocketAddr,
+    /// The first port of this shard, and the step to its next.
+    first: u32,
+    step: u32,
+    /// Ports of this shard on each address.
+    ports: u32,
+    /// The place among the ports at which the round starts.
+    offset: u32,
+    /// Tuples handed out for the first time, over all addresses.
+    taken: u64,
+    /// Tuples that were given back, in the order in which they may be used again.
+    resting: VecDeque<(Time, Tuple)>,
+}
+
+/// Whether a tuple that is given back can be used at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The peer closed first or nothing was ever open: no TIME_WAIT here.
+    None,
+    /// This side closed first.
+    TimeWait,
+}
+
+impl Tuples {
+    /// The part of shard `shard` of `shards` in the tuples from `sources` to `destination`.
+    /// `random` decides where the round starts and must be the same for all shards.
+    pub(crate) fn new(
+        sources: &Sources,
+        destination: SocketAddr,
+        shard: u16,
+        shards: u16,
+        random: u64,
+    ) -> Self {
+        let (shard, step) = (u32::from(shard), u32::from(shards.max(1)));
+        let all = tuples::PORTS_COUNT as u32;
+        let ports = all.saturating_sub(shard).div_ceil(step);
+        Self {
+            addresses: sources.addresses().collect(),
+            destination,
+            first: u32::from(*tuples::PORTS.start()) + shard,
+            step,
+            ports,
+            offset: (random % u64::from(ports.max(1))) as u32,
+            taken: 0,
+            resting: VecDeque::new(),
+        }
+    }
+
+    /// The next tuple, or `None` while all are in use or resting.
+    pub(crate) fn take(&mut self, now: Time) -> Option<Tuple> {
+        while let Some(tuple) = self.take_fresh() {
+            if self.socket_addr(tuple) != self.destination {
+                return Some(tuple);
+            }
+            // A connection from the server's own address and port would be one to itself.
+        }
+        let (ready, tuple) = *self.resting.front()?;
+        if ready > now {
+            return None;
+        }
+        self.resting.pop_front();
+        Some(tuple)
+    }
+
+    /// Gives a tuple back.
+    pub(crate) fn give_back(&mut self, tuple: Tuple, rest: Rest, now: Time) {
+        match rest {
+            // In front of everything that rests, so the queue stays sorted by time.
+            Rest::None => self.resting.push_front((Time::ZERO, tuple)),
+            Rest::TimeWait => self.resting.push_back((now.after(REST), tuple)),
+        }
+    }
+
+    /// The address and port of a tuple.
+    pub(crate) fn socket_addr(&self, tuple: Tuple) -> SocketAddr {
+        SocketAddr::new(self.addresses[usize::from(tuple.address)], tuple.port)
+    }
+
+    /// Where all these tuples lead.
+    pub(crate) fn destination(&self) -> SocketAddr {
+        self.destination
+    }
+
+    fn take_fresh(&mut self) -> Option<Tuple> {
+        let addresses = self.addresses.len() as u64;
+        let round = self.taken / addresses;
+        if round >= u64::from(self.ports) {
+            return None;
+        }
+        let address = (self.taken % addresses) as u16;
+        self.taken += 1;
+        let place = (self.offset + round as u32) % self.ports;
+        Some(Tuple {
+            address,
+            port: (self.first + place * self.step) as u16,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tuples(sources: &str, shard: u16, shards: u16, random: u64) -> Tuples {
+        let sources = sources.parse().expect("sources");
+        let destination = "127.0.0.1:4000".parse().expect("an address");
+        Tuples::new(&sources, destination, shard, shards, random)
+    }
+
+    fn drain(mut tuples: Tuples) -> Vec<SocketAddr> {
+        std::iter::from_fn(|| {
+            tuples
+                .take(Time::ZERO)
+                .map(|tuple| tuples.socket_addr(tuple))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn addresses_take_turns() {
+        let taken = drain(tuples("127.0.0.2-127.0.0.3", 0, 1, 5));
+        let first: Vec<_> = taken[..4].iter().map(ToString::to_string).collect();
+        assert_eq!(
+            first,
+            [
+                "127.0.0.2:1029",
+                "127.0.0.3:1029",
+                "127.0.0.2:1030",
+                "127.0.0.3:1030"
+            ]
+        );
+        assert_eq!(taken.len() as u64, 2 * tuples::PORTS_COUNT);
+    }
+
+    #[test]
+    fn the_servers_own_port_on_its_own_address_is_left_out() {
+        let taken = drain(tuples("127.0.0.1", 0, 1, 0));
+        assert_eq!(taken.len() as u64, tuples::PORTS_COUNT - 1);
+        assert!(!taken.iter().any(|source| source.port() == 4000));
+        assert!(
+            drain(tuples("127.0.0.2", 0, 1, 0))
+                .iter()
+                .any(|source| source.port() == 4000)
+        );
+    }
+
+    #[test]
+    fn given_back_tuples_rest_unless_the_peer_closed_first() {
+        let mut tuples = tuples("127.0.0.2", 0, 1, 0);
+        let all: Vec<_> = std::iter::from_fn(|| tuples.take(Time::ZERO)).collect();
+        assert_eq!(tuples.take(Time::ZERO), None);
+        let now = Time::from_nanos(1_000_000_000);
+        tuples.give_back(all[0], Rest::TimeWait, now);
+        tuples.give_back(all[1], Rest::None, now);
+        assert_eq!(tuples.take(now), Some(all[1]));
+        assert_eq!(tuples.take(now), None);
+        assert_eq!(tuples.take(now.after(Duration::from_secs(60))), None);
+        assert_eq!(tuples.take(now.after(REST)), Some(all[0]));
+        assert_eq!(tuples.take(now.after(REST)), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn shards_cover_everything_and_never_meet(shards in 1..9_u16, random: u64) {
+            let mut seen = HashSet::new();
+            for shard in 0..shards {
+                for source in drain(tuples("127.0.0.2,127.0.0.9", shard, shards, random)) {
+                    prop_assert!(seen.insert(source), "{} twice", source);
+                }
+            }
+            prop_assert_eq!(seen.len() as u64, 2 * tuples::PORTS_COUNT);
+            prop_assert!(seen.iter().all(|source| source.port() >= 1024));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What the clients say, and what they make of what they hear.
+//!
+//! Every client of a run says the same few things, and hears the same bytes as all others when its
+//! topic is published to. So nothing here belongs to one client: names are written on the fly, and
+//! a message is parsed once and recognised by its bytes ever after.
+
+use engine::Message;
+use proto::{
+    Frame,
+    phoenix::{self, Json, Payload, Received, Ref, Serializer},
+    ws::{self, OpCode},
+};
+
+use crate::{
+    failure::Failure,
+    marker::Mark,
+    options::{Dialect, Options},
+    topic::TopicPattern,
+};
+
+/// The `join_ref` and the `ref` of every client's join.
+const JOIN_REF: &str = "1";
+/// The `ref` of every heartbeat; one is unanswered at most.
+const HEARTBEAT_REF: &str = "2";
+/// The `ref` of every push; one is unanswered at most.
+const PUSH_REF: &str = "3";
+/// The `ref` of publish `n` is `n` plus this.
+const PUBLISH_REF_BASE: u64 = 3;
+
+/// The number of a mark that belongs to a push and not to a publish.
+const PUSH_NUMBER: u32 = 0;
+
+/// One shard's voice and ears.
+#[derive(Debug)]
+pub(crate) struct Speech {
+    dialect: Dialect,
+    pattern: Option<TopicPattern>,
+    event: String,
+    join_payload: Json<'static>,
+    run: u64,
+    mark_bytes: usize,
+    /// The last delivery and the last reply, by their bytes.
+    memos: [Memo; 2],
+    /// Reused for every frame and name that is written.
+    bytes: Vec<u8>,
+    name: String,
+    body: String,
+}
+
+/// What a message means to the client that hears it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The join was granted.
+    Joined,
+    /// The join was not granted.
+    JoinRefused(Failure),
+    /// The heartbeat was answered.
+    HeartbeatAnswered,
+    /// The push was answered, well or badly.
+    PushAnswered { ok: bool },
+    /// Publish `number` of this client was answered, well or badly.
+    PublishAnswered { number: u32, ok: bool },
+    /// A publish was delivered.
+    Delivered(Mark),
+    /// A publish was delivered under the name of another topic.
+    Misrouted,
+    /// The channel is over.
+    ChannelEnded(Failure),
+    /// The server does not speak this dialect.
+    Garbled(Failure),
+    /// Nothing that matters here.
+    Other,
+}
+
+/// A message that was understood before.
+#[derive(Debug)]
+struct Memo {
+    bytes: Vec<u8>,
+    heard: Heard,
+}
+
+impl Speech {
+    /// The voice of run `run`, as its options have it.
+    pub(crate) fn new(options: &Options, run: u64) -> Self {
+        // Options::check has found the payload to be JSON; `null` is what a wrong one would say.
+        let join_payload =
+            Json::parse(&options.join_payload).map_or(Json::EMPTY_OBJECT, Json::into_owned);
+        let memo = || Memo {
+            bytes: Vec::new(),
+            heard: Heard::Other,
+        };
+        Self {
+            dialect: options.dialect,
+            pattern: options.join.clone(),
+            event: options.event.clone(),
+            join_payload,
+            run,
+            mark_bytes: options.mark_bytes(),
+            memos: [memo(), memo()],
+            bytes: Vec::new(),
+            name: String::new(),
+            body: String::new(),
+        }
+    }
+
+    /// The join of topic `topic`; `None` when these clients do not join.
+    pub(crate) fn join(&mut self, topic: u32, mask: [u8; 4]) -> Option<Frame> {
+        let Dialect::Phoenix(serializer) = self.dialect else {
+            return None;
+        };
+        self.pattern.as_ref()?.write(topic, &mut self.name);
+        let message = phoenix::Message {
+            join_ref: Some(Ref::string(JOIN_REF)),
+            reference: Some(Ref::string(JOIN_REF)),
+            topic: self.name.as_str().into(),
+            event: phoenix::JOIN.into(),
+            payload: Payload::Json(self.join_payload.borrowed()),
+        };
+        Some(encode(&mut self.bytes, serializer, &message, mask))
+    }
+
+    /// A heartbeat; `None` when this dialect has none.
+    pub(crate) fn heartbeat(&mut self, mask: [u8; 4]) -> Option<Frame> {
+        let Dialect::Phoenix(serializer) = self.dialect else {
+            return None;
+        };
+        let message = phoenix::Message {
+            join_ref: None,
+            reference: Some(Ref::string(HEARTBEAT_REF)),
+            topic: phoenix::HEARTBEAT_TOPIC.into(),
+            event: phoenix::HEARTBEAT.into(),
+            payload: Payload::EMPTY,
+        };
+        Some(encode(&mut self.bytes, serializer, &message, mask))
+    }
+
+    /// Publish `mark`.
+    pub(crate) fn publish(&mut self, mark: Mark, mask: [u8; 4]) -> Frame {
+        debug_assert_ne!(mark.number, PUSH_NUMBER, "publishes count from 1");
+        let reference = u64::from(mark.number) + PUBLISH_REF_BASE;
+        self.say(mark, &reference.to_string(), mask)
+    }
+
+    /// A push to topic `topic`, the same every time.
+    pub(crate) fn push(&mut self, topic: u32, mask: [u8; 4]) -> Frame {
+        let mark = Mark {
+            run: self.run,
+            topic,
+            number: PUSH_NUMBER,
+            due: engine::Time::ZERO,
+        };
+        self.say(mark, PUSH_REF, mask)
+    }
+
+    /// Understands a message from the server.
+    pub(crate) fn hear(&mut self, message: Message<'_>) -> Heard {
+        let bytes = match message {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        };
+        // Text and binary of the same bytes mean different things only where neither means anything.
+        if let Some(memo) = self.memos.iter().find(|memo| memo.bytes == bytes) {
+            return memo.heard.clone();
+        }
+        let heard = match self.dialect {
+            Dialect::Raw => self.hear_raw(bytes),
+            Dialect::Phoenix(serializer) => self.hear_phoenix(serializer, message),
+        };
+        let memo = match heard {
+            Heard::Delivered(_) => &mut self.memos[0],
+            Heard::Joined | Heard::HeartbeatAnswered | Heard::PushAnswered { .. } => {
+                &mut self.memos[1]
+            }
+            _ => return heard,
+        };
+        memo.bytes.clear();
+        memo.bytes.extend_from_slice(bytes);
+        memo.heard.clone_from(&heard);
+        heard
+    }
+
+    fn say(&mut self, mark: Mark, reference: &str, mask: [u8; 4]) -> Frame {
+        self.body.clear();
+        let Dialect::Phoenix(serializer) = self.dialect else {
+            mark.encode(&mut self.body, self.mark_bytes);
+            self.bytes.clear();
+            ws::encode(
+                &mut self.bytes,
+                OpCode::Text,
+                self.body.as_bytes(),
+                Some(mask),
+            );
+            return Frame::from(&self.bytes[..]);
+        };
+        self.body.push_str(r#"{"body":""#);
+        mark.encode(&mut self.body, self.mark_bytes);
+        self.body.push_str(r#""}"#);
+        if let Some(pattern) = &self.pattern {
+            pattern.write(mark.topic, &mut self.name);
+        }
+        let payload = Json::parse(&self.body).expect("a mark needs no escapes in a JSON string");
+        let message = phoenix::Message {
+            join_ref: Some(Ref::string(JOIN_REF)),
+            reference: Some(Ref::string(reference)),
+            topic: self.name.as_str().into(),
+            event: self.event.as_str().into(),
+            payload: Payload::Json(payload),
+        };
+        encode(&mut self.bytes, serializer, &message, mask)
+    }
+
+    fn hear_raw(&self, bytes: &[u8]) -> Heard {
+        let mark = std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|text| Mark::find(text, self.run));
+        match mark {
+            Some(mark) if mark.number == PUSH_NUMBER => Heard::PushAnswered { ok: true },
+            Some(mark) => Heard::Delivered(mark),
+            None => Heard::Other,
+        }
+    }
+
+    fn hear_phoenix(&mut self, serializer: Serializer, message: Message<'_>) -> Heard {
+        let limits = phoenix::Limits::default();
+        let received = match message {
+            Message::Text(text) => phoenix::decode_received_text(serializer, text, &limits),
+            Message::Binary(bytes) => phoenix::decode_received_binary(bytes, &limits),
+        };
+        match received {
+            Ok(Received::Reply(reply)) => hear_reply(&reply),
+            Ok(Received::Message(message)) => self.hear_message(&message),
+            Err(error) => Heard::Garbled(Failure::ProtocolBroken(error.to_string())),
+        }
+    }
+
+    fn hear_message(&mut self, message: &phoenix::Message<'_>) -> Heard {
+        match &*message.event {
+            phoenix::ERROR => return Heard::ChannelEnded(Failure::ChannelError),
+            phoenix::CLOSE => return Heard::ChannelEnded(Failure::ChannelClosed),
+            _ => {}
+        }
+        let text = std::str::from_utf8(message.payload.as_bytes()).ok();
+        let Some(mark) = text.and_then(|text| Mark::find(text, self.run)) else {
+            return Heard::Other;
+        };
+        if mark.number == PUSH_NUMBER {
+            return Heard::Other;
+        }
+        if let Some(pattern) = &self.pattern {
+            pattern.write(mark.topic, &mut self.name);
+        }
+        if *message.topic == self.name {
+            Heard::Delivered(mark)
+        } else {
+            Heard::Misrouted
+        }
+    }
+}
+
+fn hear_reply(reply: &phoenix::Reply<'_>) -> Heard {
+    let ok = reply.status == "ok";
+    let reference = reply.reference.as_ref().map(Ref::plain).unwrap_or_default();
+    match &*reference {
+        JOIN_REF if ok => Heard::Joined,
+        JOIN_REF => Heard::JoinRefused(Failure::join_refused(&refusal_reason(&reply.response))),
+        HEARTBEAT_REF => Heard::HeartbeatAnswered,
+        PUSH_REF => Heard::PushAnswered { ok },
+        other => {
+            let number = other.parse::<u64>().ok();
+            let number = number.and_then(|number| number.checked_sub(PUBLISH_REF_BASE));
+            match number.map(u32::try_from) {
+                Some(Ok(number)) => Heard::PublishAnswered { number, ok },
+                _ => Heard::Other,
+            }
+        }
+    }
+}
+
+/// The server's words: the `reason` of the response if it has one, else the whole response.
+fn refusal_reason(response: &Payload<'_>) -> String {
+    let Some(json) = response.as_json() else {
+        return "(binary)".to_owned();
+    };
+    let value = serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
+    value["reason"]
+        .as_str()
+        .map_or_else(|| json.to_owned(), str::to_owned)
+}
+
+fn encode(
+    bytes: &mut Vec<u8>,
+    serializer: Serializer,
+    message: &phoenix::Message<'_>,
+    mask: [u8; 4],
+) -> Frame {
+    bytes.clear();
+    phoenix::encode_message(bytes, serializer, message, Some(mask))
+        .expect("only binary payloads can be refused");
+    Frame::from(&bytes[..])
+}

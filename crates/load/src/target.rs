@@ -1,0 +1,207 @@
+//! Where the crowd goes: `ws://host:port/path?query`.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs as _},
+    str::FromStr,
+};
+
+use thiserror::Error;
+
+/// A server's WebSocket URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The host as written, with brackets around an IPv6 address.
+    host: String,
+    port: u16,
+    /// Starts with `/`.
+    path: String,
+    /// Without the `?`.
+    query: Option<String>,
+}
+
+/// Why a text is no target.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// The scheme is `wss` (or `https`).
+    #[error("`{0}`: TLS is not supported yet, expected a ws:// URL")]
+    Tls(String),
+    /// The text has another form.
+    #[error("`{0}` is not a WebSocket URL: expected one such as ws://127.0.0.1:4000/socket")]
+    NotAUrl(String),
+}
+
+impl Target {
+    /// The `Host` header.
+    pub fn host(&self) -> String {
+        if self.port == 80 {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The request target as the URL says it.
+    pub fn plain(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// The request target of a Phoenix socket mounted at the URL's path: `/websocket` is appended
+    /// unless the path ends in it, and `vsn` is added to the query, as phoenix.js does
+    /// (`assets/js/phoenix/socket.js`, `endPointURL`).
+    pub fn phoenix(&self, vsn: &str) -> String {
+        let mount = self.path.trim_end_matches('/');
+        let path = mount.strip_suffix("/websocket").unwrap_or(mount);
+        match self.query.as_deref().filter(|query| !query.is_empty()) {
+            Some(query) => format!("{path}/websocket?{query}&vsn={vsn}"),
+            None => format!("{path}/websocket?vsn={vsn}"),
+        }
+    }
+
+    /// Asks the resolver for the address; the first one wins.
+    ///
+    /// # Errors
+    ///
+    /// The resolver's, or `NotFound` when it knows no address.
+    pub fn resolve(&self) -> io::Result<SocketAddr> {
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        let mut addresses = (bare, self.port).to_socket_addrs()?;
+        addresses
+            .next()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let wrong = || TargetError::NotAUrl(text.to_owned());
+        // A space or a line break would end up in the request head.
+        if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(wrong());
+        }
+        let rest = match text.split_once("://") {
+            Some(("ws" | "http", rest)) => rest,
+            Some(("wss" | "https", _)) => return Err(TargetError::Tls(text.to_owned())),
+            _ => return Err(wrong()),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(path_at);
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (path, None),
+        };
+        let (host, port) = split_authority(authority).ok_or_else(wrong)?;
+        let path = if path.is_empty() { "/" } else { path };
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            path: path.to_owned(),
+            query,
+        })
+    }
+}
+
+/// Splits `host`, `host:port` or `[v6]:port`; the port defaults to 80.
+fn split_authority(authority: &str) -> Option<(&str, u16)> {
+    // The colons of an IPv6 address are inside its brackets.
+    let host_end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+    let colon = authority[host_end..]
+        .find(':')
+        .map(|colon| host_end + colon);
+    let (host, port) = match colon {
+        Some(colon) => (&authority[..colon], authority[colon + 1..].parse().ok()?),
+        None => (authority, 80),
+    };
+    let is_plain = !host.is_empty() && !host.contains('@') && port != 0;
+    is_plain.then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn target(text: &str) -> Target {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn phoenix_sockets_get_their_transport_and_vsn() {
+        for (url, expected) in [
+            ("ws://127.0.0.1:4000/socket", "/socket/websocket?vsn=2.0.0"),
+            ("ws://127.0.0.1:4000/socket/", "/socket/websocket?vsn=2.0.0"),
+            (
+                "ws://127.0.0.1:4000/socket/websocket",
+                "/socket/websocket?vsn=2.0.0",
+            ),
+            (
+                "ws://h/s?token=1&a[b]=c",
+                "/s/websocket?token=1&a[b]=c&vsn=2.0.0",
+            ),
+            ("ws://h", "/websocket?vsn=2.0.0"),
+        ] {
+            assert_eq!(target(url).phoenix("2.0.0"), expected);
+        }
+    }
+
+    #[test]
+    fn raw_targets_stay_as_they_are() {
+        assert_eq!(target("ws://h:9/echo?x=1#frag").plain(), "/echo?x=1");
+        assert_eq!(target("ws://h:9").plain(), "/");
+        assert_eq!(target("ws://h?x").plain(), "/?x");
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        assert_eq!(target("ws://example.com/x").host(), "example.com");
+        assert_eq!(target("ws://example.com:81/x").host(), "example.com:81");
+        assert_eq!(target("ws://[::1]:4000/").host(), "[::1]:4000");
+        let loopback: SocketAddr = "[::1]:4000".parse().expect("an address");
+        assert_eq!(
+            target("ws://[::1]:4000/")
+                .resolve()
+                .expect("needs no resolver"),
+            loopback
+        );
+    }
+
+    #[test]
+    fn errors_say_what_was_expected() {
+        for text in [
+            "",
+            "127.0.0.1:4000",
+            "ws://",
+            "ws://:80/",
+            "ws://h:x/",
+            "ftp://h/",
+            "ws://h/a b",
+        ] {
+            let error = text.parse::<Target>().expect_err(text);
+            assert!(
+                error.to_string().contains("expected one such as ws://"),
+                "{error}"
+            );
+        }
+        let error = "wss://h/".parse::<Target>().expect_err("no TLS yet");
+        assert!(error.to_string().contains("TLS"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,60}", url in "ws://[a-z0-9:\\[\\]/?#@.]{0,40}") {
+            let _ = text.parse::<Target>();
+            if let Ok(target) = url.parse::<Target>() {
+                prop_assert!(target.plain().starts_with('/'));
+                prop_assert!(target.phoenix("2.0.0").starts_with('/'));
+            }
+        }
+    }
+}
