@@ -16,6 +16,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::session::Workload;
+use crate::{floor, peer};
 
 /// A server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -36,6 +37,14 @@ pub(crate) struct Server {
 pub(crate) struct Leashed(Child);
 
 impl Kind {
+    /// In the order in which the table shows them.
+    pub(crate) const ALL: [Self; 2] = [Self::Floor, Self::Tungstenite];
+
+    /// Returns whether the targets are this server's.
+    pub(crate) fn is_ours(self) -> bool {
+        false
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
@@ -48,7 +57,7 @@ impl Server {
     /// Starts a server and waits until it listens.
     pub(crate) fn start(kind: Kind, workload: Workload) -> anyhow::Result<Self> {
         let bench = std::env::current_exe().context("the bench does not know its own path")?;
-        let arguments = ["server", kind.name(), workload.topic()].map(OsString::from);
+        let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
         let mut process = Leashed::spawn(&bench, &arguments)?;
         let addr = process
             .announced_addr()
@@ -101,6 +110,14 @@ impl Drop for Leashed {
         // Both fail only when the process has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Serves in this process until it is killed.
+pub(crate) fn serve(kind: Kind, workload: Workload) -> anyhow::Result<()> {
+    match kind {
+        Kind::Floor => floor::serve(workload),
+        Kind::Tungstenite => peer::serve(workload),
     }
 }
 

@@ -1,5 +1,10 @@
-//! The bench.
+//! Puts the product, the peers and the bare floor side by side, on this machine, in one run.
+//!
+//! `cargo run --release -p fourtuple-bench` prints the table; `bench/README.md` says what its
+//! rows mean.
+
 #![forbid(unsafe_code)]
+
 mod client;
 mod floor;
 mod launch;
@@ -7,62 +12,164 @@ mod measure;
 mod peer;
 mod round;
 mod session;
+mod table;
 
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
 use clap::Parser as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
 
-#[derive(clap::Parser)]
-enum Cli {
-    Leash {
-        program: std::path::PathBuf,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<std::ffi::OsString>,
-    },
-    Server {
-        kind: launch::Kind,
-        topic: String,
-    },
-    Run {
-        connections: usize,
-        rounds: usize,
-    },
+use launch::Kind;
+use round::Plan;
+use session::Workload;
+use table::Results;
+
+/// Measures servers against the bare floor and prints the table.
+#[derive(Debug, clap::Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Cli {
+    /// Connections that join one topic
+    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(3..=50_000))]
+    connections: u32,
+    /// Times that every server is measured; the servers take turns
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+    /// Broadcasts to all connections in a round
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    broadcasts: u32,
+    /// Milliseconds of push and reply in a round
+    #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    echo_ms: u64,
+    /// Servers to measure; ratios need the floor
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::ALL)]
+    servers: Vec<Kind>,
+    /// Writes all samples to this file
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[command(subcommand)]
+    part: Option<Part>,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse() {
-        Cli::Leash { program, arguments } => launch::leash(&program, &arguments),
-        Cli::Server { kind, topic } => {
-            let w = if topic.starts_with("room") {
-                session::Workload::Fanout
-            } else {
-                session::Workload::Echo
-            };
-            match kind {
-                launch::Kind::Floor => floor::serve(w),
-                launch::Kind::Tungstenite => peer::serve(w),
-            }
+/// What the bench does in the processes that it starts itself.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Becomes a program that ends with the bench
+    #[command(hide = true)]
+    Leash {
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Serves a workload
+    #[command(hide = true)]
+    Server { kind: Kind, workload: Workload },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    match cli.part {
+        Some(Part::Leash { program, arguments }) => {
+            launch::leash(&program, &arguments)?;
+            Ok(ExitCode::SUCCESS)
         }
-        Cli::Run {
-            connections,
-            rounds,
-        } => {
-            let plan = round::Plan {
-                connections,
-                broadcasts: 20,
-                echo_connections: 256.min(connections),
-                echo_stretch: std::time::Duration::from_secs(3),
-            };
-            for _ in 0..rounds {
-                for kind in [launch::Kind::Floor, launch::Kind::Tungstenite] {
-                    let t = std::time::Instant::now();
-                    println!(
-                        "{} {:.1?} in {:?}",
-                        kind.name(),
-                        round::run(kind, &plan)?,
-                        t.elapsed()
-                    );
-                }
-            }
-            Ok(())
+        Some(Part::Server { kind, workload }) => {
+            launch::serve(kind, workload)?;
+            Ok(ExitCode::SUCCESS)
         }
+        None => compare(&cli),
     }
 }
+
+/// Runs all rounds and prints the table. The exit code is a failure when a message was lost or
+/// came too often; a missed target is only printed, as it may be the machine's.
+fn compare(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let plan = Plan {
+        connections: cli.connections as usize,
+        broadcasts: cli.broadcasts,
+        echo_connections: ECHO_CONNECTIONS.min(cli.connections as usize),
+        echo_stretch: Duration::from_millis(cli.echo_ms),
+    };
+    let descriptors_max = raise_descriptors()?;
+    let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
+    if descriptors_max < needed {
+        bail!(
+            "{} connections need {needed} descriptors in the server and as many in the crowd; \
+             the hard limit of RLIMIT_NOFILE is {descriptors_max}",
+            plan.connections
+        );
+    }
+    let mut results = Results {
+        plan,
+        samples: cli.servers.iter().map(|kind| (*kind, Vec::new())).collect(),
+    };
+    for round in 1..=cli.rounds {
+        for (kind, samples) in &mut results.samples {
+            eprintln!("round {round} of {}: {}", cli.rounds, kind.name());
+            samples.push(round::run(*kind, &plan)?);
+        }
+    }
+    println!("{}", describe(cli));
+    print!("{}", results.render());
+    if let Some(path) = &cli.json {
+        let machine = json!({ "kernel": kernel_release(), "cores": cores() });
+        let text = serde_json::to_string_pretty(&results.to_json(machine))?;
+        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(if results.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Returns what was run, and where, in one line above the table.
+fn describe(cli: &Cli) -> String {
+    format!(
+        "{} connections, {} broadcasts, median (least–greatest) of {} rounds; {} cores, Linux {}{}",
+        cli.connections,
+        cli.broadcasts,
+        cli.rounds,
+        cores(),
+        kernel_release(),
+        if cfg!(debug_assertions) {
+            "; DEBUG BUILD, numbers mean nothing"
+        } else {
+            ""
+        },
+    )
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn kernel_release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Raises the soft limit on descriptors to the hard one, which children inherit, and returns it.
+fn raise_descriptors() -> anyhow::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )
+    .context("cannot raise the limit on descriptors")?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+const ECHO_CONNECTIONS: usize = 256;
+/// Descriptors of a process beside its connections, rounded up generously.
+const DESCRIPTORS_SPARE: u64 = 100;

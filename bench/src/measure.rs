@@ -42,11 +42,14 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
 /// # Errors
 ///
 /// When it is still busy after `QUIET_DEADLINE`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process tells nobody when it is done; the bench can only look again"
+)]
 pub(crate) fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
     let deadline = Instant::now() + QUIET_DEADLINE;
     let mut before = cpu_time(pid)?;
     loop {
-        // The bench has to look at another process, which tells nobody when it is done.
         thread::sleep(QUIET_WINDOW);
         let now = cpu_time(pid)?;
         if now.saturating_sub(before) < QUIET_CPU_MAX {

@@ -25,40 +25,57 @@ pub(crate) struct Plan {
 /// What one round says about one server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
+    pub(crate) fanout: FanoutSample,
+    pub(crate) echo: EchoSample,
+}
+
+/// What was read off while one topic filled and was spoken to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FanoutSample {
+    /// User-space memory of the server, as the slope between a third of the connections and all.
     pub(crate) bytes_per_connection: f64,
+    /// Connections per second that were connected, upgraded and joined.
     pub(crate) joins_per_second: f64,
     pub(crate) deliveries_per_second: f64,
+    /// Processor time of the server, user and system.
     pub(crate) cpu_us_per_delivery: f64,
+    pub(crate) tally: Tally,
+}
+
+/// What was read off while every connection pushed and was answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EchoSample {
     pub(crate) echoes_per_second: f64,
+    /// Processor time of the server, user and system.
     pub(crate) cpu_us_per_echo: f64,
-    pub(crate) echo_p50_us: f64,
-    pub(crate) echo_p99_us: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
     pub(crate) tally: Tally,
 }
 
 impl Plan {
-    /// Connections at the lower end of the memory slope: a third, as 5,000 is of 15,000.
-    fn connections_low(&self) -> usize {
+    /// Returns the connections at the lower end of the memory slope: a third, as 5,000 of 15,000.
+    pub(crate) fn connections_low(&self) -> usize {
         self.connections / 3
+    }
+}
+
+impl Sample {
+    /// Returns what was lost and what came too often in both workloads.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally::sum([self.fanout.tally, self.echo.tally])
     }
 }
 
 /// Measures a server of `kind`, started afresh for each workload.
 pub(crate) fn run(kind: Kind, plan: &Plan) -> anyhow::Result<Sample> {
     let fanout =
-        run_fanout(kind, plan).with_context(|| format!("{}: joining and fan-out", kind.name()))?;
-    let echo = run_echo(kind, plan).with_context(|| format!("{}: echo", kind.name()))?;
-    Ok(Sample {
-        echoes_per_second: echo.echoes_per_second,
-        cpu_us_per_echo: echo.cpu_us_per_echo,
-        echo_p50_us: echo.echo_p50_us,
-        echo_p99_us: echo.echo_p99_us,
-        tally: Tally::sum([fanout.tally, echo.tally]),
-        ..fanout
-    })
+        run_fanout(kind, plan).with_context(|| format!("{}: join and fan-out", kind.name()))?;
+    let echo = run_echo(kind, plan).with_context(|| format!("{}: push and reply", kind.name()))?;
+    Ok(Sample { fanout, echo })
 }
 
-fn run_fanout(kind: Kind, plan: &Plan) -> anyhow::Result<Sample> {
+fn run_fanout(kind: Kind, plan: &Plan) -> anyhow::Result<FanoutSample> {
     let server = Server::start(kind, Workload::Fanout)?;
     let session = Arc::new(Session::new(Workload::Fanout));
     let mut crowd = Crowd::new(server.addr(), &session)?;
@@ -77,18 +94,17 @@ fn run_fanout(kind: Kind, plan: &Plan) -> anyhow::Result<Sample> {
     let cpu = cpu_time(server.pid())?.saturating_sub(cpu_before);
 
     let deliveries = fanout.tally.delivered as f64;
-    Ok(Sample {
+    Ok(FanoutSample {
         bytes_per_connection: (high_bytes as f64 - low_bytes as f64)
             / (plan.connections - low) as f64,
         joins_per_second: plan.connections as f64 / (first + second).as_secs_f64(),
         deliveries_per_second: deliveries / fanout.elapsed.as_secs_f64(),
         cpu_us_per_delivery: microseconds(cpu) / deliveries,
         tally: fanout.tally,
-        ..Sample::EMPTY
     })
 }
 
-fn run_echo(kind: Kind, plan: &Plan) -> anyhow::Result<Sample> {
+fn run_echo(kind: Kind, plan: &Plan) -> anyhow::Result<EchoSample> {
     let server = Server::start(kind, Workload::Echo)?;
     let session = Arc::new(Session::new(Workload::Echo));
     let mut crowd = Crowd::new(server.addr(), &session)?;
@@ -100,34 +116,13 @@ fn run_echo(kind: Kind, plan: &Plan) -> anyhow::Result<Sample> {
     wait_until_quiet(server.pid())?;
     let cpu = cpu_time(server.pid())?.saturating_sub(cpu_before);
 
-    Ok(Sample {
+    Ok(EchoSample {
         echoes_per_second: echo.latency.len() as f64 / echo.elapsed.as_secs_f64(),
         cpu_us_per_echo: microseconds(cpu) / echo.tally.delivered as f64,
-        echo_p50_us: echo.latency.value_at_quantile(0.5) as f64 / 1e3,
-        echo_p99_us: echo.latency.value_at_quantile(0.99) as f64 / 1e3,
+        p50_us: echo.latency.value_at_quantile(0.5) as f64 / 1e3,
+        p99_us: echo.latency.value_at_quantile(0.99) as f64 / 1e3,
         tally: echo.tally,
-        ..Sample::EMPTY
     })
-}
-
-impl Sample {
-    const EMPTY: Self = Self {
-        bytes_per_connection: 0.0,
-        joins_per_second: 0.0,
-        deliveries_per_second: 0.0,
-        cpu_us_per_delivery: 0.0,
-        echoes_per_second: 0.0,
-        cpu_us_per_echo: 0.0,
-        echo_p50_us: 0.0,
-        echo_p99_us: 0.0,
-        tally: Tally {
-            delivered: 0,
-            lost: 0,
-            duplicated: 0,
-            unexpected: 0,
-            dropped: 0,
-        },
-    };
 }
 
 fn microseconds(duration: Duration) -> f64 {

@@ -30,6 +30,14 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
+    /// Returns its name on a command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fanout => "fanout",
+            Self::Echo => "echo",
+        }
+    }
+
     /// Returns the topic that every connection joins.
     pub(crate) fn topic(self) -> &'static str {
         match self {

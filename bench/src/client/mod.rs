@@ -28,7 +28,7 @@ pub(crate) struct Crowd {
 }
 
 /// What a crowd has received beside what it should have, over all its connections.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Messages that arrived as they should.
     pub(crate) delivered: u64,
@@ -172,3 +172,65 @@ impl Tally {
 const SQUADS: u8 = 2;
 /// How long the crowd listens for duplicates after the last broadcast.
 const AFTERMATH: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+    use crate::session::Workload;
+
+    /// Accepts one connection, lets it join, and says `last_words` to its first push.
+    fn server_that_says(last_words: Vec<u8>) -> SocketAddrV4 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(addr) = listener.local_addr().unwrap() else {
+            panic!("an IPv4 listener has an IPv4 address");
+        };
+        thread::spawn(move || {
+            let session = Session::new(Workload::Fanout);
+            let (mut socket, _) = listener.accept().unwrap();
+            read_exactly(&mut socket, session.request(&addr.to_string()).len());
+            socket.write_all(&session.accepted()).unwrap();
+            read_exactly(&mut socket, session.join().len());
+            // Cut in two, so that the crowd has to wait for the rest of a frame.
+            let (begin, end) = session.joined().split_at(1);
+            socket.write_all(begin).unwrap();
+            socket.write_all(end).unwrap();
+            read_exactly(&mut socket, session.shout_push(1).len());
+            socket.write_all(&last_words).unwrap();
+        });
+        addr
+    }
+
+    fn read_exactly(socket: &mut TcpStream, bytes: usize) {
+        socket.read_exact(&mut vec![0; bytes]).unwrap();
+    }
+
+    #[test]
+    fn what_is_lost_repeated_or_invented_is_counted() {
+        let session = Arc::new(Session::new(Workload::Fanout));
+        let mut words = Vec::new();
+        let mut frame = Vec::new();
+        for sequence in [1, 1, 3] {
+            session.shout_into(sequence, &mut frame);
+            words.extend_from_slice(&frame);
+        }
+        words.extend_from_slice(session.joined());
+        let mut crowd = Crowd::new(server_that_says(words), &session).unwrap();
+        crowd.open(1).unwrap();
+        let tally = crowd.fanout(4).unwrap().tally;
+        // The second never came and the fourth was cut off by the close.
+        assert_eq!(
+            tally,
+            Tally {
+                delivered: 2,
+                lost: 2,
+                duplicated: 1,
+                unexpected: 1,
+                dropped: 1
+            }
+        );
+        assert!(!tally.is_clean());
+    }
+}
