@@ -115,7 +115,8 @@ fn pure_crates_touch_no_socket_clock_thread_or_file() {
 fn unsafe_lives_under_the_engines_sys_alone() {
     let mut broken = String::new();
     for source in rust_sources() {
-        let home = source.path.starts_with(UNSAFE_HOME);
+        // This test spells the word it looks for.
+        let home = source.path.starts_with(UNSAFE_HOME) || source.path.starts_with("tests/tidy/");
         for (number, line) in source.lines_without_comments() {
             if !home && words(line).any(|word| word == "unsafe") {
                 let _ = writeln!(broken, "{}:{number}: {}", source.path, line.trim());

@@ -8,26 +8,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub fn words(line: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-pub fn manifest(path: &str) -> toml::Table {
+pub(crate) fn manifest(path: &str) -> toml::Table {
     read(path)
         .parse()
         .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Every file that a person wrote, as a path relative to the root with `/` between its parts.
-pub fn files() -> impl Iterator<Item = String> {
+pub(crate) fn files() -> impl Iterator<Item = String> {
     let mut folders = vec![PathBuf::new()];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -53,7 +53,7 @@ pub fn files() -> impl Iterator<Item = String> {
     found.into_iter()
 }
 
-pub fn rust_sources() -> impl Iterator<Item = Source> {
+pub(crate) fn rust_sources() -> impl Iterator<Item = Source> {
     files()
         .filter(|path| path.ends_with(".rs"))
         .map(|path| Source {
@@ -63,20 +63,20 @@ pub fn rust_sources() -> impl Iterator<Item = Source> {
 }
 
 /// One Rust file.
-pub struct Source {
-    pub path: String,
-    pub text: String,
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl Source {
     /// The whole file is tests.
-    pub fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         let mut parts = self.path.split('/');
         parts.any(|part| part == "tests" || part == "tests.rs" || part == "benches")
     }
 
     /// The numbered lines of the program itself: everything before the tests at its end.
-    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = self
             .text
             .find("\n#[cfg(test)]\nmod ")
@@ -87,7 +87,7 @@ impl Source {
             .map(|(n, line)| (n + 1, without_comment(line)))
     }
 
-    pub fn lines_without_comments(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn lines_without_comments(&self) -> impl Iterator<Item = (usize, &str)> {
         self.text
             .lines()
             .enumerate()
@@ -96,7 +96,7 @@ impl Source {
 
     /// Each function outside the tests: line, name and length. The formatter puts the closing brace
     /// under the first letter of its function, so indentation alone finds it.
-    pub fn functions(&self) -> Vec<(usize, &str, usize)> {
+    pub(crate) fn functions(&self) -> Vec<(usize, &str, usize)> {
         let lines: Vec<_> = self.code().collect();
         let mut found = Vec::new();
         for (position, (number, line)) in lines.iter().enumerate() {
@@ -147,4 +147,38 @@ fn function_name(line: &str) -> Option<&str> {
         return None;
     };
     name.split(['(', '<']).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source {
+            path: "src/shard.rs".to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn functions_are_measured_from_their_name_to_their_brace() {
+        let text = "impl Shard {\n    pub const fn turn(\n        &self,\n    ) {\n        a();\n    }\n\n    fn short(&self) {}\n}\n\ntrait T {\n    fn declared(&self);\n}\n";
+        assert_eq!(source(text).functions(), [(2, "turn", 5)]);
+    }
+
+    #[test]
+    fn code_ends_where_the_tests_begin_and_has_no_comments() {
+        let text = "//! Doc.\nfn f() {} // why\n\n#[cfg(test)]\nmod tests {}\n";
+        let source = source(text);
+        let code: Vec<_> = source.code().collect();
+        assert_eq!(code, [(1, ""), (2, "fn f() {}")]);
+    }
+
+    #[test]
+    fn words_are_whole() {
+        let found: Vec<_> = words("forbid(unsafe_code); unsafe {")
+            .filter(|w| !w.is_empty())
+            .collect();
+        assert_eq!(found, ["forbid", "unsafe_code", "unsafe"]);
+    }
 }

@@ -1,0 +1,101 @@
+//! What must hold besides behaviour: format, lints, documentation, and what is linked in.
+//!
+//! Each is a cargo command, so that `cargo test` alone says whether a change may be handed in. They
+//! share the target directory of the test itself, and after the first time take seconds.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Audits licences, bans and sources; installed below `target/` when the machine has none.
+const CARGO_DENY: &str = "0.20.2";
+
+#[test]
+fn the_code_is_formatted() {
+    passes(cargo(&["fmt", "--all", "--check"]));
+}
+
+#[test]
+fn clippy_has_nothing_to_say() {
+    passes(cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]));
+}
+
+#[test]
+fn the_documentation_has_no_broken_link() {
+    let mut doc = cargo(&[
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ]);
+    passes(doc.env("RUSTDOCFLAGS", "-D warnings"));
+}
+
+/// Known vulnerabilities are looked up by `cargo deny check advisories`, which needs the advisory
+/// database from the network and is therefore not part of the tests.
+#[test]
+fn dependencies_are_licensed_and_from_where_we_think() {
+    let mut audit = Command::new(cargo_deny());
+    passes(
+        audit
+            .args(["--workspace", "check", "bans", "licenses", "sources"])
+            .current_dir(root()),
+    );
+}
+
+fn passes(mut command: impl std::borrow::BorrowMut<Command>) {
+    let command = command.borrow_mut();
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{printed}{complaint}",
+        output.status
+    );
+}
+
+/// The cargo that runs this test, on this workspace.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").expect("cargo runs the tests"));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// The audit tool of the version above.
+fn cargo_deny() -> PathBuf {
+    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tools");
+    let installed = tools.join("bin/cargo-deny");
+    for candidate in [PathBuf::from("cargo-deny"), installed.clone()] {
+        let version = Command::new(&candidate).arg("--version").output();
+        let wanted = format!("cargo-deny {CARGO_DENY}");
+        if version.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).trim() == wanted) {
+            return candidate;
+        }
+    }
+    let mut install = cargo(&[
+        "install",
+        "cargo-deny",
+        "--locked",
+        "--version",
+        CARGO_DENY,
+        "--root",
+    ]);
+    passes(install.arg(tools));
+    installed
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
