@@ -66,3 +66,42 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_is_whole_and_ends_the_connection() {
+        let mut out = Vec::new();
+        encode_response(
+            &mut out,
+            404,
+            &[("content-type", "text/plain")],
+            b"not here\n",
+        );
+        let expected = "HTTP/1.1 404 Not Found\r\n\
+            content-type: text/plain\r\n\
+            content-length: 9\r\n\
+            connection: close\r\n\
+            \r\n\
+            not here\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    // RFC 9110 §5.5: CR, LF and NUL are dangerous in a value.
+    #[test]
+    fn a_value_cannot_start_a_header() {
+        let mut out = Vec::new();
+        push_header(&mut out, "location", "/a\r\nset-cookie: b\0");
+        assert_eq!(out, b"location: /a  set-cookie: b \r\n");
+    }
+
+    // RFC 9112 §4: the space behind the status is there even if the phrase is not.
+    #[test]
+    fn a_status_without_words() {
+        let mut out = Vec::new();
+        encode_response(&mut out, 599, &[], b"");
+        assert!(out.starts_with(b"HTTP/1.1 599 \r\n"));
+    }
+}

@@ -99,8 +99,8 @@ impl<'b> Response<'b> {
 
 /// The length of the head at the start of `bytes`, if its end is there.
 ///
-/// `from` is the number of bytes that were searched before, so that a head which trickles in is read
-/// once and not once per arrival (the cost that CVE-2023-43669 is about).
+/// `from` is the number of bytes that were searched before, so that a head which trickles in is
+/// read once and not once per arrival (the cost that CVE-2023-43669 is about).
 pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     // An empty line may be cut between its bytes: LF, CR | LF. Two bytes are looked at again.
     let from = from.saturating_sub(2);
@@ -123,8 +123,8 @@ pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
 /// # Errors
 ///
 /// [`Error::HeadTooLong`] and [`Error::TooManyHeaders`] beyond the limits; [`Error::Version`] for
-/// anything but HTTP/1.0 and 1.1; [`Error::Target`] for a target that is no path and no absolute URL;
-/// [`Error::Malformed`] otherwise.
+/// anything but HTTP/1.0 and 1.1; [`Error::Target`] for a target that is no path and no absolute
+/// URL; [`Error::Malformed`] otherwise.
 pub fn parse_request<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Parsed<Request<'b>>, Error> {
     let (bytes, whole) = bound(bytes, limits)?;
     let mut headers = vec![httparse::EMPTY_HEADER; limits.headers_max];
@@ -208,5 +208,186 @@ fn version_of(minor: u8) -> Result<Version, Error> {
         0 => Ok(Version::Http10),
         1 => Ok(Version::Http11),
         _ => Err(Error::Version),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        head_bytes_max: 200,
+        headers_max: 4,
+    };
+
+    fn request(bytes: &[u8]) -> Result<Request<'_>, Error> {
+        match parse_request(bytes, &LIMITS)? {
+            Parsed::Complete { head, len } => {
+                assert_eq!(Some(len), head_end(bytes, 0));
+                Ok(head)
+            }
+            Parsed::Partial => panic!("a part of a head: {}", bytes.escape_ascii()),
+        }
+    }
+
+    fn refused(bytes: &[u8]) -> Option<Error> {
+        request(bytes).err()
+    }
+
+    #[test]
+    fn a_request_says_what_it_asks() {
+        let bytes = b"GET /socket/websocket?vsn=2.0.0&a=%20 HTTP/1.1\r\n\
+            Host: localhost:4000\r\nX-A:  one \r\nx-a: two\r\n\r\nrest";
+        let request = request(bytes).unwrap();
+        assert_eq!(request.method, "GET");
+        assert_eq!(request.target, "/socket/websocket?vsn=2.0.0&a=%20");
+        assert_eq!(request.path(), "/socket/websocket");
+        assert_eq!(request.query(), Some("vsn=2.0.0&a=%20"));
+        assert_eq!(request.version, Version::Http11);
+        assert_eq!(request.header("HOST"), Some("localhost:4000"));
+        assert_eq!(request.headers("x-a").collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(request.header("x-b"), None);
+        assert_eq!(request.headers.len(), 3);
+    }
+
+    #[test]
+    fn a_response_says_how_it_went() {
+        let bytes = b"HTTP/1.0 403 Forbidden\r\nContent-Length: 3\r\n\r\nno!";
+        let parsed = parse_response(bytes, &LIMITS).unwrap();
+        let Parsed::Complete { head, len } = parsed else {
+            panic!("the head is whole")
+        };
+        assert_eq!((head.status, head.version), (403, Version::Http10));
+        assert_eq!(head.header("content-length"), Some("3"));
+        assert_eq!(&bytes[len..], b"no!");
+        assert!(
+            parse_response(b"HTTP/1.1 200\r\n\r\n", &LIMITS).is_ok(),
+            "without a phrase"
+        );
+        let no_http = parse_response(b"SSH-2.0-x\r\n\r\n", &LIMITS).unwrap_err();
+        assert_eq!(no_http, Error::Version);
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_an_empty_line() {
+        assert_eq!(head_end(b"", 0), None);
+        assert_eq!(head_end(b"GET / HTTP/1.1\r\nA: b\r\n", 0), None);
+        assert_eq!(head_end(b"a\r\n\r\nrest\r\n\r\n", 0), Some(5));
+        // RFC 9112 §2.2: a single LF MAY be taken as the end of a line.
+        assert_eq!(head_end(b"a\n\n", 0), Some(3));
+        assert_eq!(head_end(b"a\r\n\n", 0), Some(4));
+        assert_eq!(head_end(b"a\n\r\n", 0), Some(4));
+        assert_eq!(head_end(b"a\r\r\n\r", 0), None);
+    }
+
+    // The cost that CVE-2023-43669 is about: a head that trickles in is searched once in all.
+    #[test]
+    fn the_search_goes_on_where_it_stopped() {
+        let bytes = b"GET / HTTP/1.1\r\nA: b\r\n\r\n";
+        for searched in 0..bytes.len() {
+            assert_eq!(head_end(&bytes[..searched], 0), None);
+            assert_eq!(
+                head_end(bytes, searched),
+                Some(bytes.len()),
+                "after {searched}"
+            );
+        }
+        // An end before the place to go on from is not found again: nobody reads it twice.
+        assert_eq!(head_end(b"\n\n-----", 5), None);
+    }
+
+    #[test]
+    fn a_part_of_a_head_is_a_part_or_wrong_already() {
+        let whole = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        for len in 0..whole.len() {
+            assert!(matches!(
+                parse_request(&whole[..len], &LIMITS),
+                Ok(Parsed::Partial)
+            ));
+        }
+        // The hello of TLS, a HTTP/2 preface, a space in a name.
+        for wrong in [
+            &b"\x16\x03\x01\x02\x00"[..],
+            b"PRI * HTTP/2.0\r\n",
+            b"GET / HTTP/1.1\r\na b",
+        ] {
+            assert!(
+                parse_request(wrong, &LIMITS).is_err(),
+                "{}",
+                wrong.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_request() {
+        let cases: [(&[u8], Error); 9] = [
+            (b"\r\n\r\n", Error::Malformed),
+            (b"GET\r\n\r\n", Error::Malformed),
+            (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", Error::Malformed),
+            (
+                b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+                Error::Malformed,
+            ),
+            (b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n", Error::Malformed),
+            (b"GET / HTTP/1.2\r\n\r\n", Error::Version),
+            (b"GET / HTTP/2.0\r\n\r\n", Error::Version),
+            (b"OPTIONS * HTTP/1.1\r\n\r\n", Error::Target),
+            (b"CONNECT a:443 HTTP/1.1\r\n\r\n", Error::Target),
+        ];
+        for (bytes, error) in cases {
+            assert_eq!(refused(bytes), Some(error), "{}", bytes.escape_ascii());
+        }
+        assert_eq!(Error::Malformed.status(), 400);
+        assert_eq!(Error::Target.status(), 400);
+        assert_eq!(Error::Version.status(), 505);
+    }
+
+    #[test]
+    fn head_bytes_are_limited() {
+        let head = |len: usize| {
+            let mut bytes = b"GET / HTTP/1.1\r\nA: ".to_vec();
+            bytes.resize(len - 4, b'x');
+            bytes.extend_from_slice(b"\r\n\r\n");
+            bytes
+        };
+        assert_eq!(refused(&head(200)), None);
+        assert_eq!(refused(&head(201)), Some(Error::HeadTooLong));
+        // Without an end, as soon as it cannot come in time.
+        assert!(matches!(
+            parse_request(&head(300)[..200], &LIMITS),
+            Ok(Parsed::Partial)
+        ));
+        let unfinished = parse_request(&head(300)[..201], &LIMITS).unwrap_err();
+        assert_eq!(unfinished, Error::HeadTooLong);
+        // What follows the head is not its length.
+        assert_eq!(refused(&[head(200), vec![0; 500]].concat()), None);
+        assert_eq!(Error::HeadTooLong.status(), 431);
+    }
+
+    #[test]
+    fn header_lines_are_limited() {
+        let head = |lines| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(lines));
+        assert_eq!(request(head(4).as_bytes()).unwrap().headers.len(), 4);
+        assert_eq!(refused(head(5).as_bytes()), Some(Error::TooManyHeaders));
+        assert_eq!(Error::TooManyHeaders.status(), 431);
+    }
+
+    // RFC 9112 §6.3: a request has a body if it says so, by its length or by its encoding.
+    #[test]
+    fn a_body_is_announced() {
+        let announces = |header: &str| {
+            let bytes = format!("GET / HTTP/1.1\r\n{header}\r\n\r\n");
+            request(bytes.as_bytes()).unwrap().announces_body()
+        };
+        assert!(!announces("Host: a"));
+        assert!(!announces("Content-Length: 0"));
+        assert!(announces("Content-Length: 1"));
+        assert!(
+            announces("Content-Length: 00"),
+            "not what anybody sends for none"
+        );
+        assert!(announces("Content-Length: 0\r\nContent-Length: 7"));
+        assert!(announces("Transfer-Encoding: chunked"));
     }
 }

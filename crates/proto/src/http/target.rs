@@ -3,8 +3,8 @@
 //! Source: RFC 9112 §3.2.
 
 /// The path and the query of a target that a WebSocket or a plain `GET` can have: origin-form
-/// (`/path?query`) or absolute-form (`http://host/path?query`). `None` for `*`, for `host:port`, and
-/// for anything with a fragment.
+/// (`/path?query`) or absolute-form (`http://host/path?query`). `None` for `*`, for `host:port`,
+/// and for anything with a fragment.
 pub(super) fn split(target: &str) -> Option<(&str, Option<&str>)> {
     // RFC 6455 §3: fragment identifiers MUST NOT be used on WebSocket URIs.
     if target.contains('#') {
@@ -35,5 +35,35 @@ fn after_authority(url: &str) -> Option<&str> {
         ("", _) => None,
         (_, "") => Some("/"),
         (_, path) => Some(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_path_or_an_absolute_url() {
+        let cases = [
+            ("/", Some(("/", None))),
+            ("/a/b", Some(("/a/b", None))),
+            ("/a?", Some(("/a", Some("")))),
+            ("/a?b=c?d", Some(("/a", Some("b=c?d")))),
+            ("//a", Some(("//a", None))),
+            ("http://host", Some(("/", None))),
+            ("HTTPS://host:1/a?b", Some(("/a", Some("b")))),
+            ("ws://host/a/", Some(("/a/", None))),
+            ("http://host?b", Some(("", Some("b")))),
+            ("http:///a", None),
+            ("ftp://host/a", None),
+            ("host:443", None),
+            ("*", None),
+            ("", None),
+            ("a/b", None),
+            ("/a#b", None),
+        ];
+        for (target, expected) in cases {
+            assert_eq!(split(target), expected, "{target}");
+        }
     }
 }

@@ -95,3 +95,32 @@ pub(super) fn parse(payload: &[u8]) -> Result<Option<CloseFrame<'_>>, Error> {
     let reason = utf8::check(reason).ok_or(Error::CloseReasonNotUtf8)?;
     Ok(Some(CloseFrame { code, reason }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_nothing_or_a_code_and_a_reason() {
+        let frame = |code, reason| Ok(Some(CloseFrame { code, reason }));
+        assert_eq!(parse(b""), Ok(None));
+        assert_eq!(parse(b"\x03\xE8"), frame(CloseCode::NORMAL, ""));
+        assert_eq!(parse(b"\x03\xED"), Err(Error::CloseCodeInvalid(1005)));
+        assert_eq!(
+            parse(b"\x0F\xA8slow"),
+            frame(CloseCode::SLOW_CONSUMER, "slow")
+        );
+        assert_eq!(parse(b"\x03"), Err(Error::CloseTruncated));
+        assert_eq!(parse(b"\x03\xE8\xC3"), Err(Error::CloseReasonNotUtf8));
+    }
+
+    // RFC 6455 §7.4: every code there is.
+    #[test]
+    fn the_codes_that_may_be_sent() {
+        let allowed = [1000..=1003, 1007..=1014, 3000..=4999];
+        for code in 0..=u16::MAX {
+            let expected = allowed.iter().any(|range| range.contains(&code));
+            assert_eq!(CloseCode(code).is_sendable(), expected, "{code}");
+        }
+    }
+}

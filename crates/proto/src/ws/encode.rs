@@ -74,3 +74,88 @@ pub fn encode_close(
     tail[..reason.len()].copy_from_slice(reason.as_bytes());
     encode(out, OpCode::Close, &payload[..2 + reason.len()], mask);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(opcode: OpCode, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        encode(&mut out, opcode, payload, mask);
+        assert!(out.starts_with(b"before"), "what was there stays there");
+        out.split_off(6)
+    }
+
+    // RFC 6455 §5.7: the examples that one frame is enough for.
+    #[test]
+    fn the_examples_of_the_rfc() {
+        let key = Some([0x37, 0xFA, 0x21, 0x3D]);
+        assert_eq!(encoded(OpCode::Text, b"Hello", None), b"\x81\x05Hello");
+        let masked = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+        assert_eq!(encoded(OpCode::Text, b"Hello", key), masked);
+        assert_eq!(encoded(OpCode::Ping, b"Hello", None), b"\x89\x05Hello");
+        let pong = b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+        assert_eq!(encoded(OpCode::Pong, b"Hello", key), pong);
+        assert!(encoded(OpCode::Binary, &[0; 256], None).starts_with(b"\x82\x7e\x01\x00\0"));
+        let long = encoded(OpCode::Binary, &[0; 65536], None);
+        assert!(long.starts_with(b"\x82\x7f\0\0\0\0\0\x01\0\0\0"));
+        assert_eq!(long.len(), 10 + 65536);
+    }
+
+    // RFC 6455 §5.2: the minimal number of bytes MUST be used to encode the length.
+    #[test]
+    fn lengths_are_minimal() {
+        let lengths = [(0, 2), (125, 2), (126, 4), (65535, 4), (65536, 10)];
+        for (payload_len, header_len) in lengths {
+            let mut out = Vec::new();
+            encode_header(&mut out, OpCode::Binary, payload_len, None);
+            assert_eq!(out.len(), header_len, "{payload_len} bytes");
+            out.clear();
+            encode_header(&mut out, OpCode::Binary, payload_len, Some([9; 4]));
+            assert_eq!(out.len(), header_len + 4, "{payload_len} bytes, masked");
+            assert!(out.ends_with(&[9; 4]));
+        }
+    }
+
+    #[test]
+    fn a_close_carries_a_code_and_what_fits_of_a_reason() {
+        let close = |code, reason: &str| {
+            let mut out = Vec::new();
+            encode_close(&mut out, code, reason, None);
+            out
+        };
+        assert_eq!(close(None, "unsaid"), b"\x88\x00");
+        assert_eq!(close(Some(CloseCode::GOING_AWAY), ""), b"\x88\x02\x03\xE9");
+        assert_eq!(
+            close(Some(CloseCode::SLOW_CONSUMER), "slow"),
+            b"\x88\x06\x0F\xA8slow"
+        );
+        assert_eq!(
+            close(Some(CloseCode::NORMAL), &"x".repeat(123)).len(),
+            2 + 125
+        );
+        assert_eq!(
+            close(Some(CloseCode::NORMAL), &"x".repeat(124)).len(),
+            2 + 125
+        );
+        // 61 characters of two bytes fit into 123 bytes; the half of another does not.
+        assert_eq!(
+            close(Some(CloseCode::NORMAL), &"é".repeat(100)).len(),
+            2 + 2 + 122
+        );
+    }
+
+    // RFC 6455 §5.5: control frames MUST have at most 125 bytes.
+    #[test]
+    #[should_panic(expected = "at most 125 bytes")]
+    fn a_long_ping_is_a_mistake_of_the_program() {
+        encoded(OpCode::Ping, &[0; 126], None);
+    }
+
+    // RFC 6455 §7.4.1: 1006 MUST NOT be set in a close frame.
+    #[test]
+    #[should_panic(expected = "1006 may not be sent")]
+    fn a_code_for_reports_is_a_mistake_of_the_program() {
+        encode_close(&mut Vec::new(), Some(CloseCode::ABNORMAL), "", None);
+    }
+}

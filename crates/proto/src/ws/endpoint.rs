@@ -1,8 +1,8 @@
 //! One end of an open WebSocket: bytes arrive, events come out.
 //!
 //! An endpoint at rest is two words. It owns memory only while a frame or a message is incomplete,
-//! and gives it back with the event that completes it. Frames that lie whole in the caller's buffer,
-//! nearly all of them, are unmasked where they are and handed out as borrows.
+//! and gives it back with the event that completes it. Frames that lie whole in the caller's
+//! buffer, nearly all of them, are unmasked where they are and handed out as borrows.
 
 use std::{fmt, ops::Range};
 
@@ -196,8 +196,8 @@ impl Reader<'_> {
     ///
     /// # Errors
     ///
-    /// Every variant of [`Error`], once: what a header proves when it is whole, before anything is done
-    /// for its payload; what a payload proves at the byte that proves it.
+    /// Every variant of [`Error`], once: what a header proves when it is whole, before anything is
+    /// done for its payload; what a payload proves at the byte that proves it.
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         self.assembled = Assembled::Nothing;
         if self.endpoint.ended {
@@ -322,7 +322,8 @@ impl Reader<'_> {
         if frame.header.opcode.is_control() {
             partial.control.extend_from_slice(chunk);
         } else if let Some(message) = &mut partial.message {
-            // The last frame tells how long the message becomes; an earlier one only how long it may.
+            // The last frame tells how long the message becomes; an earlier one only how long it
+            // may.
             let bytes_max = if frame.header.fin {
                 (message.body.len() + len) as u64 + missing
             } else {

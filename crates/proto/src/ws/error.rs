@@ -107,3 +107,41 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_fact_has_a_label_and_words_of_its_own() {
+        let all = [
+            Error::ReservedBits,
+            Error::UnknownOpCode(3),
+            Error::LengthNotMinimal,
+            Error::LengthNegative,
+            Error::UnmaskedClientFrame,
+            Error::MaskedServerFrame,
+            Error::ControlTooLong,
+            Error::ControlFragmented,
+            Error::ContinuationWithoutStart,
+            Error::MessageInterleaved,
+            Error::TextNotUtf8,
+            Error::CloseTruncated,
+            Error::CloseCodeInvalid(1005),
+            Error::CloseReasonNotUtf8,
+            Error::FrameTooBig,
+            Error::MessageTooBig,
+            Error::TooManyFragments,
+        ];
+        let labels: HashSet<_> = all.iter().map(|error| error.label()).collect();
+        let words: HashSet<_> = all.iter().map(Error::to_string).collect();
+        assert_eq!((labels.len(), words.len()), (all.len(), all.len()));
+        assert_eq!(
+            Error::UnknownOpCode(3).to_string(),
+            "opcode 3 has no meaning"
+        );
+        assert!(all.iter().all(|error| error.close_code().is_sendable()));
+    }
+}

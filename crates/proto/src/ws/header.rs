@@ -149,3 +149,86 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<(u64, &[u8]), Error> {
     }
     Ok((len, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_says_what_its_bytes_say() {
+        let header = |fin, opcode, mask, payload_len| Header {
+            fin,
+            opcode,
+            mask,
+            payload_len,
+        };
+        let check = |bytes: &[u8], expected: Header| {
+            assert_eq!(Header::parse(bytes), Ok(Some((expected, bytes.len()))));
+            let more = [bytes, &[0xAA; 9]].concat();
+            assert_eq!(
+                Header::parse(&more),
+                Ok(Some((expected, bytes.len()))),
+                "with more"
+            );
+            for len in 0..bytes.len() {
+                assert_eq!(Header::parse(&bytes[..len]), Ok(None), "{len} bytes");
+                assert!(Header::len(&bytes[..len]) > len, "{len} bytes");
+            }
+        };
+        check(b"\x81\x05", header(true, OpCode::Text, None, 5));
+        check(b"\x01\x03", header(false, OpCode::Text, None, 3));
+        check(b"\x80\x02", header(true, OpCode::Continuation, None, 2));
+        check(
+            b"\x8A\x85\x37\xfa\x21\x3d",
+            header(true, OpCode::Pong, Some(*b"\x37\xfa\x21\x3d"), 5),
+        );
+        check(b"\x82\x7D", header(true, OpCode::Binary, None, 125));
+        check(b"\x82\x7E\x00\x7E", header(true, OpCode::Binary, None, 126));
+        check(
+            b"\x82\xFE\xFF\xFF1234",
+            header(true, OpCode::Binary, Some(*b"1234"), 0xFFFF),
+        );
+        check(
+            b"\x82\x7F\0\0\0\0\0\x01\0\0",
+            header(true, OpCode::Binary, None, 0x1_0000),
+        );
+        let longest = b"\x82\xFF\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF1234";
+        assert_eq!(longest.len(), HEADER_BYTES_MAX);
+        check(
+            longest,
+            header(true, OpCode::Binary, Some(*b"1234"), u64::MAX >> 1),
+        );
+    }
+
+    #[test]
+    fn every_pair_of_first_bytes_is_read_as_the_rfc_draws_it() {
+        for first in 0..=u8::MAX {
+            for second in 0..=u8::MAX {
+                let (short, control) = (second & 0x7F, first & 0x08 != 0);
+                // The rest of the longest header; lengths of both forms are minimal with it.
+                let bytes = [first, second, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
+                let expected = if first & 0x70 != 0 {
+                    Some(Error::ReservedBits)
+                } else if !matches!(first & 0x0F, 0..=2 | 8..=10) {
+                    Some(Error::UnknownOpCode(first & 0x0F))
+                } else if control && first & 0x80 == 0 {
+                    Some(Error::ControlFragmented)
+                } else if control && short > 125 {
+                    Some(Error::ControlTooLong)
+                } else {
+                    None
+                };
+                match (Header::parse(&bytes), expected) {
+                    (Err(error), Some(expected)) => assert_eq!(error, expected),
+                    (Ok(Some((header, _))), None) => {
+                        assert_eq!(header.opcode as u8, first & 0x0F);
+                        assert_eq!(header.opcode.is_control(), control);
+                        assert_eq!(header.fin, first & 0x80 != 0);
+                        assert_eq!(header.mask.is_some(), second & 0x80 != 0);
+                    }
+                    other => panic!("{first:#x} {second:#x}: {other:?}"),
+                }
+            }
+        }
+    }
+}

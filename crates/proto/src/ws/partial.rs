@@ -180,3 +180,41 @@ pub(super) fn room(capacity: usize, len: usize, more: usize, bytes_max: u64) -> 
     let doubled = usize::try_from(bytes_max).map_or(usize::MAX, |max| max.min(capacity * 2));
     needed.max(doubled) - len
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_doubles_up_to_what_a_message_can_become() {
+        assert_eq!(
+            room(0, 0, 10, 1000),
+            10,
+            "the first bytes take what they need"
+        );
+        assert_eq!(room(10, 10, 1, 1000), 10, "twice the capacity");
+        assert_eq!(room(10, 10, 50, 1000), 50, "or what is needed");
+        assert_eq!(room(20, 11, 9, 1000), 9, "nothing new where there is room");
+        assert_eq!(
+            room(800, 800, 1, 1000),
+            200,
+            "never more than the message can take"
+        );
+        assert_eq!(room(800, 800, 1, u64::MAX), 800);
+    }
+
+    #[test]
+    fn a_trickle_is_copied_a_logarithmic_number_of_times() {
+        let mut body = Body::Binary(Vec::new());
+        let mut growths = 0;
+        for _ in 0..100_000 {
+            let before = body.capacity();
+            body.push(b"x", 100_000)
+                .expect("binary content is never wrong");
+            growths += usize::from(body.capacity() != before);
+        }
+        assert_eq!(body.len(), 100_000);
+        assert_eq!(body.capacity(), 100_000);
+        assert!(growths <= 18, "{growths} growths");
+    }
+}

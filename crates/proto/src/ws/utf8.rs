@@ -1,8 +1,8 @@
 //! UTF-8 that is checked as it arrives.
 //!
 //! A character may be cut anywhere: inside a read, between two reads of one frame, between two
-//! fragments of one message. What is whole is checked once and kept as text; the start of a character
-//! that is still coming waits beside it, at most three bytes.
+//! fragments of one message. What is whole is checked once and kept as text; the start of a
+//! character that is still coming waits beside it, at most three bytes.
 
 use super::partial::room;
 
@@ -128,4 +128,86 @@ fn split_cut(bytes: &[u8]) -> (&[u8], &[u8]) {
 /// Whether `bytes` are the start of one character and not yet all of it.
 fn is_prefix(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// What a buffer makes of pieces.
+    fn collect(pieces: &[&[u8]]) -> Result<String, NotUtf8> {
+        let mut buffer = TextBuffer::default();
+        let mut len = 0;
+        for piece in pieces {
+            buffer.push(piece, u64::MAX)?;
+            len += piece.len();
+            assert_eq!(buffer.len(), len);
+        }
+        buffer.finish()
+    }
+
+    #[test]
+    fn characters_of_every_width_survive_every_cut() {
+        let text = "aé€🦀\u{7F}\u{80}\u{7FF}\u{800}\u{D7FF}\u{E000}\u{FFFF}\u{10000}\u{10FFFF}";
+        let bytes = text.as_bytes();
+        assert_eq!(
+            collect(&bytes.chunks(1).collect::<Vec<_>>()).as_deref(),
+            Ok(text)
+        );
+        for one in 0..=bytes.len() {
+            for two in one..=bytes.len() {
+                let pieces = [&bytes[..one], &bytes[one..two], &bytes[two..]];
+                assert_eq!(
+                    collect(&pieces).as_deref(),
+                    Ok(text),
+                    "cut at {one} and {two}"
+                );
+            }
+        }
+    }
+
+    // RFC 6455 §8.1, as early as can be: after each prefix of up to three bytes the buffer has
+    // failed exactly if no bytes could make UTF-8 of it.
+    #[test]
+    fn a_prefix_fails_exactly_if_nothing_can_save_it() {
+        let can_be_saved = |prefix: &[u8]| match std::str::from_utf8(prefix) {
+            Ok(_) => true,
+            Err(error) => error.error_len().is_none(),
+        };
+        for a in 0..=u8::MAX {
+            for b in 0..=u8::MAX {
+                for prefix in [&[a, b][..], &[a, b, 0x80], &[a, b, 0xBF], &[a, b, b'x']] {
+                    let mut whole = TextBuffer::default();
+                    let mut bytewise = TextBuffer::default();
+                    let saved = can_be_saved(prefix);
+                    assert_eq!(whole.push(prefix, u64::MAX).is_ok(), saved, "{prefix:x?}");
+                    let alive = prefix
+                        .chunks(1)
+                        .all(|byte| bytewise.push(byte, u64::MAX).is_ok());
+                    assert_eq!(alive, saved, "{prefix:x?}, byte by byte");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_text_if_the_whole_is(
+            pieces in vec(
+                prop_oneof![
+                    vec(any::<char>(), 0..80).prop_map(|text| String::from_iter(text).into_bytes()),
+                    vec(any::<u8>(), 0..3),
+                ],
+                0..6,
+            ),
+        ) {
+            let whole = pieces.concat();
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let expected = String::from_utf8(whole.clone()).map_err(|_| NotUtf8);
+            prop_assert_eq!(check(&whole), expected.as_deref().ok());
+            prop_assert_eq!(collect(&pieces), expected);
+        }
+    }
 }

@@ -3,10 +3,11 @@
 //! Where the two may lawfully differ:
 //!
 //! - a length that is not minimal is refused here; tungstenite takes it (RFC 6455 §5.2 forbids it);
-//! - a close code that may not be sent is refused here; tungstenite reports it as a close with 1002;
+//! - a close code that may not be sent is refused here; tungstenite reports it as a close with
+//!   1002;
 //! - 1014 came after its table of codes, so it reports that as 1002, too;
-//! - what a header proves, or the start of a text, is refused here at once; tungstenite waits for the
-//!   whole frame. The padding behind every stream completes whatever frame it ends in.
+//! - what a header proves, or the start of a text, is refused here at once; tungstenite waits for
+//!   the whole frame. The padding behind every stream completes whatever frame it ends in.
 
 use std::io;
 
@@ -22,7 +23,8 @@ use crate::{
     streams,
 };
 
-/// The same for both. A control frame may be longer than the limit of the RFC and shorter than this.
+/// The same for both. A control frame may be longer than the limit of the RFC and shorter than
+/// this.
 const BYTES_MAX: usize = 70_000;
 
 const LIMITS: Limits = Limits {

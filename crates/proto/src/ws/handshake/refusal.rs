@@ -91,3 +91,37 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(refusal: Refusal) -> String {
+        let mut out = Vec::new();
+        refusal.encode(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_is_a_whole_response() {
+        let expected = "HTTP/1.1 400 Bad Request\r\n\
+            content-type: text/plain; charset=utf-8\r\n\
+            content-length: 27\r\n\
+            connection: close\r\n\
+            \r\n\
+            the host header is missing\n";
+        assert_eq!(encoded(Refusal::HostMissing), expected);
+    }
+
+    // RFC 6455 §4.4 and §4.2.2: the version that is supported MUST be named.
+    // RFC 9110 §15.5.22 and §15.5.6: so MUST the protocol in a 426 and the method in a 405.
+    #[test]
+    fn what_is_required_is_named() {
+        let version = encoded(Refusal::WebSocketVersion);
+        assert!(version.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+        assert!(version.contains("\r\nsec-websocket-version: 13\r\n"));
+        assert!(version.contains("\r\nupgrade: websocket\r\n"));
+        assert!(encoded(Refusal::NotAnUpgrade).contains("\r\nupgrade: websocket\r\n"));
+        assert!(encoded(Refusal::Method).contains("\r\nallow: GET\r\n"));
+    }
+}

@@ -45,3 +45,62 @@ pub fn encode_upgrade(out: &mut Vec<u8>, upgrade: &Upgrade<'_>) {
     }
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        http::{Limits, Parsed, parse_request},
+        ws::handshake::accept,
+    };
+
+    fn encoded(target: &str, protocols: &[&str], headers: &[(&str, &str)]) -> String {
+        let key = ClientKey::new(*b"the sample nonce");
+        let origin = Some("http://a.example");
+        let upgrade = Upgrade {
+            host: "a.example:4000",
+            target,
+            key: &key,
+            protocols,
+            origin,
+            headers,
+        };
+        let mut out = Vec::new();
+        encode_upgrade(&mut out, &upgrade);
+        String::from_utf8(out).unwrap()
+    }
+
+    // RFC 6455 §4.1: what a client's request MUST have.
+    #[test]
+    fn a_request_has_all_that_a_server_asks_for() {
+        let request = encoded("/socket?vsn=2.0.0", &["phoenix", "other"], &[("x-a", "b")]);
+        let expected = "GET /socket?vsn=2.0.0 HTTP/1.1\r\n\
+            host: a.example:4000\r\n\
+            upgrade: websocket\r\n\
+            connection: Upgrade\r\n\
+            sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+            sec-websocket-version: 13\r\n\
+            sec-websocket-protocol: phoenix, other\r\n\
+            origin: http://a.example\r\n\
+            x-a: b\r\n\
+            \r\n";
+        assert_eq!(request, expected);
+
+        let limits = Limits {
+            head_bytes_max: 1000,
+            headers_max: 20,
+        };
+        match parse_request(request.as_bytes(), &limits) {
+            Ok(Parsed::Complete { head, .. }) => assert!(accept(&head).is_ok()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_value_starts_a_header_or_ends_the_request() {
+        let request = encoded("/a HTTP/1.1\r\nx: y", &[], &[("x-a", "b\r\n\r\nGET /")]);
+        assert!(request.starts_with("GET /aHTTP/1.1x:y HTTP/1.1\r\n"));
+        assert!(request.contains("\r\nx-a: b    GET /\r\n"));
+        assert!(request.find("\r\n\r\n") == Some(request.len() - 4));
+    }
+}

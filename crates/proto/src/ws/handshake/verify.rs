@@ -17,10 +17,10 @@ pub enum HandshakeError {
     ConnectionNotUpgrade,
     /// `Sec-WebSocket-Accept` is missing or does not answer the key.
     AcceptMismatch,
-    /// The server chose a subprotocol that was not offered, or more than one.
-    ProtocolNotOffered,
     /// The server chose an extension; none was offered.
     ExtensionNotOffered,
+    /// The server chose a subprotocol that was not offered, or more than one.
+    ProtocolNotOffered,
 }
 
 impl HandshakeError {
@@ -95,5 +95,103 @@ pub fn verify<'b>(
     match protocol.map_err(|_| HandshakeError::ProtocolNotOffered)? {
         Some(chosen) if !protocols.contains(&chosen) => Err(HandshakeError::ProtocolNotOffered),
         chosen => Ok(chosen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Limits, Parsed, parse_response};
+
+    /// RFC 6455 §1.2 and §1.3: the example's response, one line each.
+    const EXAMPLE: [&str; 5] = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+        "Sec-WebSocket-Protocol: chat",
+    ];
+
+    /// The verdict on the example with one line changed (or, for "", left out).
+    fn verdict_with(line: usize, text: &str) -> Result<Option<String>, HandshakeError> {
+        let mut lines = EXAMPLE.to_vec();
+        lines[line] = text;
+        lines.retain(|line| !line.is_empty());
+        let bytes = format!("{}\r\n\r\n", lines.join("\r\n"));
+        let limits = Limits {
+            head_bytes_max: 1000,
+            headers_max: 20,
+        };
+        let Ok(Parsed::Complete { head, .. }) = parse_response(bytes.as_bytes(), &limits) else {
+            panic!("{bytes}");
+        };
+        let key = ClientKey::new(*b"the sample nonce");
+        verify(&head, &key, &["superchat", "chat"]).map(|chosen| chosen.map(str::to_owned))
+    }
+
+    #[test]
+    fn the_example_of_the_rfc_opens_a_websocket() {
+        let chat = Ok(Some("chat".to_owned()));
+        assert_eq!(verdict_with(0, EXAMPLE[0]), chat);
+        assert_eq!(verdict_with(0, "HTTP/1.1 101"), chat);
+        assert_eq!(verdict_with(1, "upgrade: WebSocket"), chat);
+        assert_eq!(verdict_with(2, "connection: keep-alive, upgrade"), chat);
+        assert_eq!(
+            verdict_with(3, "sec-websocket-accept:  s3pPLMBiTxaQ9kYGzzhZRbK+xOo= "),
+            chat
+        );
+        assert_eq!(verdict_with(4, ""), Ok(None));
+    }
+
+    // RFC 6455 §4.1: upon each of these the client MUST fail the connection.
+    #[test]
+    fn each_lack_is_a_fact_of_its_own() {
+        let twice = |line: usize| format!("{}\r\n{}", EXAMPLE[line], EXAMPLE[line]);
+        let extension = format!("{}\r\nSec-WebSocket-Extensions: x", EXAMPLE[4]);
+        let cases = [
+            (
+                verdict_with(0, "HTTP/1.1 403 Forbidden"),
+                HandshakeError::Status(403),
+            ),
+            (verdict_with(1, ""), HandshakeError::UpgradeMissing),
+            (
+                verdict_with(1, "Upgrade: h2c"),
+                HandshakeError::UpgradeMissing,
+            ),
+            (verdict_with(2, ""), HandshakeError::ConnectionNotUpgrade),
+            (
+                verdict_with(2, "Connection: close"),
+                HandshakeError::ConnectionNotUpgrade,
+            ),
+            (verdict_with(3, ""), HandshakeError::AcceptMismatch),
+            (
+                verdict_with(3, "Sec-WebSocket-Accept: x"),
+                HandshakeError::AcceptMismatch,
+            ),
+            (
+                verdict_with(3, &EXAMPLE[3].to_lowercase()),
+                HandshakeError::AcceptMismatch,
+            ),
+            (verdict_with(3, &twice(3)), HandshakeError::AcceptMismatch),
+            (
+                verdict_with(4, "Sec-WebSocket-Protocol: x"),
+                HandshakeError::ProtocolNotOffered,
+            ),
+            (
+                verdict_with(4, "Sec-WebSocket-Protocol: Chat"),
+                HandshakeError::ProtocolNotOffered,
+            ),
+            (
+                verdict_with(4, &twice(4)),
+                HandshakeError::ProtocolNotOffered,
+            ),
+            (
+                verdict_with(4, &extension),
+                HandshakeError::ExtensionNotOffered,
+            ),
+        ];
+        for (verdict, error) in cases {
+            assert_eq!(verdict, Err(error));
+        }
     }
 }
