@@ -105,6 +105,18 @@ impl Endpoint {
         self.partial = None;
     }
 
+    /// Whether a header was cut.
+    fn awaits_header(&self) -> bool {
+        let partial = self.partial.as_deref();
+        partial.is_some_and(|partial| !partial.header.is_empty())
+    }
+
+    /// Whether a frame is open.
+    fn awaits_payload(&self) -> bool {
+        let partial = self.partial.as_deref();
+        partial.is_some_and(|partial| partial.frame.is_some())
+    }
+
     fn release_if_empty(&mut self) {
         if self
             .partial
@@ -227,12 +239,7 @@ impl Reader<'_> {
     /// Uses bytes until something is whole.
     fn advance(&mut self) -> Result<Option<(OpCode, Content)>, Error> {
         loop {
-            if self
-                .endpoint
-                .partial
-                .as_ref()
-                .is_some_and(|partial| partial.frame.is_some())
-            {
+            if self.endpoint.awaits_payload() {
                 if !self.continue_frame()? {
                     return Ok(None);
                 }
@@ -255,12 +262,7 @@ impl Reader<'_> {
     /// Reads a header, or keeps what there is of one.
     fn take_header(&mut self) -> Result<Option<Header>, Error> {
         let rest = &self.bytes[self.used..];
-        let cut = self
-            .endpoint
-            .partial
-            .as_ref()
-            .is_some_and(|partial| !partial.header.is_empty());
-        if !cut {
+        if !self.endpoint.awaits_header() {
             if let Some((header, len)) = Header::parse(rest)? {
                 self.used += len;
                 return Ok(Some(header));
@@ -269,12 +271,8 @@ impl Reader<'_> {
                 return Ok(None);
             }
         }
-        let (header, taken) = self
-            .endpoint
-            .partial
-            .get_or_insert_default()
-            .header
-            .push(rest)?;
+        let partial = self.endpoint.partial.get_or_insert_default();
+        let (header, taken) = partial.header.push(rest)?;
         self.used += taken;
         Ok(header)
     }
@@ -322,8 +320,7 @@ impl Reader<'_> {
         if frame.header.opcode.is_control() {
             partial.control.extend_from_slice(chunk);
         } else if let Some(message) = &mut partial.message {
-            // The last frame tells how long the message becomes; an earlier one only how long it
-            // may.
+            // Only the last frame tells how long the message will be.
             let bytes_max = if frame.header.fin {
                 (message.body.len() + len) as u64 + missing
             } else {

@@ -33,7 +33,7 @@ pub(super) struct Partial {
 impl Partial {
     /// Whether there is nothing to keep.
     pub(super) fn is_empty(&self) -> bool {
-        self.header.len == 0 && self.frame.is_none() && self.message.is_none()
+        self.header.is_empty() && self.frame.is_none() && self.message.is_none()
     }
 
     /// Bytes of heap, itself included.
