@@ -1,0 +1,125 @@
+//! Callbacks are run, and what they asked for is carried out.
+//!
+//! *Invariant:* nothing here but [`Hub::call`] runs the application's code, and it carries nothing
+//! out. So no callback ever finds the hub in the middle of something.
+
+use proto::phoenix::{
+    Ref,
+    Serializer::{V1, V2},
+};
+
+use crate::{
+    Broadcast, Channel, ConnId, Hub, Output, Publication, Socket,
+    context::{Call, Context, Effect},
+    crash::caught,
+    hub::Sink,
+};
+
+impl<S: Socket> Hub<S> {
+    /// Runs a callback of a joined channel; `None` when it panicked.
+    pub(crate) fn call<R>(
+        &mut self,
+        conn: ConnId,
+        position: usize,
+        reference: Option<&Ref<'_>>,
+        run: impl FnOnce(&mut dyn Channel<S>, &mut Context<'_, S>) -> R,
+    ) -> Option<R> {
+        let own = self.conns.get_mut(conn)?;
+        let joined = own.channels.as_mut_slice().get_mut(position)?;
+        let topic = self.topics.topic(joined.membership.topic)?.name();
+        let join = joined.join;
+        let (channel, join_ref) = joined.split();
+        let mut ctx = Context {
+            assigns: &mut own.assigns,
+            effects: &mut self.effects,
+            call: Call {
+                post: &self.post,
+                shard: self.shard,
+                conn,
+                serializer: own.serializer,
+                topic,
+                join,
+                join_ref,
+                reference: reference.map(Ref::borrowed),
+            },
+        };
+        caught(|| run(channel, &mut ctx)).ok()
+    }
+
+    /// Carries out what a callback asked for. Runs no callback itself.
+    pub(crate) fn apply_effects(&mut self, conn: ConnId, out: &mut Sink<'_>) {
+        let mut effects = std::mem::take(&mut self.effects.list);
+        self.apply(conn, effects.drain(..), out);
+        effects.shrink_to(KEPT_EFFECTS_MAX);
+        self.effects.list = effects;
+    }
+
+    /// Carries out effects that were kept aside.
+    pub(crate) fn apply(
+        &mut self,
+        conn: ConnId,
+        effects: impl Iterator<Item = Effect>,
+        out: &mut Sink<'_>,
+    ) {
+        self.counters.undeliverable += std::mem::take(&mut self.effects.undeliverable);
+        let is_open = self.conns.get(conn).is_some();
+        for effect in effects {
+            match effect {
+                Effect::Send(frame) if is_open => {
+                    self.counters.pushes += 1;
+                    out(Output::Send { conn, frame });
+                }
+                Effect::Send(_) => {}
+                Effect::Broadcast {
+                    broadcast,
+                    but_sender,
+                } => {
+                    self.counters.broadcasts += 1;
+                    self.deliver(&broadcast, but_sender.then_some(conn), out);
+                    out(Output::Publish(Publication::Broadcast(broadcast)));
+                }
+                Effect::Disconnect(id) => {
+                    out(Output::Publish(Publication::Disconnect(id.clone())));
+                    self.disconnects.push_back(id);
+                }
+            }
+        }
+    }
+
+    /// Sends a broadcast to the members on this shard.
+    pub(crate) fn deliver(
+        &mut self,
+        broadcast: &Broadcast,
+        but: Option<ConnId>,
+        out: &mut Sink<'_>,
+    ) {
+        let topic = self
+            .topics
+            .find(broadcast.topic())
+            .and_then(|id| self.topics.topic(id));
+        let Some(topic) = topic else {
+            return;
+        };
+        for serializer in [V2, V1] {
+            let members = topic.members(serializer);
+            if members.is_empty() {
+                continue;
+            }
+            let receivers = members.iter().filter(|member| Some(**member) != but);
+            let Some(frame) = broadcast.frame(serializer) else {
+                self.counters.undeliverable += receivers.count() as u64;
+                continue;
+            };
+            for member in receivers {
+                self.counters.deliveries += 1;
+                out(Output::Send {
+                    conn: *member,
+                    frame: frame.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// How many effects a callback may have before their list gives its memory back.
+const KEPT_EFFECTS_MAX: usize = 64;

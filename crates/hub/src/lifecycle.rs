@@ -1,0 +1,341 @@
+//! How channels and connections begin and end.
+
+use std::sync::Arc;
+
+use proto::{
+    phoenix::{End, Message, Serializer, encode_end},
+    ws::CloseCode,
+};
+
+use crate::{
+    Channel, ConnId, Hub, Output, Reply, Socket, StopReason,
+    conns::Joined,
+    context::{Call, Context},
+    crash::caught,
+    dispatch::BelongsTo,
+    hub::Sink,
+    ids::JoinId,
+    topics::Membership,
+};
+
+/// A join that was granted: what is to be kept, and what the client is told.
+struct Granted<S: Socket> {
+    state: Box<dyn Channel<S>>,
+    topic: Arc<str>,
+    join: JoinId,
+    reply: Reply,
+}
+
+/// A join that was not.
+struct Refused {
+    belongs_to: BelongsTo,
+    reply: Reply,
+}
+
+impl<S: Socket> Hub<S> {
+    /// A client joins a topic, in which it may be `again`.
+    ///
+    /// The order on the wire is Phoenix's: the reply, what the old channel had to say, `phx_close`
+    /// for the old join, what the new channel has to say.
+    pub(crate) fn join(
+        &mut self,
+        conn: ConnId,
+        message: &Message<'_>,
+        again: Option<usize>,
+        out: &mut Sink<'_>,
+    ) {
+        let mut last_words = Vec::new();
+        if let Some(position) = again {
+            self.counters.joins_duplicate += 1;
+            self.terminate(conn, position, StopReason::DuplicateJoin);
+            last_words = std::mem::take(&mut self.effects.list);
+        }
+        let verdict = self.ask_to_join(conn, message, again.is_some());
+        let (belongs_to, reply) = match &verdict {
+            Ok(granted) => (BelongsTo::GivenJoin, &granted.reply),
+            Err(refused) => (refused.belongs_to, &refused.reply),
+        };
+        self.reply(conn, belongs_to, message, reply, out);
+        if let Some(position) = again {
+            let first_words = std::mem::take(&mut self.effects.list);
+            self.apply(conn, last_words.into_iter(), out);
+            self.end(conn, position, End::Closed, out);
+            self.effects.list = first_words;
+        }
+        match verdict {
+            Ok(granted) => {
+                self.counters.joins += 1;
+                self.insert_channel(conn, message, granted);
+                self.apply_effects(conn, out);
+            }
+            Err(_) => self.effects.list.clear(),
+        }
+    }
+
+    /// The channel ends by a decision, its own or another's: it may say its last words.
+    pub(crate) fn stop(
+        &mut self,
+        conn: ConnId,
+        position: usize,
+        reason: StopReason,
+        out: &mut Sink<'_>,
+    ) {
+        self.terminate(conn, position, reason);
+        self.apply_effects(conn, out);
+        let end = match reason {
+            StopReason::Crash => End::Crashed,
+            _ => End::Closed,
+        };
+        self.end(conn, position, end, out);
+    }
+
+    /// The channel has panicked.
+    pub(crate) fn crash(&mut self, conn: ConnId, position: usize, out: &mut Sink<'_>) {
+        self.counters.channels_crashed += 1;
+        self.end(conn, position, End::Crashed, out);
+    }
+
+    /// Closes a connection and forgets it.
+    pub(crate) fn close(
+        &mut self,
+        conn: ConnId,
+        code: CloseCode,
+        reason: &'static str,
+        stop: StopReason,
+        out: &mut Sink<'_>,
+    ) {
+        if self.remove_conn(conn, stop, out) {
+            out(Output::Close { conn, code, reason });
+        }
+    }
+
+    /// Forgets a connection and ends its channels, in the order of their joins. Whether it was
+    /// there.
+    pub(crate) fn remove_conn(
+        &mut self,
+        conn: ConnId,
+        reason: StopReason,
+        out: &mut Sink<'_>,
+    ) -> bool {
+        let Some(mut own) = self.conns.remove(conn) else {
+            return false;
+        };
+        if let Some(id) = own.id {
+            self.unsubscribe_id(id, own.serializer);
+        }
+        // It leaves all topics first, so that no channel's last words are sent to it.
+        let mut names = Vec::with_capacity(own.channels.as_slice().len());
+        for joined in own.channels.as_slice() {
+            names.push(
+                self.topics
+                    .topic(joined.membership.topic)
+                    .map(|topic| topic.name().clone()),
+            );
+            self.unsubscribe(joined.membership, own.serializer);
+        }
+        self.channels_count -= names.len();
+        for (joined, name) in own.channels.into_iter().zip(names) {
+            let Some(name) = name else { continue };
+            let mut joined = joined;
+            let join = joined.join;
+            let (channel, join_ref) = joined.split();
+            let mut ctx = Context {
+                assigns: &mut own.assigns,
+                effects: &mut self.effects,
+                call: Call {
+                    post: &self.post,
+                    shard: self.shard,
+                    conn,
+                    serializer: own.serializer,
+                    topic: &name,
+                    join,
+                    join_ref,
+                    reference: None,
+                },
+            };
+            if caught(|| channel.terminate(reason, &mut ctx)).is_err() {
+                self.counters.terminates_crashed += 1;
+            }
+            self.drop_application_value(joined);
+            self.apply_effects(conn, out);
+        }
+        self.drop_application_value(own.assigns);
+        true
+    }
+
+    /// Closes the connections of the socket ids that callbacks and other shards have named.
+    pub(crate) fn run_disconnects(&mut self, out: &mut Sink<'_>) {
+        while let Some(id) = self.disconnects.pop_front() {
+            let Some(named) = self.ids.find(&id).and_then(|id| self.ids.topic(id)) else {
+                continue;
+            };
+            let conns =
+                [Serializer::V2, Serializer::V1].map(|serializer| named.members(serializer));
+            for conn in conns.concat() {
+                self.counters.disconnects += 1;
+                self.close(
+                    conn,
+                    CloseCode::GOING_AWAY,
+                    "disconnect",
+                    StopReason::Closed,
+                    out,
+                );
+            }
+        }
+    }
+
+    fn ask_to_join(
+        &mut self,
+        conn: ConnId,
+        message: &Message<'_>,
+        again: bool,
+    ) -> Result<Granted<S>, Refused> {
+        let Some(own) = self.conns.get_mut(conn) else {
+            return Err(Refused::because("closed"));
+        };
+        let Some(join_channel) = self.router.join(&message.topic) else {
+            self.counters.joins_refused += 1;
+            let reply = Reply::reason("unmatched topic");
+            return Err(Refused {
+                belongs_to: BelongsTo::NoJoin,
+                reply,
+            });
+        };
+        let others_count = own.channels.as_slice().len() - usize::from(again);
+        if others_count >= self.limits.channels_max {
+            self.counters.joins_over_limit += 1;
+            return Err(Refused::because("too many channels joined"));
+        }
+        let known = self
+            .topics
+            .find(&message.topic)
+            .and_then(|id| self.topics.topic(id));
+        let topic = known.map_or_else(|| Arc::from(&*message.topic), |topic| topic.name().clone());
+        let join = JoinId(self.joins_count);
+        self.joins_count = self.joins_count.wrapping_add(1);
+        let join_ref = message.join_ref.as_ref().or(message.reference.as_ref());
+        let mut ctx = Context {
+            assigns: &mut own.assigns,
+            effects: &mut self.effects,
+            call: Call {
+                post: &self.post,
+                shard: self.shard,
+                conn,
+                serializer: own.serializer,
+                topic: &topic,
+                join,
+                join_ref: join_ref.map(|join_ref| join_ref.borrowed()),
+                reference: message
+                    .reference
+                    .as_ref()
+                    .map(|reference| reference.borrowed()),
+            },
+        };
+        match caught(|| join_channel(&topic, message.payload.borrowed(), &mut ctx)) {
+            Ok(Ok((state, reply))) => Ok(Granted {
+                state,
+                topic,
+                join,
+                reply,
+            }),
+            Ok(Err(reply)) => {
+                self.counters.joins_refused += 1;
+                Err(Refused {
+                    belongs_to: BelongsTo::GivenJoin,
+                    reply,
+                })
+            }
+            Err(_) => {
+                self.counters.joins_crashed += 1;
+                Err(Refused::because("join crashed"))
+            }
+        }
+    }
+
+    fn insert_channel(&mut self, conn: ConnId, message: &Message<'_>, granted: Granted<S>) {
+        let Some(own) = self.conns.get_mut(conn) else {
+            return;
+        };
+        let Granted {
+            state, topic, join, ..
+        } = granted;
+        let membership = self.topics.subscribe(&topic, conn, own.serializer);
+        let (join_ref, reference) = (message.join_ref.as_ref(), message.reference.as_ref());
+        own.channels
+            .push(Joined::new(state, membership, join, join_ref, reference));
+        self.channels_count += 1;
+    }
+
+    /// Lets the channel say its last words; they are not carried out yet.
+    fn terminate(&mut self, conn: ConnId, position: usize, reason: StopReason) {
+        if self
+            .call(conn, position, None, |channel, ctx| {
+                channel.terminate(reason, ctx)
+            })
+            .is_none()
+        {
+            self.counters.terminates_crashed += 1;
+        }
+    }
+
+    /// Takes the channel away and tells its client.
+    fn end(&mut self, conn: ConnId, position: usize, end: End, out: &mut Sink<'_>) {
+        let Some(own) = self.conns.get_mut(conn) else {
+            return;
+        };
+        let serializer = own.serializer;
+        let Some(joined) = own.channels.remove(position) else {
+            return;
+        };
+        if let Some(topic) = self.topics.topic(joined.membership.topic) {
+            let frame = self.effects.scratch.frame(|bytes| {
+                encode_end(
+                    bytes,
+                    serializer,
+                    joined.given_ref().as_ref(),
+                    topic.name(),
+                    end,
+                );
+                Ok::<_, std::convert::Infallible>(())
+            });
+            let Ok(frame) = frame;
+            out(Output::Send { conn, frame });
+        }
+        self.channels_count -= 1;
+        self.unsubscribe(joined.membership, serializer);
+        self.drop_application_value(joined);
+    }
+
+    /// Leaves a topic, and tells whoever takes the place where it now is.
+    fn unsubscribe(&mut self, left: Membership, serializer: Serializer) {
+        let Some(moved) = self.topics.unsubscribe(left, serializer) else {
+            return;
+        };
+        let channels = self
+            .conns
+            .get_mut(moved)
+            .map(|conn| conn.channels.as_mut_slice());
+        let is_left = |joined: &&mut Joined<S>| joined.membership.topic == left.topic;
+        if let Some(joined) = channels.and_then(|channels| channels.iter_mut().find(is_left)) {
+            joined.membership.place = left.place;
+        }
+    }
+
+    fn unsubscribe_id(&mut self, left: Membership, serializer: Serializer) {
+        let Some(moved) = self.ids.unsubscribe(left, serializer) else {
+            return;
+        };
+        if let Some(id) = self.conns.get_mut(moved).and_then(|conn| conn.id.as_mut()) {
+            id.place = left.place;
+        }
+    }
+}
+
+impl Refused {
+    fn because(reason: &str) -> Self {
+        Self {
+            belongs_to: BelongsTo::GivenJoin,
+            reply: Reply::reason(reason),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Which connections of this shard listen to which name.
+//!
+//! A name is kept once, while anyone listens; an empty topic costs nothing. Members are kept apart
+//! by serializer, so that a broadcast walks plain lists and looks at no connection.
+//!
+//! ```text
+//! names: hash of name ─► TopicId          16 + len bytes of name, 5–10 of table
+//! topics: TopicId ─► { name, v2, v1 }     64 bytes
+//! v2, v1: [ConnId]                        8 bytes a member; the member knows its place
+//! ```
+
+use std::{
+    hash::{BuildHasher, Hash},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use proto::phoenix::Serializer;
+
+use crate::{ConnId, blocks::Blocks, members::Members};
+
+/// The topics of one shard that have members, or with another word the socket ids.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    names: HashTable<TopicId>,
+    topics: Blocks<Topic>,
+    /// Indices below the highest that are free again.
+    free: Vec<u32>,
+    /// Seeded, because clients choose the names.
+    hasher: RandomState,
+}
+
+/// The name of a topic with members; used again when they have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TopicId(NonZeroU32);
+
+/// A name with members. Invariant: at least one.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    name: Arc<str>, // 16
+    v2: Members,    // 24
+    v1: Members,    // 24
+}
+
+/// Where a member is: what it must know to leave. 8 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) topic: TopicId,
+    pub(crate) place: u32,
+}
+
+const _: () = assert!(size_of::<Option<Topic>>() == 64);
+const _: () = assert!(size_of::<Option<Membership>>() == 8);
+
+impl Topics {
+    pub(crate) fn new() -> Self {
+        Self {
+            names: HashTable::new(),
+            topics: Blocks::new(),
+            free: Vec::new(),
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// Adds a member to the topic of this name, which must not have it yet.
+    pub(crate) fn subscribe(
+        &mut self,
+        name: &Arc<str>,
+        conn: ConnId,
+        serializer: Serializer,
+    ) -> Membership {
+        let id = self.find(name).unwrap_or_else(|| self.add(name));
+        let topic = self
+            .topics
+            .get_mut(id.index())
+            .expect("the id was just found or made");
+        Membership {
+            topic: id,
+            place: topic.members_mut(serializer).push(conn),
+        }
+    }
+
+    /// Removes a member, and names the one that took its place in the same list.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        membership: Membership,
+        serializer: Serializer,
+    ) -> Option<ConnId> {
+        let topic = self.topics.get_mut(membership.topic.index())?;
+        let moved = topic.members_mut(serializer).remove(membership.place);
+        if topic.v1.is_empty() && topic.v2.is_empty() {
+            self.forget(membership.topic);
+        }
+        moved
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<TopicId> {
+        let is_named = |id: &TopicId| self.topic(*id).is_some_and(|topic| &*topic.name == name);
+        self.names.find(self.hash(name), is_named).copied()
+    }
+
+    pub(crate) fn topic(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(id.index())
+    }
+
+    /// The number of topics with members.
+    pub(crate) const fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TopicId, &Topic)> {
+        self.topics
+            .iter()
+            .map(|(index, topic)| (TopicId::new(index), topic))
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let topics: usize = self
+            .topics
+            .iter()
+            .map(|(_, topic)| topic.heap_bytes())
+            .sum();
+        topics
+            + self.topics.heap_bytes()
+            + self.names.allocation_size()
+            + self.free.capacity() * size_of::<u32>()
+    }
+
+    fn add(&mut self, name: &Arc<str>) -> TopicId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            u32::try_from(self.topics.len()).expect("a shard has fewer topics than a u32 counts")
+        });
+        let topic = Topic {
+            name: Arc::clone(name),
+            v2: Members::default(),
+            v1: Members::default(),
+        };
+        self.topics.insert(index, topic);
+        let id = TopicId::new(index);
+        let Self {
+            names,
+            topics,
+            hasher,
+            ..
+        } = self;
+        let hash = hash_name(hasher, name);
+        names.insert_unique(hash, id, |id| hash_of(hasher, topics, *id));
+        id
+    }
+
+    fn forget(&mut self, id: TopicId) {
+        let Some(topic) = self.topics.remove(id.index()) else {
+            return;
+        };
+        self.free.push(id.index());
+        let hash = self.hash(&topic.name);
+        if let Ok(entry) = self.names.find_entry(hash, |own| *own == id) {
+            entry.remove();
+        }
+        self.shrink();
+    }
+
+    /// Gives back the memory of a time with many more topics.
+    fn shrink(&mut self) {
+        let Self {
+            names,
+            topics,
+            free,
+            hasher,
+        } = self;
+        if names.capacity() > SHRINK_ABOVE && names.len() < names.capacity() / 8 {
+            names.shrink_to(names.len() * 2, |id| hash_of(hasher, topics, *id));
+        }
+        if topics.len() == 0 {
+            *free = Vec::new();
+        }
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        hash_name(&self.hasher, name)
+    }
+
+    /// Checks what the comments promise. For tests; visits everything.
+    pub(crate) fn invariants(&self) {
+        assert_eq!(self.names.len(), self.topics.len());
+        for (id, topic) in self.iter() {
+            assert_eq!(
+                self.find(&topic.name),
+                Some(id),
+                "{} is found by its name",
+                topic.name
+            );
+            assert!(
+                !(topic.v1.is_empty() && topic.v2.is_empty()),
+                "{} is empty",
+                topic.name
+            );
+            assert!(
+                !self.free.contains(&id.index()),
+                "{} is in use and free",
+                topic.name
+            );
+        }
+    }
+}
+
+impl Topic {
+    pub(crate) const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The members who speak a serializer, in order.
+    pub(crate) fn members(&self, serializer: Serializer) -> &[ConnId] {
+        match serializer {
+            Serializer::V1 => self.v1.as_slice(),
+            Serializer::V2 => self.v2.as_slice(),
+        }
+    }
+
+    const fn members_mut(&mut self, serializer: Serializer) -> &mut Members {
+        match serializer {
+            Serializer::V1 => &mut self.v1,
+            Serializer::V2 => &mut self.v2,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        ARC_COUNTS_BYTES + self.name.len() + self.v1.heap_bytes() + self.v2.heap_bytes()
+    }
+}
+
+impl TopicId {
+    const fn new(index: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(index))
+    }
+
+    const fn index(self) -> u32 {
+        self.0.get() - 1
+    }
+}
+
+fn hash_of(hasher: &RandomState, topics: &Blocks<Topic>, id: TopicId) -> u64 {
+    topics
+        .get(id.index())
+        .map_or(0, |topic| hash_name(hasher, &topic.name))
+}
+
+fn hash_name(hasher: &RandomState, name: &str) -> u64 {
+    let mut state = hasher.build_hasher();
+    name.hash(&mut state);
+    std::hash::Hasher::finish(&state)
+}
+
+/// The two counts in front of what an `Arc` holds.
+const ARC_COUNTS_BYTES: usize = 16;
+
+/// Below this many names a table is not worth shrinking.
+const SHRINK_ABOVE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conn(index: u32) -> ConnId {
+        ConnId {
+            index,
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn a_topic_lives_as_long_as_its_last_member() {
+        let mut topics = Topics::new();
+        let name: Arc<str> = "room:a".into();
+        let first = topics.subscribe(&name, conn(1), Serializer::V2);
+        let second = topics.subscribe(&name, conn(2), Serializer::V1);
+        assert_eq!(first.topic, second.topic);
+        topics.invariants();
+        assert_eq!(topics.unsubscribe(first, Serializer::V2), None);
+        assert!(topics.find("room:a").is_some());
+        assert_eq!(topics.unsubscribe(second, Serializer::V1), None);
+        assert_eq!((topics.find("room:a"), topics.len()), (None, 0));
+        assert_eq!(Arc::strong_count(&name), 1);
+        topics.invariants();
+    }
+
+    #[test]
+    fn a_hundred_thousand_topics_leave_nothing_behind() {
+        let mut topics = Topics::new();
+        let memberships: Vec<_> = (0..100_000)
+            .map(|index| {
+                let name: Arc<str> = format!("user:{index}").into();
+                topics.subscribe(&name, conn(index), Serializer::V2)
+            })
+            .collect();
+        assert_eq!(topics.len(), 100_000);
+        for membership in memberships {
+            topics.unsubscribe(membership, Serializer::V2);
+        }
+        topics.invariants();
+        assert!(topics.heap_bytes() < 64 * 1024, "{}", topics.heap_bytes());
+    }
+
+    #[test]
+    fn indices_are_used_again() {
+        let mut topics = Topics::new();
+        let a = topics.subscribe(&"a".into(), conn(0), Serializer::V2);
+        let b = topics.subscribe(&"b".into(), conn(0), Serializer::V2);
+        topics.unsubscribe(a, Serializer::V2);
+        let c = topics.subscribe(&"c".into(), conn(0), Serializer::V2);
+        assert_eq!(c.topic, a.topic);
+        let d = topics.subscribe(&"d".into(), conn(0), Serializer::V2);
+        assert!(d.topic != a.topic && d.topic != b.topic);
+        topics.invariants();
+    }
+}
