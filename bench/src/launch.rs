@@ -1,28 +1,45 @@
 //! The servers as processes: how each is started, found and ended.
 //!
 //! The floor and the peer are this same binary under a hidden subcommand. Every server listens
-//! on a port of the kernel's choice and says which on its standard output. It ends with the
+//! on a port of the kernel's choice and says which in a line `listening on ADDRESS`. It ends with the
 //! bench on every path: by `Drop` when the bench returns or panics, and by the kernel (man 2
 //! prctl, `PR_SET_PDEATHSIG`) when the bench is killed.
 
+use std::collections::VecDeque;
+use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, PipeReader};
 use std::net::SocketAddrV4;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use crate::product::Product;
 use crate::session::Workload;
 use crate::{floor, peer};
 
 /// A server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
+    /// The bare floor.
     Floor,
+    /// A plain tokio-tungstenite server.
     Tungstenite,
+    /// `fourtuple serve`.
+    Fourtuple,
+}
+
+/// What the servers are started from.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    /// Present when the product is among the servers.
+    pub(crate) product: Option<Product>,
 }
 
 /// A running server.
@@ -34,34 +51,56 @@ pub(crate) struct Server {
 
 /// A child process that does not outlive the bench.
 #[derive(Debug)]
-pub(crate) struct Leashed(Child);
+pub(crate) struct Leashed {
+    child: Child,
+    last_words: Arc<Mutex<VecDeque<String>>>,
+    announced: mpsc::Receiver<SocketAddrV4>,
+}
 
 impl Kind {
     /// In the order in which the table shows them.
-    pub(crate) const ALL: [Self; 2] = [Self::Floor, Self::Tungstenite];
-
-    /// Returns whether the targets are this server's.
-    pub(crate) fn is_ours(self) -> bool {
-        false
-    }
+    pub(crate) const ALL: [Self; 3] = [Self::Floor, Self::Tungstenite, Self::Fourtuple];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
             Self::Tungstenite => "tungstenite",
+            Self::Fourtuple => "fourtuple",
         }
+    }
+}
+
+impl Programs {
+    /// Returns the product.
+    ///
+    /// # Errors
+    ///
+    /// When it was not asked for and therefore not built.
+    pub(crate) fn product(&self) -> anyhow::Result<&Product> {
+        self.product
+            .as_ref()
+            .context("the product was not prepared")
     }
 }
 
 impl Server {
     /// Starts a server and waits until it listens.
-    pub(crate) fn start(kind: Kind, workload: Workload) -> anyhow::Result<Self> {
-        let bench = std::env::current_exe().context("the bench does not know its own path")?;
-        let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
-        let mut process = Leashed::spawn(&bench, &arguments)?;
-        let addr = process
-            .announced_addr()
-            .with_context(|| format!("the server {} did not start", kind.name()))?;
+    pub(crate) fn start(
+        programs: &Programs,
+        kind: Kind,
+        workload: Workload,
+    ) -> anyhow::Result<Self> {
+        let process = match kind {
+            Kind::Floor | Kind::Tungstenite => {
+                let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
+                Leashed::spawn(&bench_binary()?, &arguments)?
+            }
+            Kind::Fourtuple => {
+                let product = programs.product()?;
+                Leashed::spawn(product.binary(), &product.serve_arguments())?
+            }
+        };
+        let addr = process.announced_addr()?;
         Ok(Self { process, addr })
     }
 
@@ -70,47 +109,90 @@ impl Server {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.process.0.id()
+        self.process.pid()
     }
 }
 
 impl Leashed {
     /// Starts `program` by way of the bench itself, which ties it to this thread's life first.
     pub(crate) fn spawn(program: &Path, arguments: &[OsString]) -> anyhow::Result<Self> {
-        let bench = std::env::current_exe().context("the bench does not know its own path")?;
-        let child = Command::new(bench)
+        let (output, input) = io::pipe()?;
+        let child = Command::new(bench_binary()?)
             .arg("leash")
             .arg(program)
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(input.try_clone()?)
+            .stderr(input)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self(child))
+        let last_words = Arc::default();
+        let (announce, announced) = mpsc::sync_channel(1);
+        follow(output, Arc::clone(&last_words), announce);
+        Ok(Self {
+            child,
+            last_words,
+            announced,
+        })
     }
 
-    /// Reads standard output until a line names an address.
-    fn announced_addr(&mut self) -> anyhow::Result<SocketAddrV4> {
-        let stdout = self
-            .0
-            .stdout
-            .take()
-            .context("its standard output was read before")?;
-        for line in BufReader::new(stdout).lines() {
-            if let Some(addr) = find_addr(&line?) {
-                return Ok(addr);
-            }
-        }
-        bail!("it ended without naming the address it listens on")
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns what the process has said last, for the message of an error.
+    pub(crate) fn last_words(&self) -> String {
+        let lines = self
+            .last_words
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .fold(String::new(), |text, line| text + "\n    " + line)
+    }
+
+    /// Waits until a line of the process names the address it listens on.
+    fn announced_addr(&self) -> anyhow::Result<SocketAddrV4> {
+        self.announced.recv_timeout(START_TIMEOUT).with_context(|| {
+            format!(
+                "a server does not say what address it listens on; it says:{}",
+                self.last_words()
+            )
+        })
     }
 }
 
 impl Drop for Leashed {
     fn drop(&mut self) {
         // Both fail only when the process has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+/// Reads what a process says until it ends, so that a full pipe never holds it up.
+fn follow(
+    output: PipeReader,
+    last_words: Arc<Mutex<VecDeque<String>>>,
+    announce: mpsc::SyncSender<SocketAddrV4>,
+) {
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some(addr) = listening_on(&line) {
+                // Only the first address is waited for.
+                let _ = announce.try_send(addr);
+            }
+            let mut lines = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+            if lines.len() == LAST_WORDS_LINES_MAX {
+                lines.pop_front();
+            }
+            lines.push_back(line);
+        }
+    });
+}
+
+fn bench_binary() -> anyhow::Result<PathBuf> {
+    env::current_exe().context("the bench does not know its own path")
 }
 
 /// Serves in this process until it is killed.
@@ -118,6 +200,7 @@ pub(crate) fn serve(kind: Kind, workload: Workload) -> anyhow::Result<()> {
     match kind {
         Kind::Floor => floor::serve(workload),
         Kind::Tungstenite => peer::serve(workload),
+        Kind::Fourtuple => bail!("the product serves in its own binary"),
     }
 }
 
@@ -132,26 +215,31 @@ pub(crate) fn leash(program: &Path, arguments: &[OsString]) -> anyhow::Result<()
     Err(error).with_context(|| format!("cannot run {}", program.display()))
 }
 
-/// Returns the first IPv4 address with a port in `line`.
-fn find_addr(line: &str) -> Option<SocketAddrV4> {
-    line.split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
-        .find_map(|word| word.trim_matches(|edge| ".:".contains(edge)).parse().ok())
+/// Returns the address in a line like `listening on 127.0.0.1:4000`.
+fn listening_on(line: &str) -> Option<SocketAddrV4> {
+    let (_, after) = line.split_once("listening on ")?;
+    after
+        .split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
+        .find_map(|word| word.parse().ok())
 }
+
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const LAST_WORDS_LINES_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_found_in_a_sentence() {
+    fn the_address_is_found_behind_the_words() {
         let expected = Some("127.0.0.1:4000".parse().unwrap());
         for line in [
             "listening on 127.0.0.1:4000",
-            "INFO fourtuple: listening, addr=127.0.0.1:4000, shards=2",
-            "open ws://127.0.0.1:4000/socket.",
+            "12:30:15 INFO listening on ws://127.0.0.1:4000/socket, admin 127.0.0.1:4001",
         ] {
-            assert_eq!(find_addr(line), expected, "{line}");
+            assert_eq!(listening_on(line), expected, "{line}");
         }
-        assert_eq!(find_addr("version 0.1.0 at 12:30:15"), None);
+        assert_eq!(listening_on("dashboard at 127.0.0.1:4001"), None);
+        assert_eq!(listening_on("listening on [::1]:4000"), None);
     }
 }

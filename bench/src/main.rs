@@ -9,7 +9,9 @@ mod client;
 mod floor;
 mod launch;
 mod measure;
+mod metric;
 mod peer;
+mod product;
 mod round;
 mod session;
 mod table;
@@ -23,9 +25,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::json;
 
-use launch::Kind;
+use launch::{Kind, Programs};
+use measure::Machine;
+use product::Product;
 use round::Plan;
 use session::Workload;
 use table::Results;
@@ -49,6 +52,9 @@ struct Cli {
     /// Servers to measure; ratios need the floor
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::ALL)]
     servers: Vec<Kind>,
+    /// A built `fourtuple` to measure instead of this workspace's
+    #[arg(long, value_name = "BINARY")]
+    product: Option<PathBuf>,
     /// Writes all samples to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -95,15 +101,15 @@ fn compare(cli: &Cli) -> anyhow::Result<ExitCode> {
         echo_connections: ECHO_CONNECTIONS.min(cli.connections as usize),
         echo_stretch: Duration::from_millis(cli.echo_ms),
     };
-    let descriptors_max = raise_descriptors()?;
-    let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
-    if descriptors_max < needed {
-        bail!(
-            "{} connections need {needed} descriptors in the server and as many in the crowd; \
-             the hard limit of RLIMIT_NOFILE is {descriptors_max}",
-            plan.connections
-        );
-    }
+    require_descriptors(&plan)?;
+    let product = if cli.servers.contains(&Kind::Fourtuple) {
+        Some(Product::prepare(cli.product.as_deref())?)
+    } else {
+        None
+    };
+    let programs = Programs { product };
+    let machine = Machine::read()?;
+
     let mut results = Results {
         plan,
         samples: cli.servers.iter().map(|kind| (*kind, Vec::new())).collect(),
@@ -111,14 +117,24 @@ fn compare(cli: &Cli) -> anyhow::Result<ExitCode> {
     for round in 1..=cli.rounds {
         for (kind, samples) in &mut results.samples {
             eprintln!("round {round} of {}: {}", cli.rounds, kind.name());
-            samples.push(round::run(*kind, &plan)?);
+            samples.push(round::run(&programs, *kind, &plan)?);
         }
     }
-    println!("{}", describe(cli));
+
+    println!(
+        "{} connections, {} broadcasts; median (least–greatest) of {} rounds; {machine}{}",
+        cli.connections,
+        cli.broadcasts,
+        cli.rounds,
+        if cfg!(debug_assertions) {
+            "; DEBUG BUILD, the numbers mean nothing"
+        } else {
+            ""
+        },
+    );
     print!("{}", results.render());
     if let Some(path) = &cli.json {
-        let machine = json!({ "kernel": kernel_release(), "cores": cores() });
-        let text = serde_json::to_string_pretty(&results.to_json(machine))?;
+        let text = serde_json::to_string_pretty(&results.to_json(&machine))?;
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(if results.is_clean() {
@@ -128,46 +144,27 @@ fn compare(cli: &Cli) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Returns what was run, and where, in one line above the table.
-fn describe(cli: &Cli) -> String {
-    format!(
-        "{} connections, {} broadcasts, median (least–greatest) of {} rounds; {} cores, Linux {}{}",
-        cli.connections,
-        cli.broadcasts,
-        cli.rounds,
-        cores(),
-        kernel_release(),
-        if cfg!(debug_assertions) {
-            "; DEBUG BUILD, numbers mean nothing"
-        } else {
-            ""
-        },
-    )
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn kernel_release() -> String {
-    rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned()
-}
-
-/// Raises the soft limit on descriptors to the hard one, which children inherit, and returns it.
-fn raise_descriptors() -> anyhow::Result<u64> {
-    let limit = getrlimit(Resource::Nofile);
+/// Raises the soft limit on descriptors to the hard one, which children inherit, or says why that
+/// is not enough.
+fn require_descriptors(plan: &Plan) -> anyhow::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(
         Resource::Nofile,
         Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
+            current: maximum,
+            maximum,
         },
     )
     .context("cannot raise the limit on descriptors")?;
-    Ok(limit.maximum.unwrap_or(u64::MAX))
+    let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
+    match maximum {
+        Some(most) if most < needed => bail!(
+            "{} connections need {needed} descriptors in the server and as many in the crowd; \
+             the hard limit of RLIMIT_NOFILE is {most}",
+            plan.connections
+        ),
+        _ => Ok(()),
+    }
 }
 
 const ECHO_CONNECTIONS: usize = 256;

@@ -1,10 +1,13 @@
-//! What the kernel says about another process: its memory and its processor time.
+//! What the kernel says about another process, its memory and its processor time, and about the
+//! machine.
 
+use std::fmt;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use serde_json::json;
 
 /// Returns the bytes of user-space memory that belong to the process: its resident anonymous
 /// pages (heap, stacks, private data), as the field `Anonymous` of `/proc/PID/smaps_rollup`.
@@ -62,6 +65,83 @@ pub(crate) fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
     }
 }
 
+/// Waits until the process holds at least `count` descriptors, which is how a server that was
+/// asked by someone else shows how many connections it has.
+///
+/// # Errors
+///
+/// When it does not after `DESCRIPTORS_DEADLINE`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process tells nobody how far it is; the bench can only look again"
+)]
+pub(crate) fn wait_until_descriptors(pid: u32, count: usize) -> anyhow::Result<()> {
+    let deadline = Instant::now() + DESCRIPTORS_DEADLINE;
+    let path = format!("/proc/{pid}/fd");
+    loop {
+        let open = fs::read_dir(&path)
+            .with_context(|| format!("cannot read {path}"))?
+            .count();
+        if open >= count {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("process {pid} holds {open} descriptors where {count} were expected");
+        }
+        thread::sleep(QUIET_WINDOW);
+    }
+}
+
+/// The machine that the numbers are true for.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    kernel: String,
+    cores: usize,
+    /// Over the minute before the run: other work on the machine makes every number worse.
+    load_average: f64,
+}
+
+impl Machine {
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let path = "/proc/loadavg";
+        let loadavg = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+        let first = loadavg
+            .split_whitespace()
+            .next()
+            .and_then(|number| number.parse().ok());
+        Ok(Self {
+            kernel: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            load_average: first.with_context(|| format!("{path} is not as expected"))?,
+        })
+    }
+
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        json!({
+            "kernel": self.kernel,
+            "cores": self.cores,
+            "load_average": self.load_average,
+        })
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kernel,
+            cores,
+            load_average,
+        } = self;
+        write!(
+            out,
+            "{cores} cores, Linux {kernel}, load average {load_average} before"
+        )
+    }
+}
+
 fn parse_anonymous(rollup: &str) -> Option<u64> {
     let line = rollup
         .lines()
@@ -85,6 +165,7 @@ const QUIET_WINDOW: Duration = Duration::from_millis(250);
 /// 2 % of one processor: ticks and timers of an idle server stay below it.
 const QUIET_CPU_MAX: Duration = Duration::from_millis(5);
 const QUIET_DEADLINE: Duration = Duration::from_secs(30);
+const DESCRIPTORS_DEADLINE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

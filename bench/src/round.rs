@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::client::{Crowd, Tally};
-use crate::launch::{Kind, Server};
-use crate::measure::{anonymous_bytes, cpu_time, wait_until_quiet};
+use crate::launch::{Kind, Leashed, Programs, Server};
+use crate::measure::{anonymous_bytes, cpu_time, wait_until_descriptors, wait_until_quiet};
 use crate::session::{Session, Workload};
 
 /// How large a round is.
@@ -27,6 +27,8 @@ pub(crate) struct Plan {
 pub(crate) struct Sample {
     pub(crate) fanout: FanoutSample,
     pub(crate) echo: EchoSample,
+    /// User-space memory of the product's own crowd per idle joined connection, as the same slope.
+    pub(crate) crowd_bytes_per_connection: Option<f64>,
 }
 
 /// What was read off while one topic filled and was spoken to.
@@ -68,15 +70,24 @@ impl Sample {
 }
 
 /// Measures a server of `kind`, started afresh for each workload.
-pub(crate) fn run(kind: Kind, plan: &Plan) -> anyhow::Result<Sample> {
-    let fanout =
-        run_fanout(kind, plan).with_context(|| format!("{}: join and fan-out", kind.name()))?;
-    let echo = run_echo(kind, plan).with_context(|| format!("{}: push and reply", kind.name()))?;
-    Ok(Sample { fanout, echo })
+pub(crate) fn run(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<Sample> {
+    let name = kind.name();
+    Ok(Sample {
+        fanout: run_fanout(programs, kind, plan)
+            .with_context(|| format!("{name}: join and fan-out"))?,
+        echo: run_echo(programs, kind, plan).with_context(|| format!("{name}: push and reply"))?,
+        crowd_bytes_per_connection: match kind {
+            Kind::Floor | Kind::Tungstenite => None,
+            Kind::Fourtuple => Some(
+                run_crowd(programs, plan)
+                    .with_context(|| format!("{name}: the product's crowd"))?,
+            ),
+        },
+    })
 }
 
-fn run_fanout(kind: Kind, plan: &Plan) -> anyhow::Result<FanoutSample> {
-    let server = Server::start(kind, Workload::Fanout)?;
+fn run_fanout(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<FanoutSample> {
+    let server = Server::start(programs, kind, Workload::Fanout)?;
     let session = Arc::new(Session::new(Workload::Fanout));
     let mut crowd = Crowd::new(server.addr(), &session)?;
 
@@ -104,8 +115,8 @@ fn run_fanout(kind: Kind, plan: &Plan) -> anyhow::Result<FanoutSample> {
     })
 }
 
-fn run_echo(kind: Kind, plan: &Plan) -> anyhow::Result<EchoSample> {
-    let server = Server::start(kind, Workload::Echo)?;
+fn run_echo(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<EchoSample> {
+    let server = Server::start(programs, kind, Workload::Echo)?;
     let session = Arc::new(Session::new(Workload::Echo));
     let mut crowd = Crowd::new(server.addr(), &session)?;
     crowd.open(plan.echo_connections)?;
@@ -123,6 +134,26 @@ fn run_echo(kind: Kind, plan: &Plan) -> anyhow::Result<EchoSample> {
         p99_us: echo.latency.value_at_quantile(0.99) as f64 / 1e3,
         tally: echo.tally,
     })
+}
+
+/// Measures the product's crowd against the product's server: the memory of two fresh crowds, one
+/// with a third of the connections and one with all.
+fn run_crowd(programs: &Programs, plan: &Plan) -> anyhow::Result<f64> {
+    let low = plan.connections_low();
+    let low_bytes = crowd_bytes(programs, low)?;
+    let high_bytes = crowd_bytes(programs, plan.connections)?;
+    Ok((high_bytes as f64 - low_bytes as f64) / (plan.connections - low) as f64)
+}
+
+fn crowd_bytes(programs: &Programs, connections: usize) -> anyhow::Result<u64> {
+    let product = programs.product()?;
+    let server = Server::start(programs, Kind::Fourtuple, Workload::Fanout)?;
+    let arguments = product.load_arguments(server.addr(), connections);
+    let crowd = Leashed::spawn(product.binary(), &arguments)?;
+    let measured = wait_until_descriptors(server.pid(), connections)
+        .and_then(|()| wait_until_quiet(crowd.pid()))
+        .and_then(|()| anonymous_bytes(crowd.pid()));
+    measured.with_context(|| format!("the crowd says:{}", crowd.last_words()))
 }
 
 fn microseconds(duration: Duration) -> f64 {

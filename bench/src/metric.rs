@@ -1,0 +1,300 @@
+//! What is read off each server, and what the product has promised.
+
+use serde_json::{Value, json};
+
+use crate::round::Sample;
+
+/// One number that is measured.
+pub(crate) struct Metric {
+    pub(crate) key: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) decimals: usize,
+    pub(crate) target: Target,
+    /// `None` where it is not measured for this server.
+    value: fn(&Sample) -> Option<f64>,
+}
+
+/// What the product has promised of a metric.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    None,
+    AtMost(f64),
+    OfFloorAtLeast(f64),
+    OfFloorAtMost(f64),
+}
+
+/// Median, least and greatest of some numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Metric {
+    /// Returns the spread over the rounds of one server.
+    pub(crate) fn spread(&self, samples: &[Sample]) -> Option<Spread> {
+        Spread::of(&self.values(samples))
+    }
+
+    /// Returns the spread of the ratios to the floor, each formed within its round.
+    pub(crate) fn of_floor(&self, samples: &[Sample], floor: &[Sample]) -> Option<Spread> {
+        let ratios: Vec<f64> = samples
+            .iter()
+            .zip(floor)
+            .filter_map(|(sample, floor)| Some((self.value)(sample)? / (self.value)(floor)?))
+            .collect();
+        Spread::of(&ratios)
+    }
+
+    /// Returns one value per round.
+    pub(crate) fn values(&self, samples: &[Sample]) -> Vec<f64> {
+        samples.iter().filter_map(self.value).collect()
+    }
+}
+
+impl Target {
+    /// Says whether it is about the ratio to the floor.
+    pub(crate) fn is_ratio(self) -> bool {
+        matches!(self, Self::OfFloorAtLeast(_) | Self::OfFloorAtMost(_))
+    }
+
+    /// Returns whether it is met, or `None` where there is none or nothing to compare.
+    pub(crate) fn is_met(self, value: Option<Spread>, of_floor: Option<Spread>) -> Option<bool> {
+        match self {
+            Self::None => None,
+            // A loss in one round is a loss: the greatest counts where nothing may happen.
+            Self::AtMost(0.0) => Some(value?.max <= 0.0),
+            Self::AtMost(most) => Some(value?.median <= most),
+            Self::OfFloorAtLeast(least) => Some(of_floor?.median >= least),
+            Self::OfFloorAtMost(most) => Some(of_floor?.median <= most),
+        }
+    }
+
+    pub(crate) fn render(self) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::AtMost(0.0) => "0".to_owned(),
+            Self::AtMost(most) | Self::OfFloorAtMost(most) => format!("≤ {most}"),
+            Self::OfFloorAtLeast(least) => format!("≥ {least}"),
+        }
+    }
+}
+
+impl Spread {
+    /// Returns `None` for no values.
+    fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let upper = *sorted.get(sorted.len() / 2)?;
+        let lower = sorted[(sorted.len() - 1) / 2];
+        Some(Self {
+            median: f64::midpoint(lower, upper),
+            min: sorted[0],
+            max: *sorted.last()?,
+        })
+    }
+
+    pub(crate) fn render(self, decimals: usize) -> String {
+        let [median, min, max] =
+            [self.median, self.min, self.max].map(|number| grouped(number, decimals));
+        if min == max {
+            median
+        } else {
+            format!("{median} ({min}–{max})")
+        }
+    }
+
+    pub(crate) fn to_json(self) -> Value {
+        json!({ "median": self.median, "min": self.min, "max": self.max })
+    }
+}
+
+/// Returns `number` with a comma between thousands.
+fn grouped(number: f64, decimals: usize) -> String {
+    let plain = format!("{number:.decimals$}");
+    let whole_end = plain.find('.').unwrap_or(plain.len());
+    let mut text = String::new();
+    for (place, character) in plain.char_indices() {
+        let left = whole_end.saturating_sub(place);
+        if left > 0 && left % 3 == 0 && text.ends_with(|it: char| it.is_ascii_digit()) {
+            text.push(',');
+        }
+        text.push(character);
+    }
+    text
+}
+
+/// The rows of the table, and the numbers that the product is held to.
+pub(crate) const METRICS: [Metric; 13] = [
+    Metric {
+        key: "bytes_per_connection",
+        title: "memory, bytes per idle connection",
+        decimals: 0,
+        value: |sample| Some(sample.fanout.bytes_per_connection),
+        target: Target::AtMost(400.0),
+    },
+    Metric {
+        key: "crowd_bytes_per_connection",
+        title: "memory of its crowd, bytes per connection",
+        decimals: 0,
+        value: |sample| sample.crowd_bytes_per_connection,
+        target: Target::AtMost(400.0),
+    },
+    Metric {
+        key: "joins_per_second",
+        title: "connect, upgrade and join, per second",
+        decimals: 0,
+        value: |sample| Some(sample.fanout.joins_per_second),
+        target: Target::OfFloorAtLeast(0.8),
+    },
+    Metric {
+        key: "deliveries_per_second",
+        title: "fan-out, deliveries per second",
+        decimals: 0,
+        value: |sample| Some(sample.fanout.deliveries_per_second),
+        target: Target::OfFloorAtLeast(0.9),
+    },
+    Metric {
+        key: "cpu_us_per_delivery",
+        title: "fan-out, server CPU µs per delivery",
+        decimals: 2,
+        value: |sample| Some(sample.fanout.cpu_us_per_delivery),
+        target: Target::OfFloorAtMost(1.15),
+    },
+    Metric {
+        key: "echoes_per_second",
+        title: "push and reply, per second",
+        decimals: 0,
+        value: |sample| Some(sample.echo.echoes_per_second),
+        target: Target::OfFloorAtLeast(0.85),
+    },
+    Metric {
+        key: "cpu_us_per_echo",
+        title: "push and reply, server CPU µs",
+        decimals: 2,
+        value: |sample| Some(sample.echo.cpu_us_per_echo),
+        target: Target::None,
+    },
+    Metric {
+        key: "echo_p50_us",
+        title: "push and reply, p50 µs",
+        decimals: 0,
+        value: |sample| Some(sample.echo.p50_us),
+        target: Target::None,
+    },
+    Metric {
+        key: "echo_p99_us",
+        title: "push and reply, p99 µs",
+        decimals: 0,
+        value: |sample| Some(sample.echo.p99_us),
+        target: Target::None,
+    },
+    Metric {
+        key: "fanout_delivered",
+        title: "fan-out, deliveries counted",
+        decimals: 0,
+        value: |sample| Some(sample.fanout.tally.delivered as f64),
+        target: Target::None,
+    },
+    Metric {
+        key: "lost",
+        title: "messages lost",
+        decimals: 0,
+        value: |sample| Some(sample.tally().lost as f64),
+        target: Target::AtMost(0.0),
+    },
+    Metric {
+        key: "duplicated",
+        title: "messages duplicated",
+        decimals: 0,
+        value: |sample| Some(sample.tally().duplicated as f64),
+        target: Target::AtMost(0.0),
+    },
+    Metric {
+        key: "unexpected",
+        title: "unexpected frames, dropped connections",
+        decimals: 0,
+        value: |sample| Some((sample.tally().unexpected + sample.tally().dropped) as f64),
+        target: Target::AtMost(0.0),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_between_the_two_in_the_middle() {
+        let spread = Spread::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
+        assert_eq!(
+            spread,
+            Spread {
+                median: 2.5,
+                min: 1.0,
+                max: 4.0
+            }
+        );
+        assert_eq!(Spread::of(&[7.0]).unwrap().render(0), "7");
+        assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn thousands_are_grouped_and_fractions_are_not() {
+        for (number, decimals, text) in [
+            (0.0, 0, "0"),
+            (999.4, 0, "999"),
+            (1_000.0, 0, "1,000"),
+            (-1_234_567.0, 0, "-1,234,567"),
+            (12_345.678_9, 3, "12,345.679"),
+        ] {
+            assert_eq!(grouped(number, decimals), text);
+        }
+    }
+
+    #[test]
+    fn a_target_is_met_at_its_bound_and_not_beyond() {
+        let spread = |values: &[f64]| Spread::of(values);
+        for (target, value, ratio, met) in [
+            (
+                Target::AtMost(400.0),
+                spread(&[400.0, 900.0, 1.0]),
+                None,
+                Some(true),
+            ),
+            (Target::AtMost(400.0), spread(&[400.1]), None, Some(false)),
+            (
+                Target::AtMost(0.0),
+                spread(&[0.0, 0.0, 1.0]),
+                None,
+                Some(false),
+            ),
+            (
+                Target::OfFloorAtLeast(0.8),
+                spread(&[1.0]),
+                spread(&[0.8]),
+                Some(true),
+            ),
+            (
+                Target::OfFloorAtLeast(0.8),
+                spread(&[1.0]),
+                spread(&[0.79]),
+                Some(false),
+            ),
+            (
+                Target::OfFloorAtMost(1.15),
+                spread(&[1.0]),
+                spread(&[1.16]),
+                Some(false),
+            ),
+            (Target::OfFloorAtMost(1.15), spread(&[1.0]), None, None),
+            (Target::None, spread(&[1.0]), spread(&[1.0]), None),
+        ] {
+            assert_eq!(
+                target.is_met(value, ratio),
+                met,
+                "{target:?} {value:?} {ratio:?}"
+            );
+        }
+    }
+}

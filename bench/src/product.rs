@@ -1,0 +1,124 @@
+//! The product under measurement: how its binary is built, configured and addressed.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::session::Workload;
+
+/// A built binary and the configuration that the bench gives it.
+#[derive(Debug)]
+pub(crate) struct Product {
+    binary: PathBuf,
+    config: PathBuf,
+}
+
+impl Product {
+    /// Takes the binary at `given`, or builds it from this workspace with the bench's own profile.
+    pub(crate) fn prepare(given: Option<&Path>) -> anyhow::Result<Self> {
+        let binary = match given {
+            Some(path) => path.to_owned(),
+            None => build()?,
+        };
+        let config = env::temp_dir().join(format!("fourtuple-bench-{}.toml", std::process::id()));
+        fs::write(&config, CONFIG).with_context(|| format!("cannot write {}", config.display()))?;
+        Ok(Self { binary, config })
+    }
+
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Returns the arguments of the server on a port of the kernel's choice.
+    pub(crate) fn serve_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = ["serve", "--listen", "127.0.0.1:0", "--config"]
+            .map(OsString::from)
+            .into();
+        arguments.push(self.config.clone().into());
+        arguments
+    }
+
+    /// Returns the arguments of a crowd that joins `connections` and then stays idle.
+    pub(crate) fn load_arguments(&self, server: SocketAddrV4, connections: usize) -> Vec<OsString> {
+        [
+            "load".to_owned(),
+            format!("ws://{server}/socket"),
+            format!("--connections={connections}"),
+            format!("--join={}", Workload::Fanout.topic()),
+            "--rate=10000".to_owned(),
+            // Longer than any measurement; the bench ends it.
+            "--hold=1h".to_owned(),
+        ]
+        .map(OsString::from)
+        .into()
+    }
+}
+
+impl Drop for Product {
+    fn drop(&mut self) {
+        // A small file in the folder for temporary files is no reason to fail.
+        let _ = fs::remove_file(&self.config);
+    }
+}
+
+/// Builds the product and returns where its binary is.
+fn build() -> anyhow::Result<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .args([
+            "build",
+            "--package",
+            "fourtuple",
+            "--bin",
+            "fourtuple",
+            "--message-format=json",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit());
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command
+        .output()
+        .context("cannot run cargo; --product names a built binary")?;
+    if !output.status.success() {
+        bail!("the product does not build; --product names a built binary");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .find_map(executable)
+        .context("cargo built the product and did not say where it is")
+}
+
+/// Returns the path in a line of cargo's report that is about a finished binary.
+fn executable(line: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    message.get("executable")?.as_str().map(PathBuf::from)
+}
+
+/// One topic that broadcasts and one that replies; everything else as the product ships.
+const CONFIG: &str = "";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_is_found_in_cargos_report() {
+        let library = r#"{"reason":"compiler-artifact","target":{"name":"hub"},"executable":null}"#;
+        let binary = r#"{"reason":"compiler-artifact","executable":"/somewhere/fourtuple"}"#;
+        assert_eq!(executable(library), None);
+        assert_eq!(executable("warning: not JSON"), None);
+        assert_eq!(
+            executable(binary),
+            Some(PathBuf::from("/somewhere/fourtuple"))
+        );
+    }
+}
