@@ -33,7 +33,7 @@ pub(crate) struct Gauges {
     published: AtomicU64,
     delivered: AtomicU64,
     answered: AtomicU64,
-    /// Members that still miss a publish.
+    /// Clients that still miss a publish or a reply.
     waiting: AtomicU64,
     /// The run's publishes at the time when `waiting` was counted.
     waiting_for: AtomicU64,
@@ -59,7 +59,7 @@ pub struct Snapshot {
     pub delivered: u64,
     /// Pushes answered.
     pub answered: u64,
-    /// Members that still miss a publish.
+    /// Clients that still miss a publish or a reply.
     pub(crate) waiting: u64,
     /// The fewest publishes that any shard knew of when it counted `waiting`.
     pub(crate) waiting_for: u64,

@@ -51,7 +51,7 @@ impl Latency {
     }
 
     pub(crate) fn percentiles(&self) -> Percentiles {
-        let at = |quantile| self.0.value_at_quantile(quantile).div_ceil(1000);
+        let at = |quantile| (self.0.value_at_quantile(quantile) + 500) / 1000;
         if self.0.is_empty() {
             return Percentiles::default();
         }
@@ -61,7 +61,7 @@ impl Latency {
             p90_us: at(0.9),
             p99_us: at(0.99),
             p999_us: at(0.999),
-            max_us: self.0.max().div_ceil(1000),
+            max_us: (self.0.max() + 500) / 1000,
         }
     }
 }

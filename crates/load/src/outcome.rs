@@ -1,5 +1,7 @@
 //! What one shard has measured, in plain numbers that add up exactly.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::{arrivals::Arrivals, failure::Failures, latency::Latency};
@@ -13,6 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) readied: u64,
     /// Connections that were still there at the end.
     pub(crate) held: u64,
+    /// From the start to the last connection that got ready.
+    pub(crate) opening: Duration,
     /// Tuples that turned out to be in use by others and were skipped.
     pub(crate) tuples_busy: u64,
     /// Connections that never got ready.
@@ -96,6 +100,7 @@ impl Outcome {
             opened: 0,
             readied: 0,
             held: 0,
+            opening: Duration::ZERO,
             tuples_busy: 0,
             not_opened: Failures::default(),
             dropped: Failures::default(),
@@ -119,6 +124,7 @@ impl Outcome {
         self.opened += other.opened;
         self.readied += other.readied;
         self.held += other.held;
+        self.opening = self.opening.max(other.opening);
         self.tuples_busy += other.tuples_busy;
         self.not_opened.merge(other.not_opened);
         self.dropped.merge(other.dropped);

@@ -1,0 +1,241 @@
+//! The results of a run: numbers with stable names, and a verdict.
+//!
+//! The JSON form is the fields of [`Report`] under their own names. Times end in `_us` or `_ms`;
+//! everything else is a count.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    failure::FailureCount,
+    latency::Percentiles,
+    options::{Audience, Options, Push},
+    outcome::{Deliveries, Heartbeats, Outcome, Publishes, Pushes},
+};
+
+mod text;
+
+/// The results of a run.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The request target and host that were asked, as `host/target`.
+    pub target: String,
+    /// Whether everything that was asked was done and held to the end.
+    pub held: bool,
+    /// What was asked and not held, in sentences; empty exactly when `held`.
+    pub shortfalls: Vec<String>,
+    /// Whether the run was ended early.
+    pub interrupted: bool,
+    /// Threads of the crowd.
+    pub shards: u16,
+    /// The connections.
+    pub connections: Connections,
+    /// How long opening everything took, from the first intended dial to the last join.
+    pub opening_ms: u64,
+    /// How long everything was held.
+    pub hold_ms: u64,
+    /// Latencies.
+    pub latency: Latencies,
+    /// Publishes.
+    pub publishes: Publishes,
+    /// Deliveries of publishes.
+    pub deliveries: Deliveries,
+    /// Pushes.
+    pub pushes: Pushes,
+    /// Pushes answered per second of the hold, rounded down.
+    pub pushes_answered_per_second: u64,
+    /// Heartbeats.
+    pub heartbeats: Heartbeats,
+    /// Why connections did not get ready, most frequent first.
+    pub not_opened: Vec<FailureCount>,
+    /// Why connections that were ready ended early, most frequent first.
+    pub dropped: Vec<FailureCount>,
+}
+
+/// The connections of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Connections {
+    /// Asked for.
+    pub asked: u64,
+    /// WebSockets that were open once.
+    pub opened: u64,
+    /// Those that got ready: open, and joined if that was asked.
+    pub ready: u64,
+    /// Those that were still there at the end.
+    pub held: u64,
+    /// Those that did not get ready.
+    pub not_opened: u64,
+    /// Those that were ready and ended before the crowd closed them.
+    pub dropped: u64,
+    /// Source tuples that turned out to be in use by others and were skipped.
+    pub tuples_busy: u64,
+}
+
+/// The latencies of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Latencies {
+    /// How much later than intended connections were dialled.
+    pub lateness: Percentiles,
+    /// From the intended dial to the established TCP connection.
+    pub connect: Percentiles,
+    /// From there to the open WebSocket.
+    pub upgrade: Percentiles,
+    /// From the join to its reply.
+    pub join: Percentiles,
+    /// From a publish's intended sending to each of its deliveries.
+    pub delivery: Percentiles,
+    /// From a publish's intended sending to the last of its deliveries.
+    pub last_delivery: Percentiles,
+    /// From a publish's intended sending to the reply its publisher gets.
+    pub publish_reply: Percentiles,
+    /// From a push's intended sending to its reply.
+    pub push_reply: Percentiles,
+}
+
+impl Report {
+    pub(crate) fn new(options: &Options, shards: u16, outcome: Outcome, end: End) -> Self {
+        let connections = Connections {
+            asked: options.connections.into(),
+            opened: outcome.opened,
+            ready: outcome.readied,
+            held: outcome.held,
+            not_opened: outcome.not_opened.total(),
+            dropped: outcome.dropped.total(),
+            tuples_busy: outcome.tuples_busy,
+        };
+        let latency = Latencies {
+            lateness: outcome.lateness.percentiles(),
+            connect: outcome.connect.percentiles(),
+            upgrade: outcome.upgrade.percentiles(),
+            join: outcome.join.percentiles(),
+            delivery: outcome.delivery.percentiles(),
+            last_delivery: outcome.arrivals.latency().percentiles(),
+            publish_reply: outcome.publish_reply.percentiles(),
+            push_reply: outcome.push_reply.percentiles(),
+        };
+        let hold_ms = millis(end.held);
+        let mut report = Self {
+            target: format!("{}{}", options.target.host(), options.target.plain()),
+            held: false,
+            shortfalls: Vec::new(),
+            interrupted: end.interrupted,
+            shards,
+            connections,
+            opening_ms: millis(outcome.opening),
+            hold_ms,
+            latency,
+            publishes: outcome.publishes,
+            deliveries: outcome.deliveries,
+            pushes: outcome.pushes,
+            pushes_answered_per_second: per_second(outcome.pushes.answered, hold_ms),
+            heartbeats: outcome.heartbeats,
+            not_opened: outcome.not_opened.counts(),
+            dropped: outcome.dropped.counts(),
+        };
+        report.shortfalls = shortfalls(&report, options);
+        report.held = report.shortfalls.is_empty();
+        report
+    }
+
+    /// The report as JSON, indented.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("the fields are numbers, strings and lists")
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// How long everything was held.
+    pub(crate) held: Duration,
+    pub(crate) interrupted: bool,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn per_second(count: u64, millis: u64) -> u64 {
+    count.saturating_mul(1000).checked_div(millis).unwrap_or(0)
+}
+
+/// What was asked and not done, in sentences.
+fn shortfalls(report: &Report, options: &Options) -> Vec<String> {
+    use capacity::Grouped as G;
+
+    let (all, sent) = (&report.connections, &report.publishes);
+    let (got, pushes) = (&report.deliveries, &report.pushes);
+    let others_only = options.publish.is_some() && options.audience() == Audience::Others;
+    // In a topic of one there is nobody else to deliver to.
+    let may_be_silent = others_only && options.topics == options.connections;
+    let unanswered = pushes.sent.saturating_sub(pushes.answered);
+    let mut list = Vec::new();
+    let mut note = |is_short: bool, sentence: String| {
+        if is_short {
+            list.push(sentence);
+        }
+    };
+    note(report.interrupted, "the run was ended early".to_owned());
+    let missing = all.asked.saturating_sub(all.ready);
+    note(
+        missing > 0,
+        format!(
+            "{} of {} connections did not get up",
+            G(missing),
+            G(all.asked)
+        ),
+    );
+    note(
+        all.dropped > 0,
+        format!("{} connections were dropped", G(all.dropped)),
+    );
+    let unsent = sent.asked.saturating_sub(sent.sent);
+    note(
+        unsent > 0,
+        format!("{} of {} publishes were not sent", G(unsent), G(sent.asked)),
+    );
+    note(
+        sent.refused > 0,
+        format!("{} publishes were refused", G(sent.refused)),
+    );
+    note(
+        got.lost > 0,
+        format!(
+            "{} of {} deliveries were lost",
+            G(got.lost),
+            G(got.expected)
+        ),
+    );
+    note(
+        got.duplicated > 0,
+        format!("{} deliveries came more than once", G(got.duplicated)),
+    );
+    note(
+        got.misrouted > 0,
+        format!("{} deliveries went to the wrong client", G(got.misrouted)),
+    );
+    let is_silent = sent.sent > 0 && got.expected == 0 && !may_be_silent;
+    note(
+        is_silent,
+        "no publish had anybody to be delivered to".to_owned(),
+    );
+    note(
+        pushes.refused > 0,
+        format!("{} pushes were refused", G(pushes.refused)),
+    );
+    note(
+        unanswered > 0,
+        format!("{} pushes were not answered", G(unanswered)),
+    );
+    note(
+        pushes.skipped > 0,
+        format!("{} pushes were not sent in time", G(pushes.skipped)),
+    );
+    let no_push = options.push.is_some_and(|push| push == Push::Max) && pushes.sent == 0;
+    note(no_push && all.ready > 0, "no push was sent".to_owned());
+    list
+}

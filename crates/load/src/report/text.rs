@@ -1,0 +1,327 @@
+//! The report for people.
+
+use std::fmt;
+
+use capacity::Grouped as G;
+
+use super::{Report, per_second};
+use crate::{
+    failure::FailureCount,
+    latency::{Micros, Percentiles},
+};
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_connections(f)?;
+        self.write_messages(f)?;
+        self.write_latencies(f)?;
+        write_failures(f, "did not get up", &self.not_opened)?;
+        write_failures(f, "dropped", &self.dropped)?;
+        if self.held {
+            return write!(f, "\nheld: everything that was asked");
+        }
+        write!(f, "\nNOT held:")?;
+        self.shortfalls
+            .iter()
+            .try_for_each(|shortfall| write!(f, "\n  {shortfall}"))
+    }
+}
+
+impl Report {
+    fn write_connections(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = &self.connections;
+        writeln!(f, "{}, {} threads", self.target, self.shards)?;
+        writeln!(f, "\nconnections")?;
+        for (name, count) in [
+            ("asked", all.asked),
+            ("opened", all.opened),
+            ("ready", all.ready),
+            ("held", all.held),
+        ] {
+            writeln!(f, "  {name:<18}{:>14}", G(count))?;
+        }
+        let optional = [
+            ("not opened", all.not_opened),
+            ("dropped", all.dropped),
+            ("busy tuples", all.tuples_busy),
+        ];
+        for (name, count) in optional.into_iter().filter(|&(_, count)| count > 0) {
+            writeln!(f, "  {name:<18}{:>14}", G(count))?;
+        }
+        let rate = per_second(all.ready, self.opening_ms);
+        let opening = Micros(self.opening_ms.saturating_mul(1000));
+        let hold = Micros(self.hold_ms.saturating_mul(1000));
+        writeln!(
+            f,
+            "  opened in {opening} ({} per second), held for {hold}",
+            G(rate)
+        )
+    }
+
+    fn write_messages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sent, got) = (&self.publishes, &self.deliveries);
+        if sent.asked > 0 {
+            writeln!(
+                f,
+                "\npublishes   {} of {} sent",
+                G(sent.sent),
+                G(sent.asked)
+            )?;
+            writeln!(
+                f,
+                "deliveries  {} expected = {} received + {} lost + {} dropped; {} duplicated",
+                G(got.expected),
+                G(got.received),
+                G(got.lost),
+                G(got.dropped),
+                G(got.duplicated),
+            )?;
+            if got.extra + got.misrouted > 0 {
+                writeln!(
+                    f,
+                    "            {} extra, {} misrouted",
+                    G(got.extra),
+                    G(got.misrouted)
+                )?;
+            }
+        }
+        let pushes = &self.pushes;
+        if pushes.sent > 0 {
+            writeln!(
+                f,
+                "\npushes      {} sent, {} answered ({} per second)",
+                G(pushes.sent),
+                G(pushes.answered),
+                G(self.pushes_answered_per_second),
+            )?;
+        }
+        let beats = &self.heartbeats;
+        if beats.sent > 0 {
+            writeln!(
+                f,
+                "\nheartbeats  {} sent, {} answered",
+                G(beats.sent),
+                G(beats.answered)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let latency = &self.latency;
+        writeln!(
+            f,
+            "\n{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}",
+            "latency", "p50", "p90", "p99", "p99.9", "max", "count"
+        )?;
+        for (name, seen) in [
+            ("dialled late", &latency.lateness),
+            ("connect", &latency.connect),
+            ("upgrade", &latency.upgrade),
+            ("join", &latency.join),
+            ("delivery", &latency.delivery),
+            ("last delivery", &latency.last_delivery),
+            ("publish reply", &latency.publish_reply),
+            ("push reply", &latency.push_reply),
+        ] {
+            if seen.count > 0 {
+                write_percentiles(f, name, seen)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_percentiles(f: &mut fmt::Formatter<'_>, name: &str, seen: &Percentiles) -> fmt::Result {
+    write!(f, "  {name:<14}")?;
+    for micros in [
+        seen.p50_us,
+        seen.p90_us,
+        seen.p99_us,
+        seen.p999_us,
+        seen.max_us,
+    ] {
+        write!(f, "{:>10}", Micros(micros))?;
+    }
+    writeln!(f, "{:>14}", G(seen.count))
+}
+
+fn write_failures(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    failures: &[FailureCount],
+) -> fmt::Result {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n{title}")?;
+    for failure in failures {
+        writeln!(f, "  {:>9}  {}", G(failure.count), failure.text)?;
+        if let Some(remedy) = failure.remedy {
+            writeln!(f, "             -> {remedy}")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Failure, Options, Rate, outcome::Outcome, report::End};
+
+    fn options() -> Options {
+        let mut options = Options::new("ws://127.0.0.1:4000/socket".parse().expect("a URL"));
+        options.connections = 10_000;
+        options.join = Some("room:lobby".parse().expect("a topic"));
+        options.publish = Rate::per_second(1);
+        options
+    }
+
+    fn outcome() -> Outcome {
+        let mut outcome = Outcome::new();
+        (outcome.opened, outcome.readied, outcome.held) = (10_000, 10_000, 10_000);
+        outcome.opening = Duration::from_millis(2_000);
+        (outcome.publishes.asked, outcome.publishes.sent) = (30, 30);
+        (outcome.deliveries.expected, outcome.deliveries.received) = (300_000, 300_000);
+        outcome.join.record(Duration::from_micros(250));
+        outcome
+    }
+
+    fn report(outcome: Outcome, interrupted: bool) -> Report {
+        let end = End {
+            held: Duration::from_secs(30),
+            interrupted,
+        };
+        Report::new(&options(), 2, outcome, end)
+    }
+
+    #[test]
+    fn everything_held_says_so() {
+        let report = report(outcome(), false);
+        assert!(report.held);
+        let text = report.to_string();
+        for line in [
+            "127.0.0.1:4000/socket, 2 threads",
+            "  held                      10,000",
+            "  opened in 2.00 s (5,000 per second), held for 30.0 s",
+            "deliveries  300,000 expected = 300,000 received + 0 lost + 0 dropped; 0 duplicated",
+            "  join              250 µs    250 µs    250 µs    250 µs    250 µs             1",
+            "held: everything that was asked",
+        ] {
+            assert!(
+                text.lines().any(|seen| seen == line),
+                "no line `{line}` in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_shortfall_alone_is_enough_not_to_be_held() {
+        let cases: [(fn(&mut Outcome), &str); 8] = [
+            (|o| o.readied -= 1, "1 of 10,000 connections did not get up"),
+            (
+                |o| o.dropped.count(Failure::ClosedWith(1012)),
+                "1 connections were dropped",
+            ),
+            (|o| o.publishes.sent -= 1, "1 of 30 publishes were not sent"),
+            (|o| o.publishes.refused += 1, "1 publishes were refused"),
+            (
+                |o| o.deliveries.lost += 1,
+                "1 of 300,000 deliveries were lost",
+            ),
+            (
+                |o| o.deliveries.duplicated += 1,
+                "1 deliveries came more than once",
+            ),
+            (
+                |o| o.deliveries.misrouted += 1,
+                "1 deliveries went to the wrong client",
+            ),
+            (|o| o.pushes.sent += 1, "1 pushes were not answered"),
+        ];
+        for (change, sentence) in cases {
+            let mut outcome = outcome();
+            change(&mut outcome);
+            let report = report(outcome, false);
+            assert!(!report.held);
+            assert_eq!(report.shortfalls, [sentence]);
+            assert!(
+                report
+                    .to_string()
+                    .ends_with(&format!("NOT held:\n  {sentence}"))
+            );
+        }
+        assert_eq!(
+            report(outcome(), true).shortfalls,
+            ["the run was ended early"]
+        );
+    }
+
+    #[test]
+    fn failures_come_with_their_remedies() {
+        let mut outcome = outcome();
+        outcome.readied -= 2;
+        outcome.not_opened.count(Failure::Refused);
+        outcome.not_opened.count(Failure::Refused);
+        let text = report(outcome, false).to_string();
+        assert!(
+            text.contains("          2  connection refused: nobody listens there\n"),
+            "{text}"
+        );
+        assert!(text.contains("-> start the server"), "{text}");
+    }
+
+    /// The names in JSON are promised: removing or renaming one is a breaking change.
+    #[test]
+    fn json_has_its_promised_names() {
+        let value: serde_json::Value =
+            serde_json::from_str(&report(outcome(), false).to_json()).expect("its own JSON");
+        for pointer in [
+            "/held",
+            "/shortfalls",
+            "/interrupted",
+            "/shards",
+            "/target",
+            "/connections/asked",
+            "/connections/opened",
+            "/connections/ready",
+            "/connections/held",
+            "/connections/not_opened",
+            "/connections/dropped",
+            "/connections/tuples_busy",
+            "/opening_ms",
+            "/hold_ms",
+            "/latency/lateness/p50_us",
+            "/latency/connect/p90_us",
+            "/latency/upgrade/p99_us",
+            "/latency/join/p999_us",
+            "/latency/delivery/max_us",
+            "/latency/last_delivery/count",
+            "/latency/publish_reply/count",
+            "/latency/push_reply/count",
+            "/publishes/asked",
+            "/publishes/sent",
+            "/publishes/refused",
+            "/deliveries/expected",
+            "/deliveries/received",
+            "/deliveries/lost",
+            "/deliveries/dropped",
+            "/deliveries/duplicated",
+            "/deliveries/extra",
+            "/deliveries/misrouted",
+            "/pushes/sent",
+            "/pushes/answered",
+            "/pushes/refused",
+            "/pushes/skipped",
+            "/pushes_answered_per_second",
+            "/heartbeats/sent",
+            "/heartbeats/answered",
+            "/not_opened",
+            "/dropped",
+        ] {
+            assert!(value.pointer(pointer).is_some(), "{pointer} is missing");
+        }
+    }
+}

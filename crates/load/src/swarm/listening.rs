@@ -1,0 +1,106 @@
+//! Listening: what a client makes of the server's messages.
+
+use engine::{ConnId, Io, Message, Time};
+
+use super::{Order, Swarm};
+use crate::{
+    account::Arrival, client::Phase, gauges::Stage, marker::Mark, options::Push, speech::Heard,
+};
+
+impl Swarm {
+    /// Understands a message and does what it means for the client that hears it.
+    pub(super) fn listen(&mut self, conn: ConnId, message: Message<'_>, io: &mut Io<'_, Order>) {
+        let heard = self.speech.hear(message);
+        let Some(client) = self.clients.find(conn.index) else {
+            return;
+        };
+        if matches!(client.phase, Phase::Free | Phase::Leaving) {
+            return;
+        }
+        match heard {
+            Heard::Delivered(mark) => self.handle_delivery(conn.index, mark, Self::moment(io)),
+            Heard::PushAnswered { ok } => self.handle_push_answered(conn.index, ok, io),
+            Heard::PublishAnswered { number, ok } => {
+                self.handle_publish_answered(conn.index, number, ok, Self::moment(io));
+            }
+            Heard::HeartbeatAnswered => {
+                if std::mem::take(&mut client.heartbeat_waits) {
+                    self.outcome.heartbeats.answered += 1;
+                }
+            }
+            Heard::Joined if client.phase == Phase::Joining => {
+                let now = Self::moment(io);
+                self.outcome.join.record(now.since(client.since));
+                self.handle_ready(conn, now);
+            }
+            Heard::Misrouted => self.outcome.deliveries.misrouted += 1,
+            Heard::JoinRefused(failure)
+            | Heard::ChannelEnded(failure)
+            | Heard::Garbled(failure) => self.give_up(conn, failure, io),
+            Heard::Joined | Heard::Other => {}
+        }
+    }
+
+    fn handle_delivery(&mut self, index: u32, mark: Mark, now: Time) {
+        let Some(client) = self.clients.find(index) else {
+            return;
+        };
+        let deliveries = &mut self.outcome.deliveries;
+        let is_sent = mark.number <= self.plan.sent.last(mark.topic);
+        if mark.topic != client.topic || !is_sent {
+            deliveries.misrouted += 1;
+            return;
+        }
+        match client.account.record(mark.number) {
+            Arrival::New { lost } => {
+                let latency = now.since(mark.due);
+                deliveries.received += 1;
+                deliveries.lost += u64::from(lost);
+                self.outcome.delivery.record(latency);
+                self.outcome
+                    .arrivals
+                    .record(mark.topic, mark.number, latency);
+            }
+            Arrival::Duplicate => deliveries.duplicated += 1,
+            Arrival::Extra => deliveries.extra += 1,
+        }
+    }
+
+    fn handle_push_answered(&mut self, index: u32, ok: bool, io: &mut Io<'_, Order>) {
+        let now = Self::moment(io);
+        let Some(client) = self.clients.find(index) else {
+            return;
+        };
+        if !std::mem::take(&mut client.push_waits) {
+            return;
+        }
+        let pushes = &mut self.outcome.pushes;
+        pushes.answered += 1;
+        pushes.refused += u64::from(!ok);
+        self.outcome.push_reply.record(now.since(client.since));
+        let owed = std::mem::take(&mut client.owed);
+        let is_over = now >= self.since.after(self.plan.options.hold);
+        if self.stage != Stage::Holding || is_over {
+            return;
+        }
+        if owed != Time::ZERO {
+            self.push(index, owed, io);
+        } else if self.plan.options.push == Some(Push::Max) {
+            self.push(index, now, io);
+        }
+    }
+
+    fn handle_publish_answered(&mut self, index: u32, number: u32, ok: bool, now: Time) {
+        let (Some(publishers), Some(client)) = (&mut self.publishers, self.clients.find(index))
+        else {
+            return;
+        };
+        let Some(publisher) = publishers.of_client(client.topic, index, self.plan.shards) else {
+            return;
+        };
+        if let Some(due) = publisher.take_reply(number) {
+            self.outcome.publish_reply.record(now.since(due));
+            self.outcome.publishes.refused += u64::from(!ok);
+        }
+    }
+}
