@@ -161,6 +161,16 @@ impl<'a, M: Send + 'static> Io<'a, M> {
         self.core.conns.len()
     }
 
+    /// The first open connection in slot `slot` or after it, in the order of slots.
+    ///
+    /// A walk over all of them asks next for the slot after the one found.
+    pub fn open_from(&self, slot: u32) -> Option<ConnId> {
+        (slot..self.core.conns.slots())
+            .filter_map(|slot| self.core.conns.at(slot))
+            .find(|(_, conn)| matches!(conn.stage, Stage::Open))
+            .map(|(id, _)| id)
+    }
+
     /// Pauses or resumes accepting; new connections wait in the kernel's accept queue meanwhile.
     pub const fn set_accepting(&mut self, accepting: bool) {
         self.core.accepting = accepting;

@@ -113,3 +113,178 @@ fn the_same_seed_gives_the_same_run() {
     let (first, second) = (run(7, Faults::ROUGH), run(7, Faults::ROUGH));
     assert_eq!(format!("{:?}", first.tally), format!("{:?}", second.tally));
 }
+
+/// What a whole shard does with bytes that no client would send: scripted peers on one server shard.
+mod scripted {
+    use super::*;
+    use fourtuple_engine::Trouble;
+    use fourtuple_engine::sim::Peer;
+
+    const REQUEST: &[u8] =
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    struct Bench {
+        net: Net,
+        server: Reactor<EchoServer>,
+        seen: Arc<Mutex<Seen>>,
+    }
+
+    fn bench(seed: u64, faults: Faults, settings: &Settings) -> Bench {
+        let net = Net::new(seed, faults);
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let shards = Reactor::simulate([net.kernel(Some(SERVER))], settings, |_, _| {
+            EchoServer::new(Arc::clone(&seen))
+        });
+        let server = shards.into_iter().next().expect("one shard");
+        Bench { net, server, seen }
+    }
+
+    impl Bench {
+        fn connect(&self, port: u16) -> Peer {
+            let source = ([127, 0, 0, 9], port).into();
+            self.net
+                .connect(source, SERVER)
+                .expect("the server listens")
+        }
+
+        /// Turns until nothing happens any more, at most `millis` further on the clock.
+        fn settle(&mut self, millis: u64) {
+            let until = self.net.now().after(Duration::from_millis(millis));
+            self.net.run(&mut [&mut self.server], until, || false);
+        }
+
+        /// Opens a WebSocket.
+        fn open(&mut self, port: u16) -> Peer {
+            let peer = self.connect(port);
+            assert_eq!(peer.write(REQUEST), REQUEST.len());
+            self.settle(10);
+            assert!(peer.read().starts_with(b"HTTP/1.1 101 "));
+            peer
+        }
+    }
+
+    #[test]
+    fn a_failing_accept_rests_and_then_goes_on() {
+        let faults = Faults {
+            accept: 900,
+            ..Faults::default()
+        };
+        let mut bench = bench(1, faults, &Settings::default());
+        let peers: Vec<_> = (0..5).map(|port| bench.connect(port)).collect();
+        bench.settle(30_000);
+        assert_eq!(bench.server.counters().snapshot().accepted, 5);
+        let troubles = bench.seen.lock().unwrap().troubles.clone();
+        assert!(!troubles.is_empty(), "nine of ten accepts fail");
+        assert!(
+            troubles
+                .iter()
+                .all(|t| *t == Trouble::Accept(rustix::io::Errno::MFILE))
+        );
+        // It never spun: each failure cost a rest of 100 ms on the clock.
+        let rested = bench.net.now().since(Time::ZERO).as_millis() / 100;
+        assert!(
+            troubles.len() as u128 <= rested + 1,
+            "{} in {rested} rests",
+            troubles.len()
+        );
+        drop(peers);
+    }
+
+    #[test]
+    fn connections_are_accepted_no_faster_than_allowed() {
+        let settings = Settings {
+            accept_rate_max: Some(100),
+            ..Settings::default()
+        };
+        let mut bench = bench(2, Faults::default(), &settings);
+        let _peers: Vec<_> = (0..300).map(|port| bench.connect(port)).collect();
+        bench.settle(1000);
+        let accepted = bench.server.counters().snapshot().accepted;
+        assert!(
+            (100..=250).contains(&accepted),
+            "{accepted} in a second at 100/s"
+        );
+        bench.settle(2500);
+        assert_eq!(bench.server.counters().snapshot().accepted, 300);
+    }
+
+    #[test]
+    fn a_ping_is_answered_with_its_payload_also_between_fragments() {
+        let mut bench = bench(3, Faults::default(), &Settings::default());
+        let peer = bench.open(1);
+        // RFC 6455 §5.4: a text in two fragments with a ping between them; all masks are zero.
+        peer.write(&[0x01, 0x82, 0, 0, 0, 0, b'h', b'e']);
+        peer.write(&[0x89, 0x82, 0, 0, 0, 0, b'p', b'!']);
+        peer.write(&[0x80, 0x83, 0, 0, 0, 0, b'l', b'l', b'o']);
+        bench.settle(10);
+        assert_eq!(
+            peer.read(),
+            [&[0x8a, 2, b'p', b'!', 0x81, 5][..], b"hello"].concat()
+        );
+    }
+
+    #[test]
+    fn a_peer_that_pings_without_reading_is_closed() {
+        let settings = Settings {
+            outbox_bytes_max: 4096,
+            ..Settings::default()
+        };
+        let mut bench = bench(4, Faults::default(), &settings);
+        let peer = bench.open(1);
+        let ping = [&[0x89, 0xfd, 0, 0, 0, 0][..], &[b'p'; 125]].concat();
+        for _ in 0..400 {
+            peer.write(&ping);
+            bench.settle(1);
+        }
+        assert_eq!(
+            bench.seen.lock().unwrap().ends.get("slow_consumer"),
+            Some(&1)
+        );
+        bench.settle(60_000);
+        assert_eq!(
+            bench.server.counters().snapshot().conns,
+            0,
+            "and its memory is given back"
+        );
+    }
+
+    #[test]
+    fn whatever_bytes_come_the_shard_lives_and_lets_go() {
+        for_seeds(300, |seed| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let settings = Settings {
+                outbox_bytes_max: 64 * 1024,
+                ..Settings::default()
+            };
+            let mut bench = bench(seed, Faults::ROUGH, &settings);
+            let peers: Vec<_> = (0..6)
+                .filter_map(|port| bench.net.connect(([127, 0, 0, 9], port).into(), SERVER))
+                .collect();
+            for _ in 0..60 {
+                let Some(peer) = random.choice(&peers) else {
+                    return;
+                };
+                match random.u32(0..10) {
+                    0..3 => drop(peer.write(REQUEST)),
+                    3..7 => {
+                        let (opcode, len) = (random.u8(..), random.u8(..));
+                        let mut bytes = vec![opcode, len, 0, 0, 0, 0];
+                        bytes.extend((0..random.usize(0..200)).map(|_| random.u8(..)));
+                        peer.write(&bytes);
+                    }
+                    7 => drop(peer.write(&[0x81, 0x83, 0, 0, 0, 0, b'b', b'y', b'e'])),
+                    8 => drop(peer.read()),
+                    _ if random.bool() => peer.close(),
+                    _ => peer.reset(),
+                }
+                bench.settle(random.u64(0..500));
+            }
+            peers.iter().for_each(Peer::close);
+            bench.net.set_faults(Faults::default());
+            bench.settle(600_000);
+            let left = bench.server.counters().snapshot();
+            assert_eq!((left.conns, left.open), (0, 0));
+        });
+    }
+}

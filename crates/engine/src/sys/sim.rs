@@ -432,7 +432,7 @@ impl SimKernel {
                 debug_assert_eq!(waiting, Waiting::Connect, "a dial is reported once");
                 return Some(Completion::Connected { conn, result });
             }
-            if let Some(sent) = state.sockets[id as usize].late.take() {
+            if let Some(sent) = state.take_late(id) {
                 return Some(Completion::Sent {
                     conn,
                     result: Ok(sent),
@@ -491,18 +491,30 @@ impl State {
         for (id, stream) in self.sockets.iter().enumerate() {
             let readable =
                 !stream.inbound.is_empty() || matches!(stream.end, Some(End::Fin | End::Reset));
-            let sendable = match stream.late {
-                // A full window reports when there is room again.
-                Some(0) => self.room(stream.other) > 0 || stream.end == Some(End::Reset),
-                Some(_) => true,
-                None => false,
-            };
-            let news = stream.dialled.is_some() || readable || sendable;
+            let news = stream.dialled.is_some() || readable || self.is_late_over(id as u32);
             if stream.kernel == Some(kernel) && stream.conn.is_some() && !stream.closed && news {
                 ready.push(Ready::Stream(id as u32));
             }
         }
         ready
+    }
+
+    /// Whether a late send can report now; one that found the window full waits for room.
+    fn is_late_over(&self, id: u32) -> bool {
+        let stream = &self.sockets[id as usize];
+        match stream.late {
+            Some(0) => self.room(stream.other) > 0 || stream.end == Some(End::Reset),
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    fn take_late(&mut self, id: u32) -> Option<usize> {
+        if self.is_late_over(id) {
+            self.sockets[id as usize].late.take()
+        } else {
+            None
+        }
     }
 
     /// Makes both ends of a connection and queues one at a listener.
