@@ -1,0 +1,254 @@
+//! Every setting of `fourtuple serve`, each declared here and nowhere else.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use proto::{
+    http,
+    phoenix::{self, connect::ParamsLimits},
+    ws,
+};
+use tracing::level_filters::LevelFilter;
+
+use super::{
+    check_origin::{CheckOrigin, Origins},
+    kind::{Address, Bytes, Choice, Count, Or, Span, Switch, Text},
+    rule::{Rule, default_rules},
+    setting::settings,
+};
+
+settings! {
+    /// What an operator decided about a server.
+    Config {
+        /// The address and the port on which WebSockets are accepted.
+        listen: SocketAddr = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 4000), Address;
+
+        /// Where the socket is mounted; clients connect to this path followed by `/websocket`.
+        path: String = "/socket".to_owned(), PATH;
+
+        /// How many shards carry the connections, each a thread of its own.
+        ///
+        /// `"auto"` is one per core.
+        shards: Option<u16> = None, Or { kind: Count { min: 1, max: 1_024, unit: "shards" }, word: "auto" };
+
+        /// The host that this server is known by, which `check_origin = "host"` compares with.
+        ///
+        /// Without it the `Host` header of the request counts.
+        host: Option<String> = None, Or { kind: HOST, word: "" };
+
+        /// Which pages may connect, by the `Origin` header that browsers send.
+        ///
+        /// `"host"`: pages of this server's host, whatever their scheme and port. `"conn"`: pages
+        /// whose scheme, host and port are those of the request. `"off"`: all. A list: pages that
+        /// match one of its patterns, in which a missing part matches any. A request without the
+        /// header passes: it is not from a browser.
+        check_origin: CheckOrigin = CheckOrigin::Host, Origins;
+
+        /// How long a client may take from the accept to an open WebSocket.
+        handshake_timeout: Duration = Duration::from_secs(10), Span { min: MS, max: HOUR };
+
+        /// How long a client may be silent before its connection is closed.
+        ///
+        /// Phoenix clients send a heartbeat every 30 seconds, so one may get lost.
+        idle_timeout: Option<Duration> = Some(Duration::from_secs(60)),
+            Or { kind: Span { min: Duration::from_millis(100), max: DAY }, word: "off" };
+
+        /// How long a client may take to answer a close frame and to read what was sent before it.
+        close_timeout: Duration = Duration::from_secs(5), Span { min: MS, max: HOUR };
+    }
+
+    /// The socket: what is known of a client before it joins anything.
+    socket: Socket {
+        /// The connect param whose text is the socket's id.
+        ///
+        /// All connections of one id can be closed at once, and `join = "socket_id"` compares with
+        /// it. Whoever connects chooses it freely: it separates clients, it does not prove anything.
+        id_param: Option<String> = None, Or { kind: PARAM, word: "" };
+
+        /// Whether the token in the subprotocols of a connect request is accepted and answered.
+        auth_token: bool = false, Switch;
+    }
+
+    /// What the server does between the first signal to end and its end.
+    ///
+    /// Connections are closed in batches with 1012, so that their clients come back one batch after
+    /// the other. The defaults are those of Phoenix.
+    drain: Drain {
+        /// How many connections are closed at a time, over all shards.
+        batch: u32 = 10_000, Count { min: 1, max: CONNECTIONS, unit: "connections" };
+
+        /// How long to wait between two batches.
+        interval: Duration = Duration::from_secs(2), Span { min: MS, max: HOUR };
+
+        /// How long the whole may take; what is open then is cut off.
+        timeout: Duration = Duration::from_secs(30), Span { min: MS, max: DAY };
+    }
+
+    /// How much there may be of everything that clients could make too much of.
+    limits: Limits {
+        /// How many connections are held at once; the next is refused with status 503.
+        ///
+        /// `"auto"` is what this machine can hold.
+        connections_max: Option<u32> = None,
+            Or { kind: Count { min: 1, max: CONNECTIONS, unit: "connections" }, word: "auto" };
+
+        /// How many connections are accepted in a second; the others wait in the backlog.
+        connect_rate_max: Option<u32> = None,
+            Or { kind: Count { min: 1, max: 10_000_000, unit: "per second" }, word: "off" };
+
+        /// How long the head of a request may be.
+        head_bytes_max: usize = 8 << 10, Bytes { min: 256, max: 1 << 20 };
+
+        /// How many header lines a request may have.
+        ///
+        /// An upgrade has at least five.
+        headers_max: usize = 100, Count { min: 5, max: 1_000, unit: "lines" };
+
+        /// How long one WebSocket frame may be.
+        ///
+        /// `"auto"` is as long as a message.
+        frame_bytes_max: Option<u64> = None, Or { kind: Bytes { min: 125, max: 1 << 30 }, word: "auto" };
+
+        /// How long a message may be, over all its frames.
+        message_bytes_max: u64 = 1 << 20, Bytes { min: 1 << 10, max: 1 << 30 };
+
+        /// How many frames a message may come in.
+        fragments_max: u32 = 1_024, Count { min: 1, max: 1_000_000, unit: "frames" };
+
+        /// How many channels a connection may have joined at once.
+        ///
+        /// The same as in Phoenix.
+        channels_per_socket_max: usize = 100, Count { min: 1, max: 1_000_000, unit: "channels" };
+
+        /// How long the name of a topic may be.
+        ///
+        /// Its length is one byte in the binary format, and the heartbeat's topic has 7.
+        topic_bytes_max: u8 = 255, Bytes { min: 7, max: 255 };
+
+        /// How long the name of an event may be.
+        ///
+        /// Its length is one byte in the binary format, and the heartbeat's event has 9.
+        event_bytes_max: u8 = 255, Bytes { min: 9, max: 255 };
+
+        /// How much a connection may have still to write; who reads slower is closed with 4008.
+        outbox_bytes_max: u32 = 1 << 20, Bytes { min: 1 << 10, max: 1 << 30 };
+
+        /// How many messages of other shards may wait for a shard.
+        mailbox_max: usize = 4_096, Count { min: 16, max: 1 << 24, unit: "messages" };
+
+        /// How many connections may wait to be accepted, on each shard.
+        ///
+        /// The kernel takes the lower of this and `net.core.somaxconn`.
+        backlog: i32 = 65_535, Count { min: 1, max: 1 << 24, unit: "connections" };
+
+        /// How many params a connect request may have.
+        params_pairs_max: usize = 128, Count { min: 1, max: 10_000, unit: "pairs" };
+
+        /// How deep the params of a connect request may be nested.
+        params_depth_max: u8 = 8, Count { min: 1, max: 64, unit: "levels" };
+    }
+
+    /// What the server says of itself while it runs.
+    log: Log {
+        /// How much is said.
+        level: LevelFilter = LevelFilter::INFO, Choice(&[
+            ("off", LevelFilter::OFF),
+            ("error", LevelFilter::ERROR),
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("debug", LevelFilter::DEBUG),
+            ("trace", LevelFilter::TRACE),
+        ]);
+
+        /// For whom: text for people, JSON for programs.
+        format: LogFormat = LogFormat::Text,
+            Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    }
+
+    list {
+        /// The rules of the built-in channel, `[[channel]]` in the file; the first that matches counts.
+        channels: Vec<Rule> = default_rules();
+    }
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Limits {
+    /// The limits of a WebSocket.
+    pub fn ws(&self) -> ws::Limits {
+        ws::Limits {
+            frame_bytes_max: self.frame_bytes_max.unwrap_or(self.message_bytes_max),
+            message_bytes_max: self.message_bytes_max,
+            fragments_max: self.fragments_max,
+        }
+    }
+
+    /// The limits of a request's head.
+    pub fn http(&self) -> http::Limits {
+        http::Limits {
+            head_bytes_max: self.head_bytes_max,
+            headers_max: self.headers_max,
+        }
+    }
+
+    /// The limits of names in a Phoenix message.
+    pub fn names(&self) -> phoenix::Limits {
+        phoenix::Limits {
+            topic_bytes_max: self.topic_bytes_max,
+            event_bytes_max: self.event_bytes_max,
+            ..phoenix::Limits::default()
+        }
+    }
+
+    /// The limits of connect params.
+    pub fn params(&self) -> ParamsLimits {
+        ParamsLimits {
+            pairs_max: self.params_pairs_max,
+            depth_max: self.params_depth_max,
+        }
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// More than any machine has memory for, and an index of a connection has 32 bits.
+const CONNECTIONS: u32 = 1_000_000_000;
+
+const PATH: Text = Text {
+    placeholder: "PATH",
+    expected: "a path of 1 to 255 bytes that begins with /, such as \"/socket\"",
+    allows: |text| {
+        // What RFC 3986 §3.3 lets stand in a path as it is.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&b);
+        text.starts_with('/') && text.len() <= 255 && text.bytes().all(plain)
+    },
+};
+
+const HOST: Text = Text {
+    placeholder: "HOST",
+    expected: "a host name or an IP address without scheme and port, such as \"example.com\"",
+    allows: |text| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+        let v6 = text.parse::<std::net::Ipv6Addr>().is_ok();
+        (1..=253).contains(&text.len()) && text.bytes().all(plain) && (v6 || !text.contains(':'))
+    },
+};
+
+const PARAM: Text = Text {
+    placeholder: "NAME",
+    expected: "the name of a param, 1 to 255 bytes",
+    allows: |text| {
+        (1..=255).contains(&text.len()) && !text.chars().any(|c| c.is_control() || "[]".contains(c))
+    },
+};
