@@ -14,8 +14,8 @@ use crate::{Closed, ConnId, Io};
 ///
 /// Every call returns before the next; nothing here may block. For each connection the order is
 /// `handle_request` (accepted) or `handle_connected` (dialled), `handle_open`, any number of
-/// `handle_message`, `handle_close`. `handle_close` comes exactly once for every id that the app has
-/// seen, and nothing about that id comes after it.
+/// `handle_message`, `handle_close`. `handle_close` comes exactly once for every connection that the
+/// app dialled or answered with [`Answer::Upgrade`], and nothing about it comes after that.
 pub trait App {
     /// What shards of this app say to each other.
     type Mail: Send + 'static;

@@ -44,8 +44,6 @@ pub enum Cause {
     Local(CloseCode),
     /// This side's app dropped it without a goodbye.
     Aborted,
-    /// The app refused the upgrade request.
-    Refused,
     /// The peer broke RFC 6455.
     Protocol(ws::Error),
     /// The peer sent bytes that are no request head, or one beyond the limits.
@@ -76,7 +74,6 @@ impl Cause {
             Self::Socket(_) => "socket_error",
             Self::Local(_) => "local_close",
             Self::Aborted => "aborted",
-            Self::Refused => "refused",
             Self::Protocol(_) => "protocol_error",
             Self::Head(_) => "bad_head",
             Self::IdleTimeout => "idle_timeout",
@@ -110,7 +107,6 @@ impl fmt::Display for Cause {
             Self::Socket(errno) => write!(f, "the socket failed: {errno}"),
             Self::Local(code) => write!(f, "closed here with code {}", code.0),
             Self::Aborted => f.write_str("dropped here"),
-            Self::Refused => f.write_str("the upgrade was refused here"),
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::Head(error) => write!(f, "the peer sent a bad head: {error}"),
             Self::IdleTimeout => f.write_str("nothing arrived for the idle timeout"),

@@ -177,7 +177,7 @@ fn answer<A: App>(
     core.push(id, Frame::from(response));
     if answer == Answer::Refuse {
         core.counters.refused.add(1);
-        linger(core, id, Cause::Refused);
+        core.linger(id, Cause::Aborted);
     }
     answer == Answer::Upgrade
 }
@@ -222,20 +222,7 @@ fn refuse_head<M: Send + 'static>(core: &mut Core<M>, id: ConnId, error: http::E
         format!("{error}\n").as_bytes(),
     );
     core.push(id, Frame::from(response));
-    linger(core, id, Cause::Head(error));
-}
-
-/// Lets the last bytes leave and waits for the peer to end the stream: ending it here while bytes of
-/// the peer are unread would be a reset, and a reset may overtake what was just written.
-fn linger<M: Send + 'static>(core: &mut Core<M>, id: ConnId, cause: Cause) {
-    core.leave_open(
-        id,
-        Stage::Lingering {
-            hang_up: false,
-            shut: false,
-        },
-        cause,
-    );
+    core.linger(id, Cause::Head(error));
 }
 
 /// Reads the frames of an open or closing connection.
@@ -327,7 +314,7 @@ fn handle_protocol_error<M: Send + 'static>(core: &mut Core<M>, id: ConnId, erro
     if matches!(conn.stage, Stage::Open) {
         core.push_close(id, Some(error.close_code()), "");
     }
-    linger(core, id, Cause::Protocol(error));
+    core.linger(id, Cause::Protocol(error));
 }
 
 /// Tells the app of the connections that are over.

@@ -123,14 +123,11 @@ impl<'a, M: Send + 'static> Io<'a, M> {
         self.core.post(shard, mail);
     }
 
-    /// Sends mail to every shard but this one.
-    pub fn post_others(&mut self, mail: &M)
-    where
-        M: Clone,
-    {
+    /// Sends mail to every shard but this one; `mail` is called once for each.
+    pub fn post_others(&mut self, mut mail: impl FnMut() -> M) {
         for shard in 0..self.core.remote.shards_count() {
             if ShardIndex(shard) != self.core.shard {
-                self.core.post(ShardIndex(shard), mail.clone());
+                self.core.post(ShardIndex(shard), mail());
             }
         }
     }
@@ -159,16 +156,6 @@ impl<'a, M: Send + 'static> Io<'a, M> {
     /// Connections of this shard, in all phases, those that are saying goodbye included.
     pub const fn conns_count(&self) -> u32 {
         self.core.conns.len()
-    }
-
-    /// The first open connection in slot `slot` or after it, in the order of slots.
-    ///
-    /// A walk over all of them asks next for the slot after the one found.
-    pub fn open_from(&self, slot: u32) -> Option<ConnId> {
-        (slot..self.core.conns.slots())
-            .filter_map(|slot| self.core.conns.at(slot))
-            .find(|(_, conn)| matches!(conn.stage, Stage::Open))
-            .map(|(id, _)| id)
     }
 
     /// Pauses or resumes accepting; new connections wait in the kernel's accept queue meanwhile.
@@ -329,6 +316,16 @@ impl<M: Send + 'static> Core<M> {
         if let Some(phase) = phase {
             self.closed.push_back((id, Closed { phase, cause }));
         }
+    }
+
+    /// Lets the last bytes leave and waits for the peer to end the stream: ending it here while bytes
+    /// of the peer are unread would be a reset, and a reset may overtake what was just written.
+    pub(crate) fn linger(&mut self, id: ConnId, cause: Cause) {
+        let stage = Stage::Lingering {
+            hang_up: false,
+            shut: false,
+        };
+        self.leave_open(id, stage, cause);
     }
 
     /// Ends a connection here and now.

@@ -65,11 +65,7 @@ fn end_overdue<M: Send + 'static>(core: &mut Core<M>, id: ConnId) {
             let mut response = Vec::new();
             http::encode_response(&mut response, 408, &[], b"no whole request head in time\n");
             core.push(id, Frame::from(response));
-            let stage = Stage::Lingering {
-                hang_up: false,
-                shut: false,
-            };
-            core.leave_open(id, stage, Cause::HandshakeTimeout);
+            core.linger(id, Cause::HandshakeTimeout);
         }
         (Stage::Open, _) => {
             core.counters.idle_timeouts.add(1);

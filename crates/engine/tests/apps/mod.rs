@@ -77,13 +77,11 @@ impl App for EchoServer {
         response: &mut Vec<u8>,
         _: &mut Io<'_, Frame>,
     ) -> Answer {
-        assert!(
-            self.announced.insert((conn.index, conn.generation)),
-            "announced twice"
-        );
         match handshake::accept(request) {
             Ok(accept) => {
                 accept.encode(response, None);
+                let new = self.announced.insert((conn.index, conn.generation));
+                assert!(new, "announced twice");
                 Answer::Upgrade
             }
             Err(refusal) => {
@@ -119,7 +117,7 @@ impl App for EchoServer {
         } else if said.starts_with("all:") {
             let frame = text(said);
             self.send_to_all(&frame, io);
-            io.post_others(&frame);
+            io.post_others(|| frame.clone());
         } else {
             io.send(conn, text(said));
         }
