@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, PipeReader};
 use std::net::SocketAddrV4;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -118,7 +118,7 @@ impl Leashed {
     pub(crate) fn spawn(program: &Path, arguments: &[OsString]) -> anyhow::Result<Self> {
         let (output, input) = io::pipe()?;
         let child = Command::new(bench_binary()?)
-            .arg("leash")
+            .args(["leash", &std::process::id().to_string()])
             .arg(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -204,13 +204,17 @@ pub(crate) fn serve(kind: Kind, workload: Workload) -> anyhow::Result<()> {
     }
 }
 
-/// Becomes `program`, to be killed by the kernel when the thread that started it ends.
+/// Becomes `program`, to be killed by the kernel when the thread of `bench` that started it ends.
 ///
 /// # Errors
 ///
-/// Returns only when that fails.
-pub(crate) fn leash(program: &Path, arguments: &[OsString]) -> anyhow::Result<()> {
+/// Returns only when that fails, or when the bench has ended already.
+pub(crate) fn leash(bench: u32, program: &Path, arguments: &[OsString]) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Who died before the signal was asked for will not send it.
+    if parent_id() != bench {
+        bail!("the bench has ended");
+    }
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))
 }

@@ -68,6 +68,7 @@ enum Part {
     /// Becomes a program that ends with the bench
     #[command(hide = true)]
     Leash {
+        bench: u32,
         program: PathBuf,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
@@ -80,8 +81,12 @@ enum Part {
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     match cli.part {
-        Some(Part::Leash { program, arguments }) => {
-            launch::leash(&program, &arguments)?;
+        Some(Part::Leash {
+            bench,
+            program,
+            arguments,
+        }) => {
+            launch::leash(bench, &program, &arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Part::Server { kind, workload }) => {
