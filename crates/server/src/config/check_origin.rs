@@ -141,7 +141,14 @@ mod tests {
 
     #[test]
     fn words_are_not_hosts() {
-        for text in ["", "hosts", "on", "true", "https://a.com,", "https://a.com/path"] {
+        for text in [
+            "",
+            "hosts",
+            "on",
+            "true",
+            "https://a.com,",
+            "https://a.com/path",
+        ] {
             assert_eq!(Origins.read(&Written::Argument(text)), None, "{text}");
         }
         assert_eq!(Origins.read(&Written::List(vec![])), None);

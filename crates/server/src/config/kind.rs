@@ -102,7 +102,12 @@ where
     }
 
     fn expected(&self) -> String {
-        format!("{} to {} {}", grouped(self.min), grouped(self.max), self.unit)
+        format!(
+            "{} to {} {}",
+            grouped(self.min),
+            grouped(self.max),
+            self.unit
+        )
     }
 
     fn placeholder(&self) -> &'static str {
@@ -293,7 +298,10 @@ impl Kind for List {
     }
 
     fn expected(&self) -> String {
-        format!("a list of 1 to {}, each {}", self.items_max, self.item.expected)
+        format!(
+            "a list of 1 to {}, each {}",
+            self.items_max, self.item.expected
+        )
     }
 
     fn placeholder(&self) -> &'static str {

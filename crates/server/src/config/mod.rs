@@ -12,18 +12,28 @@
 //! Whatever is wrong in any of them is reported at once, and then nothing starts.
 
 mod check_origin;
+mod draft;
+mod file;
 mod kind;
 mod place;
+mod print;
+mod problem;
+mod reference;
 mod rule;
 mod setting;
 mod settings;
+mod sources;
 mod written;
 
 pub use check_origin::{CheckOrigin, OriginList};
+pub use draft::Loaded;
 pub use place::Place;
+pub use problem::{Problem, Problems};
+pub use reference::reference;
 pub use rule::{Join, Push, Rule};
 pub use setting::Setting;
 pub use settings::{Config, Drain, Limits, Log, LogFormat, Socket};
+pub use sources::{CONFIG_FLAG, CONFIG_VARIABLE, Sources};
 
 /// How the name of every environment variable of the server begins.
 const PREFIX: &str = "FOURTUPLE_";

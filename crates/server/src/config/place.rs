@@ -50,7 +50,13 @@ impl fmt::Display for Place {
 /// A foreign text that may stand in a message or in a comment: no control characters.
 pub(super) fn one_line(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
@@ -63,7 +69,11 @@ mod tests {
         let text = "ab\nžx = 1\r\n\n";
         for (offset, line, column) in [(0, 1, 1), (2, 1, 3), (3, 2, 1), (5, 2, 2), (11, 3, 1)] {
             let place = Place::in_file("f.toml", text, offset);
-            assert_eq!(place.to_string(), format!("f.toml:{line}:{column}"), "{offset}");
+            assert_eq!(
+                place.to_string(),
+                format!("f.toml:{line}:{column}"),
+                "{offset}"
+            );
         }
         // The end of the text, and beyond it.
         assert_eq!(Place::in_file("f", text, 12).to_string(), "f:4:1");
@@ -72,7 +82,10 @@ mod tests {
 
     #[test]
     fn a_place_is_one_line() {
-        assert_eq!(Place::Environment("A\nB".into()).to_string(), "environment A\u{fffd}B");
+        assert_eq!(
+            Place::Environment("A\nB".into()).to_string(),
+            "environment A\u{fffd}B"
+        );
         assert_eq!(Place::Flag("--listen".into()).to_string(), "flag --listen");
         assert_eq!(Place::Default.to_string(), "default");
     }

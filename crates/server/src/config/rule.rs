@@ -96,7 +96,11 @@ impl Rule {
     /// Whether every topic of `other` is a topic of this rule, too.
     pub(super) fn covers(&self, other: &Self) -> bool {
         match (self.topic.strip_suffix('*'), other.topic.strip_suffix('*')) {
-            (Some(prefix), _) => other.topic.strip_suffix('*').unwrap_or(&other.topic).starts_with(prefix),
+            (Some(prefix), _) => other
+                .topic
+                .strip_suffix('*')
+                .unwrap_or(&other.topic)
+                .starts_with(prefix),
             (None, Some(_)) => false,
             (None, None) => self.topic == other.topic,
         }
@@ -126,7 +130,10 @@ mod tests {
     use super::*;
 
     fn rule(topic: &str) -> Rule {
-        Rule { topic: topic.to_owned(), ..Rule::default() }
+        Rule {
+            topic: topic.to_owned(),
+            ..Rule::default()
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) trait Declared: Default + 'static {
     const SECTIONS: &'static [(&'static str, &'static [&'static str])];
 }
 
-impl<T: Declared> Setting<T> {
+impl<T: Default> Setting<T> {
     /// The path in the file: `limits.topic_bytes_max`.
     pub fn key(&self) -> &'static str {
         self.key
@@ -45,7 +45,11 @@ impl<T: Declared> Setting<T> {
 
     /// The environment variable: `FOURTUPLE_LIMITS_TOPIC_BYTES_MAX`.
     pub fn variable(&self) -> String {
-        format!("{}{}", super::PREFIX, self.key.replace('.', "_").to_ascii_uppercase())
+        format!(
+            "{}{}",
+            super::PREFIX,
+            self.key.replace('.', "_").to_ascii_uppercase()
+        )
     }
 
     /// What it is, in one sentence.
@@ -85,9 +89,13 @@ impl<T: Declared> Setting<T> {
     }
 
     fn paragraphs(&self) -> impl Iterator<Item = String> {
-        self.doc
-            .split(|line| line.trim().is_empty())
-            .map(|lines| lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "))
+        self.doc.split(|line| line.trim().is_empty()).map(|lines| {
+            lines
+                .iter()
+                .map(|line| line.trim())
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
     }
 }
 

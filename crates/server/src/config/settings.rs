@@ -249,6 +249,8 @@ const PARAM: Text = Text {
     placeholder: "NAME",
     expected: "the name of a param, 1 to 255 bytes",
     allows: |text| {
-        (1..=255).contains(&text.len()) && !text.chars().any(|c| c.is_control() || "[]".contains(c))
+        let strange =
+            |c: char| c.is_control() || matches!(c, '[' | ']' | char::REPLACEMENT_CHARACTER);
+        (1..=255).contains(&text.len()) && !text.contains(strange)
     },
 };

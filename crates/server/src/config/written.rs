@@ -78,14 +78,31 @@ mod tests {
         for (text, number) in [("0", 0), ("65536", 65_536), ("1_000_000", 1_000_000)] {
             assert_eq!(whole_number(text), Some(number), "{text}");
         }
-        for text in ["", "_1", "1_", "1__0", "-1", "+1", "1.0", "1e3", "0x10", "9".repeat(20).as_str()] {
+        for text in [
+            "",
+            "_1",
+            "1_",
+            "1__0",
+            "-1",
+            "+1",
+            "1.0",
+            "1e3",
+            "0x10",
+            "9".repeat(20).as_str(),
+        ] {
             assert_eq!(whole_number(text), None, "{text}");
         }
     }
 
     #[test]
     fn quoted_text_is_toml() {
-        for text in ["", "room:*", "a\"b\\c", "tab\tnew\nline\u{7f}\u{85}", "žluťoučký 🐎"] {
+        for text in [
+            "",
+            "room:*",
+            "a\"b\\c",
+            "tab\tnew\nline\u{7f}\u{85}",
+            "žluťoučký 🐎",
+        ] {
             let line = format!("a = {}", quoted(text));
             let table: toml::Table = line.parse().expect("TOML");
             assert_eq!(table["a"].as_str(), Some(text));

@@ -1,0 +1,118 @@
+//! `docs/configuration.md`, made from the declarations so that it cannot lag behind them.
+
+use std::fmt::Write as _;
+
+use super::{
+    Config, Rule,
+    draft::CHANNEL,
+    setting::{Declared, Setting},
+    sources::{CONFIG_FLAG, CONFIG_VARIABLE},
+};
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Made from crates/server/src/config; `UPDATE_DOCS=1 cargo test -p fourtuple-server` makes it anew. -->
+
+`fourtuple serve` runs without any configuration. What is to be different is said in a file, in the
+environment or with a flag; a flag wins over the environment, and both win over the file.
+";
+
+const SPELLING: &str = "\
+- A duration is a whole number with its unit: `\"500ms\"`, `\"30s\"`, `\"5m\"`, `\"1h\"`.
+- A size is a number of bytes, `65536`, or has a unit: `\"64KiB\"`, `\"1MiB\"`, `\"1GiB\"`.
+- Numbers may be grouped: `1_000_000`.
+- A list is an array in the file, and has commas between its items elsewhere.
+
+Unknown keys, unknown variables that begin with `FOURTUPLE_`, and values outside of their range keep
+the server from starting. Everything that is wrong is reported at once, and the exit code is 2.
+`fourtuple serve --print-config` prints every setting with its value and where it came from; what it
+prints is itself a configuration file.
+";
+
+const RULES: &str = "\
+The built-in channel needs no code: each `[[channel]]` of the file is a rule for the topics that it
+names. The first rule that matches a topic counts; a topic that none matches cannot be joined. A file
+without any rule has this one:
+";
+
+/// The text of the document.
+pub fn reference() -> String {
+    let mut out = String::from(INTRODUCTION);
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        out,
+        "\n- The file is TOML. `--{CONFIG_FLAG} FILE` or the variable `{CONFIG_VARIABLE}` names it; none is \
+         read otherwise.\n- The variable of a setting is its key in capitals, with `FOURTUPLE_` before \
+         it\n  and `_` for each dot.",
+    );
+    out.push_str(SPELLING);
+    out.push_str("\n## Settings\n\n");
+    table_head(&mut out, "Key and flag");
+    for setting in Config::SETTINGS
+        .iter()
+        .filter(|setting| setting.section().is_empty())
+    {
+        setting_row(&mut out, setting);
+    }
+    for (section, about) in Config::SECTIONS {
+        let _ = writeln!(out, "\n## `[{section}]`\n\n{}\n", text(about));
+        table_head(&mut out, "Key and flag");
+        for setting in Config::SETTINGS
+            .iter()
+            .filter(|setting| setting.section() == *section)
+        {
+            setting_row(&mut out, setting);
+        }
+    }
+    let _ = writeln!(out, "\n## `[[{CHANNEL}]]`\n\n{RULES}");
+    for rule in &Config::default().channels {
+        let _ = writeln!(out, "```toml\n[[{CHANNEL}]]");
+        for setting in Rule::SETTINGS {
+            let _ = writeln!(
+                out,
+                "{} = {}",
+                setting.name(),
+                (setting.describe)(rule).value
+            );
+        }
+        out.push_str("```\n\n");
+    }
+    table_head(&mut out, "Key");
+    for (index, setting) in Rule::SETTINGS.iter().enumerate() {
+        let default = if index == 0 {
+            String::new()
+        } else {
+            code(&setting.default_value())
+        };
+        row(&mut out, &code(setting.key()), &default, setting);
+    }
+    out
+}
+
+fn table_head(out: &mut String, first: &str) {
+    let _ = writeln!(out, "| {first} | Default | Values | |\n|---|---|---|---|");
+}
+
+fn setting_row(out: &mut String, setting: &Setting) {
+    let names = [setting.key().to_owned(), format!("--{}", setting.flag())];
+    let names = names.map(|name| code(&name)).join("<br>");
+    row(out, &names, &code(&setting.default_value()), setting);
+}
+
+fn row<T: Default>(out: &mut String, names: &str, default: &str, setting: &Setting<T>) {
+    let mut about = vec![setting.summary(), setting.reason()];
+    about.retain(|part| !part.is_empty());
+    let cells = [names, default, &setting.expected(), &about.join(" ")]
+        .map(|cell| cell.replace('|', "\\|"));
+    let _ = writeln!(out, "| {} |", cells.join(" | "));
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+fn text(lines: &[&str]) -> String {
+    let lines: Vec<_> = lines.iter().map(|line| line.trim()).collect();
+    lines.join("\n")
+}

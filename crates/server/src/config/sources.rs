@@ -1,0 +1,83 @@
+//! Where a configuration is read from, and in which order.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    PREFIX,
+    draft::{Draft, Loaded},
+    file::File,
+    place::Place,
+    problem::{Problem, Problems},
+    setting::Setting,
+    written::Written,
+};
+
+/// Everything that an operator may have decided with.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// The file of `--config`; without it the variable `FOURTUPLE_CONFIG` names one.
+    pub file: Option<PathBuf>,
+    /// The whole environment; variables that are not `FOURTUPLE_…` are left alone.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Each flag with its value.
+    pub flags: Vec<(&'static Setting, String)>,
+}
+
+/// The flag that names the file.
+pub const CONFIG_FLAG: &str = "config";
+/// The variable that names the file when no flag does.
+pub const CONFIG_VARIABLE: &str = "FOURTUPLE_CONFIG";
+
+impl Sources {
+    /// Reads file, environment and flags, in this order.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong in any of them.
+    pub fn load(&self) -> Result<Loaded, Problems> {
+        let mut draft = Draft::new();
+        let mut variables: Vec<_> = self
+            .environment
+            .iter()
+            .map(|(name, value)| (name.to_string_lossy(), value))
+            .filter(|(name, _)| name.starts_with(PREFIX))
+            .collect();
+        variables.sort_unstable();
+
+        let named_by_variable = variables.iter().find(|(name, _)| name == CONFIG_VARIABLE);
+        if let Some(path) = &self.file {
+            read_file(&mut draft, path, Place::Flag(format!("--{CONFIG_FLAG}")));
+        } else if let Some((_, value)) = named_by_variable {
+            let place = Place::Environment(CONFIG_VARIABLE.to_owned());
+            read_file(&mut draft, Path::new(value), place);
+        }
+        for (name, value) in variables.iter().filter(|(name, _)| name != CONFIG_VARIABLE) {
+            // What is not UTF-8 becomes a character that no setting takes.
+            draft.set_variable(name, &value.to_string_lossy());
+        }
+        for (setting, value) in &self.flags {
+            let place = Place::Flag(format!("--{}", setting.flag()));
+            draft.set(setting, &Written::Argument(value), value, place);
+        }
+        draft.finish()
+    }
+}
+
+fn read_file(draft: &mut Draft, path: &Path, place: Place) {
+    match fs::read_to_string(path) {
+        Ok(text) => File {
+            name: &path.to_string_lossy(),
+            text: &text,
+        }
+        .read(draft),
+        Err(error) => draft.problems.push(Problem::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+            place,
+        }),
+    }
+}
