@@ -1,7 +1,8 @@
 // What phoenix.js must be able to do with the server, whatever its version.
 //
 // Each case is one sentence and one function; `server` names what it runs against: "relay" is the
-// built-in channel of `fourtuple serve`, "fixture" the channels in tests/fixture.
+// built-in channel of `fourtuple serve`, "fixture" the channels in tests/support/room.rs, "impatient"
+// the same with an idle timeout of one second.
 
 import assert from "node:assert/strict"
 import { Session, bytes, list, steer } from "./session.mjs"
@@ -213,9 +214,9 @@ on("fixture", "is_left_out_of_its_own_broadcast_from", async ({ url, version }) 
   await b.disconnect()
 })
 
-on("fixture", "is_kept_open_by_heartbeats", async ({ url, version }) => {
+on("impatient", "is_kept_open_by_heartbeats", async ({ url, version }) => {
   const session = await Session.connected(url, version, { heartbeatIntervalMs: 100 })
-  // The fixture closes a socket that is silent for one second; these take three.
+  // This server closes a socket that is silent for one second; these take three.
   await session.messages.reached(30)
   const beats = session.messages.seen.filter(({ topic, event }) => topic === "phoenix" && event === "phx_reply")
   assert.equal(beats.length, session.messages.seen.length)

@@ -213,10 +213,10 @@ async def receives_a_push(url, version):
         assert await session.next("pushed") == {"n": 1}
 
 
-@case("fixture")
+@case("impatient")
 async def is_kept_open_by_heartbeats(url, version):
     async with Session(url, version, heartbeat_interval_s=0.1, heartbeat_dead_threshold_s=5.0) as session:
-        # The fixture closes a socket that is silent for one second; these take three.
+        # This server closes a socket that is silent for one second; these take three.
         for _ in range(30):
             await soon(session.beats.get(), "a heartbeat reply")
         assert session.reconnects.empty()
