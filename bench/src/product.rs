@@ -103,8 +103,19 @@ fn executable(line: &str) -> Option<PathBuf> {
     message.get("executable")?.as_str().map(PathBuf::from)
 }
 
-/// One topic that broadcasts and one that replies; everything else as the product ships.
-const CONFIG: &str = "";
+/// One topic that broadcasts and one that replies. Everything else is as the product ships, but
+/// that the bench's crowd sends no heartbeats and may be idle for long.
+const CONFIG: &str = r#"
+idle_timeout = "1h"
+
+[[channel]]
+topic = "room:*"
+push = "broadcast"
+
+[[channel]]
+topic = "echo:*"
+push = "reply"
+"#;
 
 #[cfg(test)]
 mod tests {

@@ -59,7 +59,9 @@ pub(crate) struct Session {
     echo_push: Vec<u8>,
     /// The frame that answers it.
     echo_reply: Vec<u8>,
-    /// A broadcast frame whose digits at `SEQUENCE` are to be replaced.
+    /// The frame with which a server may answer a push beside broadcasting it.
+    shout_reply: Vec<u8>,
+    /// A broadcast frame whose sequence number is to be replaced.
     shout: Vec<u8>,
     /// Where the digits of the sequence number begin in `shout`.
     shout_digits: usize,
@@ -76,6 +78,7 @@ impl Session {
             joined: server_frame(&joined_text(topic)),
             echo_push: client_frame(&echo_push_text(topic)),
             echo_reply: server_frame(&echo_reply_text(topic)),
+            shout_reply: server_frame(&reply_text(topic, "{}")),
             shout,
             shout_digits,
         }
@@ -134,6 +137,10 @@ impl Session {
         &self.echo_reply
     }
 
+    pub(crate) fn shout_reply(&self) -> &[u8] {
+        &self.shout_reply
+    }
+
     /// Returns the masked frame that asks the server for the broadcast `sequence`.
     pub(crate) fn shout_push(&self, sequence: u32) -> Vec<u8> {
         client_frame(&shout_push_text(self.workload.topic(), sequence))
@@ -174,13 +181,21 @@ pub(crate) fn joined_text(topic: &str) -> String {
 
 /// Returns the text of the push that is to be answered.
 pub(crate) fn echo_push_text(topic: &str) -> String {
-    let body = "e".repeat(ECHO_BODY_BYTES);
-    format!(r#"["1","2","{topic}","ping",{{"body":"{body}"}}]"#)
+    format!(r#"["1","2","{topic}","ping",{}]"#, echo_payload())
 }
 
-/// Returns the text of its reply.
+/// Returns the text of its reply, which brings the payload back.
 pub(crate) fn echo_reply_text(topic: &str) -> String {
-    format!(r#"["1","2","{topic}","phx_reply",{{"status":"ok","response":{{}}}}]"#)
+    reply_text(topic, &echo_payload())
+}
+
+/// Returns the text that says a push was accepted.
+fn reply_text(topic: &str, response: &str) -> String {
+    format!(r#"["1","2","{topic}","phx_reply",{{"status":"ok","response":{response}}}]"#)
+}
+
+fn echo_payload() -> String {
+    format!(r#"{{"body":"{}"}}"#, "e".repeat(ECHO_BODY_BYTES))
 }
 
 /// Returns what precedes the payload in the text of a push that asks for a broadcast.

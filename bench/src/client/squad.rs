@@ -288,7 +288,7 @@ impl Squad {
                 }
                 Some(_) => tally.duplicated += 1,
                 // A server may answer the push as well as broadcast it, as a channel may.
-                None if index == 0 && message == session.echo_reply() => {}
+                None if index == 0 && message == session.shout_reply() => {}
                 None => tally.unexpected += 1,
             }
             Ok(())
