@@ -130,12 +130,7 @@ impl<S: Socket> Channels<S> {
     pub(crate) fn push(&mut self, joined: Joined<S>) {
         match std::mem::replace(self, Self::None) {
             Self::None => *self = Self::One(joined),
-            Self::One(first) => {
-                let mut list = Vec::with_capacity(2);
-                list.push(first);
-                list.push(joined);
-                *self = Self::Many(list);
-            }
+            Self::One(first) => *self = Self::Many(vec![first, joined]),
             Self::Many(mut list) => {
                 if list.len() == list.capacity() {
                     list.reserve_exact((list.len() / 4).max(1));

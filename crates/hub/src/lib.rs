@@ -5,6 +5,7 @@
 //! shard: it is told what happened and answers with what is to be sent.
 //!
 //! ```
+//! # use fourtuple_hub as hub;
 //! use hub::{Channel, ConnectError, ConnectRequest, Context, JoinResult, Outcome, Payload};
 //! use hub::{Reply, Router, Socket, StopReason};
 //! use serde_json::json;

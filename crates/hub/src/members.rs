@@ -69,12 +69,12 @@ mod tests {
         let mut members = Members::default();
         for index in 0..100_000 {
             members.push(conn(index));
-            let needed = members.as_slice().len() * size_of::<ConnId>();
+            let needed = size_of_val(members.as_slice());
             assert!(members.heap_bytes() <= needed + needed / 8 + 8);
         }
         while !members.is_empty() {
             members.remove(0);
-            let needed = members.as_slice().len() * size_of::<ConnId>();
+            let needed = size_of_val(members.as_slice());
             assert!(members.heap_bytes() <= 2 * needed + 16);
         }
         assert_eq!(members.heap_bytes(), 0);

@@ -80,7 +80,8 @@ mod tests {
             } else {
                 Ref::from_parts(RefShape::Other, &number)
             };
-            prop_assert_eq!(StoredRef::new(Some(&reference)).as_ref(), Some(reference));
+            let stored = StoredRef::new(Some(&reference));
+            prop_assert_eq!(stored.as_ref(), Some(reference));
         }
     }
 }
