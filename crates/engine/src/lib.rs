@@ -40,3 +40,6 @@ pub use settings::Settings;
 pub use shards::{Shards, StartError};
 pub use sys::sim;
 pub use time::Time;
+
+/// An error of the kernel, by its number.
+pub use rustix::io::Errno;

@@ -1,5 +1,26 @@
 //! Where hub and engine meet: the Phoenix Channels server.
+//!
+//! - [`config`]: what an operator decides;
+//! - [`serve`] and [`Node`]: a running server;
+//! - [`relay`]: the built-in channel, rooms without code.
+//!
+//! ```text
+//!  Node ── starts ──► shard (thread): engine::Reactor ─ app ─► Shard: Gatekeeper, Hub
+//! ```
+//!
+//! *Architecture invariant:* nothing here knows the load generator.
 
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod drain;
+mod log;
+mod node;
+mod occupancy;
+mod relay;
+mod shard;
+mod trouble;
+mod upgrade;
+
+pub use node::{Node, ServeError, serve};
+pub use relay::{RelaySocket, relay};

@@ -1,0 +1,240 @@
+//! One running server: its shards, from the first listener to the last goodbye.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use capacity::{Holds, Machine, raise_nofile};
+use engine::{Errno, Full, Remote, Settings, ShardIndex, Shards, Snapshot, StartError};
+use hub::{Hub, Router, Socket};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use thiserror::Error;
+
+use crate::{
+    config::{self, Config},
+    drain::Drain,
+    log,
+    occupancy::Occupancy,
+    shard::{Post, Shard, ShardMail},
+    upgrade::Gatekeeper,
+};
+
+/// Slots of a shard beyond the connections it may hold, for those that are greeting, being refused or
+/// saying goodbye.
+const LOBBY: u32 = 4_096;
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Node {
+    shards: Shards<ShardMail>,
+    config: Arc<Config>,
+    address: SocketAddr,
+    connections_max: u32,
+}
+
+/// Why a server did not start, or ended before its time.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The shards could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+    /// A shard's kernel failed.
+    #[error("a shard's kernel failed: {0}")]
+    Kernel(Errno),
+}
+
+/// Runs a server until `SIGTERM` or `SIGINT`, drains it, and returns. A second signal ends the process
+/// at once.
+///
+/// Says on standard output where it listens and what it can hold.
+///
+/// # Errors
+///
+/// As [`ServeError`] says.
+pub fn serve<S: Socket>(router: Router<S>, config: Config) -> Result<(), ServeError> {
+    log::start(&config.log);
+    let node = Node::start(router, config)?;
+    node.announce();
+    node.run_until_signalled()
+}
+
+impl Node {
+    /// Starts a server; it serves until [`Node::drain`].
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be listened on, or the machine has no more threads or descriptors.
+    pub fn start<S: Socket>(router: Router<S>, config: Config) -> Result<Self, StartError> {
+        raise_nofile();
+        let machine = Machine::read();
+        let holds = u32::try_from(Holds::of(&machine).connections_max).unwrap_or(u32::MAX);
+        let connections_max = config
+            .limits
+            .connections_max
+            .map_or(holds, |max| max.min(holds));
+        let shards_count = config
+            .shards
+            .unwrap_or_else(|| machine.cores_count.clamp(1, 1024) as u16);
+        let config = Arc::new(config);
+        let settings = settings(&config, connections_max, shards_count);
+        let shards = start_shards(router, &config, &settings, shards_count, connections_max)?;
+        let address = shards.local_addr().expect("a server listens");
+        Ok(Self {
+            shards,
+            config,
+            address,
+            connections_max,
+        })
+    }
+
+    /// Where it listens, with the real port.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connections that it holds at most.
+    pub const fn connections_max(&self) -> u32 {
+        self.connections_max
+    }
+
+    /// What its shards have counted.
+    pub fn counters(&self) -> Snapshot {
+        self.shards.counters()
+    }
+
+    /// Begins to close everything in order; [`Node::join`] waits for the end.
+    pub fn drain(&self) {
+        drain(self.shards.remote(), &self.config.drain);
+    }
+
+    /// Waits until every shard has ended.
+    ///
+    /// # Errors
+    ///
+    /// A shard's kernel failed.
+    pub fn join(self) -> Result<(), ServeError> {
+        self.shards.join().map_err(ServeError::Kernel)
+    }
+
+    fn announce(&self) {
+        println!(
+            "fourtuple listens on {}, clients connect to ws://{}{}/websocket",
+            self.address,
+            displayed_host(self.address),
+            self.config.path.trim_end_matches('/'),
+        );
+        println!("{}", Holds::of(&Machine::read()));
+        if let Some(wanted) = self.config.limits.connections_max {
+            let held = self.connections_max;
+            if held < wanted {
+                println!("limits.connections_max asks for {wanted}; {held} is what fits");
+            }
+        }
+    }
+
+    fn run_until_signalled(self) -> Result<(), ServeError> {
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Signals)?;
+        let handle = signals.handle();
+        let (remote, plan) = (self.shards.remote().clone(), self.config.drain.clone());
+        let listener = std::thread::spawn(move || {
+            let mut received = signals.forever();
+            if let Some(signal) = received.next() {
+                tracing::info!(
+                    signal,
+                    "closing all connections; a second signal ends at once"
+                );
+                drain(&remote, &plan);
+            }
+            if let Some(signal) = received.next() {
+                // `man 1 bash`: how a shell names an end by a signal.
+                std::process::exit(128 + signal);
+            }
+        });
+        let result = self.join();
+        handle.close();
+        listener
+            .join()
+            .map_or_else(|panic| std::panic::resume_unwind(panic), |()| result)
+    }
+}
+
+/// Tells every shard to close its connections in order.
+fn drain(remote: &Remote<ShardMail>, plan: &config::Drain) {
+    let count = remote.shards_count();
+    for shard in 0..count {
+        let mut mail = ShardMail::Drain(Drain::new(plan, count));
+        // A mailbox that is full now is read within a turn of its shard.
+        while let Err(Full(back)) = remote.post(ShardIndex(shard), mail) {
+            mail = back;
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The address as a client on this machine writes it.
+fn displayed_host(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let localhost: std::net::IpAddr = match address {
+        SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(localhost, address.port())
+}
+
+fn start_shards<S: Socket>(
+    router: Router<S>,
+    config: &Arc<Config>,
+    settings: &Settings,
+    count: u16,
+    connections_max: u32,
+) -> Result<Shards<ShardMail>, StartError> {
+    let router = Arc::new(router);
+    let occupancy = Arc::new(Occupancy::new(connections_max));
+    let limits = hub::Limits {
+        channels_max: config.limits.channels_per_socket_max,
+        names: config.limits.names(),
+    };
+    let shared = Arc::clone(config);
+    Shards::start(
+        settings,
+        count,
+        Some(config.listen),
+        move |shard, remote| {
+            let post = Arc::new(Post(remote));
+            let hub = Hub::new(Arc::clone(&router), hub::ShardIndex(shard.0), post, limits);
+            let gatekeeper = Gatekeeper::new(
+                Arc::clone(&router),
+                Arc::clone(&shared),
+                Arc::clone(&occupancy),
+            );
+            Shard::new(hub, gatekeeper, Arc::clone(&occupancy))
+        },
+    )
+}
+
+/// What the engine is told of the configuration. Each shard has room for all connections, since the
+/// kernel may give all of them to one.
+fn settings(config: &Config, connections_max: u32, shards: u16) -> Settings {
+    Settings {
+        ws: config.limits.ws(),
+        http: config.limits.http(),
+        handshake_timeout: config.handshake_timeout,
+        idle_timeout: config.idle_timeout,
+        close_timeout: config.close_timeout,
+        outbox_bytes_max: config.limits.outbox_bytes_max,
+        connections_max: connections_max.saturating_add(LOBBY),
+        accept_rate_max: config
+            .limits
+            .connect_rate_max
+            .map(|rate| rate.div_ceil(shards.into())),
+        backlog: config.limits.backlog,
+        mailbox_max: config.limits.mailbox_max,
+    }
+}

@@ -1,0 +1,185 @@
+//! Where hub and engine meet: one shard's app.
+//!
+//! ```text
+//!  engine ── request head ──► gatekeeper ── 101 ──► engine
+//!  engine ── message ───────► hub ── Send, Close, Publish ──► engine's outboxes and mailboxes
+//! ```
+
+use std::{net::SocketAddr, sync::Arc};
+
+use engine::{Answer, App, Closed, ConnId, Io, Message, Remote, Trouble};
+use hub::{Hub, Incoming, Mail, Output, Serializer, Socket};
+use proto::{http::Request, ws::handshake::ClientKey};
+
+use crate::{
+    drain::Drain,
+    occupancy::Occupancy,
+    trouble::Troubles,
+    upgrade::{Admission, Gatekeeper},
+};
+
+/// The app of one shard.
+pub(crate) struct Shard<S: Socket> {
+    hub: Hub<S>,
+    gatekeeper: Gatekeeper<S>,
+    occupancy: Arc<Occupancy>,
+    /// What the gatekeeper admitted, from the 101 to the open socket; the engine does both in one go.
+    admitted: Option<(Serializer, S::Assigns)>,
+    drain: Option<Drain>,
+    troubles: Troubles,
+}
+
+/// What shards of a server are told.
+#[derive(Debug)]
+pub(crate) enum ShardMail {
+    /// Something for the hub.
+    Hub(Mail),
+    /// Close everything in order, then end.
+    Drain(Drain),
+}
+
+/// How the hub's handles reach a shard's mailbox.
+pub(crate) struct Post(pub(crate) Remote<ShardMail>);
+
+impl<S: Socket> Shard<S> {
+    pub(crate) fn new(hub: Hub<S>, gatekeeper: Gatekeeper<S>, occupancy: Arc<Occupancy>) -> Self {
+        let troubles = Troubles::default();
+        Self {
+            hub,
+            gatekeeper,
+            occupancy,
+            admitted: None,
+            drain: None,
+            troubles,
+        }
+    }
+
+    /// Closes the batch that is due, and ends the shard when nothing is left to close.
+    fn go_on_draining(&mut self, io: &mut Io<'_, ShardMail>) {
+        let Some(drain) = &mut self.drain else { return };
+        if let Some(batch) = drain.poll_batch(io.now()) {
+            self.hub.handle_drain(batch, &mut carry_out(io));
+        }
+        if io.conns_count() == 0 || drain.is_over(io.now()) {
+            io.stop();
+        } else {
+            io.tick_at(drain.deadline(io.now()));
+        }
+    }
+}
+
+/// Does at once what a hub puts out.
+fn carry_out<'a, 'b>(io: &'a mut Io<'b, ShardMail>) -> impl FnMut(Output) + use<'a, 'b> {
+    |output| match output {
+        Output::Send { conn, frame } => io.send(to_engine(conn), frame),
+        Output::Publish(publication) => {
+            io.post_others(|| ShardMail::Hub(Mail::Publish(publication.clone())));
+        }
+        Output::Close { conn, code, reason } => io.close(to_engine(conn), code, reason),
+    }
+}
+
+impl<S: Socket> App for Shard<S> {
+    type Mail = ShardMail;
+
+    fn handle_request(
+        &mut self,
+        _: ConnId,
+        request: &Request<'_>,
+        peer: SocketAddr,
+        response: &mut Vec<u8>,
+        _: &mut Io<'_, ShardMail>,
+    ) -> Answer {
+        match self.gatekeeper.admit(request, peer, self.drain.is_some()) {
+            Ok(admission) => {
+                admission.encode(response);
+                let Admission {
+                    serializer,
+                    assigns,
+                    ..
+                } = admission;
+                self.admitted = Some((serializer, assigns));
+                Answer::Upgrade
+            }
+            Err(refusal) => {
+                refusal.encode(response);
+                Answer::Refuse
+            }
+        }
+    }
+
+    fn handle_connected(
+        &mut self,
+        _: ConnId,
+        _: &mut Vec<u8>,
+        _: &mut Io<'_, ShardMail>,
+    ) -> ClientKey {
+        unreachable!("a server dials nobody")
+    }
+
+    fn handle_open(&mut self, conn: ConnId, io: &mut Io<'_, ShardMail>) {
+        let (serializer, assigns) = self
+            .admitted
+            .take()
+            .expect("the engine opens what was just admitted");
+        self.hub
+            .handle_open(to_hub(conn), serializer, assigns, &mut carry_out(io));
+    }
+
+    fn handle_message(&mut self, conn: ConnId, message: Message<'_>, io: &mut Io<'_, ShardMail>) {
+        let incoming = match message {
+            Message::Text(text) => Incoming::Text(text),
+            Message::Binary(bytes) => Incoming::Binary(bytes),
+        };
+        self.hub
+            .handle_message(to_hub(conn), incoming, &mut carry_out(io));
+    }
+
+    fn handle_close(&mut self, conn: ConnId, _: &Closed, io: &mut Io<'_, ShardMail>) {
+        self.occupancy.give_back();
+        self.hub.handle_close(to_hub(conn), &mut carry_out(io));
+    }
+
+    fn handle_mail(&mut self, mail: ShardMail, io: &mut Io<'_, ShardMail>) {
+        match mail {
+            ShardMail::Hub(mail) => self.hub.handle_mail(mail, &mut carry_out(io)),
+            ShardMail::Drain(drain) => {
+                io.stop_listening();
+                self.drain = Some(drain);
+                self.go_on_draining(io);
+            }
+        }
+    }
+
+    fn handle_tick(&mut self, io: &mut Io<'_, ShardMail>) {
+        self.go_on_draining(io);
+    }
+
+    fn handle_trouble(&mut self, trouble: Trouble, io: &mut Io<'_, ShardMail>) {
+        self.troubles.handle(trouble, io.now());
+    }
+}
+
+impl hub::Post for Post {
+    fn post(&self, shard: hub::ShardIndex, mail: Mail) -> Result<(), hub::Full> {
+        let shard = engine::ShardIndex(shard.0);
+        self.0
+            .post(shard, ShardMail::Hub(mail))
+            .map_err(|_| hub::Full)
+    }
+}
+
+/// The hub's word for a connection of the engine: the same two numbers.
+const fn to_hub(conn: ConnId) -> hub::ConnId {
+    hub::ConnId {
+        index: conn.index,
+        generation: conn.generation,
+    }
+}
+
+const fn to_engine(conn: hub::ConnId) -> ConnId {
+    ConnId {
+        index: conn.index,
+        generation: conn.generation,
+    }
+}
