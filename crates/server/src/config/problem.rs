@@ -101,21 +101,24 @@ const LIKENESS_MIN: f64 = 0.6;
 
 /// The candidate that was probably meant.
 pub(super) fn suggest(name: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
-    let last = |key: &str| key.rsplit('.').next().map(str::to_owned);
     candidates
         .into_iter()
-        .map(|candidate| {
-            // The right name in the wrong section is as good as it gets.
-            let likeness = if last(&candidate) == last(name) {
-                1.0
-            } else {
-                strsim::normalized_damerau_levenshtein(name, &candidate)
-            };
-            (likeness, candidate)
-        })
+        .map(|candidate| (likeness(name, &candidate), candidate))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, candidate)| candidate)
+}
+
+/// How alike two keys are. What they have in common before the last dot says nothing, and the right
+/// name in the wrong section is as good as it gets.
+fn likeness(one: &str, other: &str) -> f64 {
+    let (one_section, one_name) = one.rsplit_once('.').unwrap_or(("", one));
+    let (other_section, other_name) = other.rsplit_once('.').unwrap_or(("", other));
+    if one_section == other_section || one_name == other_name {
+        strsim::normalized_damerau_levenshtein(one_name, other_name)
+    } else {
+        strsim::normalized_damerau_levenshtein(one, other)
+    }
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
@@ -150,6 +153,7 @@ mod tests {
             Some("limits.event_bytes_max")
         );
         assert_eq!(suggested("colour"), None);
+        assert_eq!(suggested("limits.colour"), None);
     }
 
     #[test]
