@@ -123,7 +123,7 @@ impl Node {
 
     fn announce(&self) {
         println!(
-            "fourtuple listens on {}, clients connect to ws://{}{}/websocket",
+            "fourtuple is listening on {}; clients connect to ws://{}{}/websocket",
             self.address,
             displayed_host(self.address),
             self.config.path.trim_end_matches('/'),
