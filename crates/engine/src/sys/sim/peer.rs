@@ -1,0 +1,49 @@
+//! A scripted end of a connection.
+
+use super::Net;
+
+/// One end of a connection in the hands of a test.
+#[derive(Debug)]
+pub struct Peer {
+    pub(super) net: Net,
+    pub(super) socket: u32,
+}
+
+impl Peer {
+    /// Writes what the window takes and returns how much that was.
+    pub fn write(&self, bytes: &[u8]) -> usize {
+        let mut state = self.net.0.borrow_mut();
+        let other = state.sockets[self.socket as usize].other;
+        let taken = state.room(other).min(bytes.len());
+        state.sockets[other as usize]
+            .inbound
+            .extend(&bytes[..taken]);
+        taken
+    }
+
+    /// Takes everything that has arrived.
+    pub fn read(&self) -> Vec<u8> {
+        let mut state = self.net.0.borrow_mut();
+        state.sockets[self.socket as usize]
+            .inbound
+            .drain(..)
+            .collect()
+    }
+
+    /// Whether the other end has ended the stream and everything before that was read.
+    pub fn has_ended(&self) -> bool {
+        let state = self.net.0.borrow();
+        let stream = &state.sockets[self.socket as usize];
+        stream.inbound.is_empty() && stream.end.is_some()
+    }
+
+    /// Ends this end in order.
+    pub fn close(&self) {
+        self.net.0.borrow_mut().close(self.socket, false);
+    }
+
+    /// Ends this end with a reset.
+    pub fn reset(&self) {
+        self.net.0.borrow_mut().close(self.socket, true);
+    }
+}
