@@ -10,7 +10,7 @@ use proptest::{
     test_runner::TestRunner,
 };
 
-use crate::bodies;
+use crate::{bodies, phoenix_bodies};
 
 /// Runs one body.
 fn check(name: &str, body: fn(&[u8])) {
@@ -85,4 +85,40 @@ fn http_request() {
 #[test]
 fn http_response() {
     check("http_response", bodies::fuzz_http_response);
+}
+
+#[test]
+fn phoenix_v1() {
+    check("phoenix_v1", phoenix_bodies::fuzz_phoenix_v1);
+}
+
+#[test]
+fn phoenix_v2() {
+    check("phoenix_v2", phoenix_bodies::fuzz_phoenix_v2);
+}
+
+#[test]
+fn phoenix_binary() {
+    check("phoenix_binary", phoenix_bodies::fuzz_phoenix_binary);
+}
+
+#[test]
+fn phoenix_received_text() {
+    check(
+        "phoenix_received_text",
+        phoenix_bodies::fuzz_phoenix_received_text,
+    );
+}
+
+#[test]
+fn phoenix_received_binary() {
+    check(
+        "phoenix_received_binary",
+        phoenix_bodies::fuzz_phoenix_received_binary,
+    );
+}
+
+#[test]
+fn phoenix_params() {
+    check("phoenix_params", phoenix_bodies::fuzz_phoenix_params);
 }
