@@ -1,0 +1,151 @@
+//! The real binary, serving its built-in channel on a port of its own.
+//!
+//! ```text
+//! start ──► serving ──restart──► serving      SIGTERM drains, the same port again
+//!              │
+//!              └──drop──► killed
+//! ```
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::watchdog::Watchdog;
+
+/// How long a start or a drain may take before the test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `fourtuple serve`, which ends with this value.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    child: Child,
+    addr: SocketAddr,
+    arguments: Vec<String>,
+    output: Arc<Mutex<String>>,
+}
+
+impl Relay {
+    /// Starts the server on a free port with these flags besides.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = arguments.iter().copied().map(str::to_owned).collect();
+        Self::listen("127.0.0.1:0", arguments)
+    }
+
+    fn listen(addr: &str, arguments: Vec<String>) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fourtuple"))
+            .args(["serve", "--listen", addr])
+            .args(&arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let output = Arc::default();
+        let (found, addr) = mpsc::sync_channel(2);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        follow(stdout.expect("stdout is piped"), &output, found.clone());
+        follow(stderr.expect("stderr is piped"), &output, found);
+        match addr.recv_timeout(PATIENCE) {
+            Ok(addr) => Self {
+                child,
+                addr,
+                arguments,
+                output,
+            },
+            Err(error) => {
+                drop(child.kill());
+                panic!(
+                    "the server did not say where it listens ({error}):\n{}",
+                    text(&output)
+                );
+            }
+        }
+    }
+
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where phoenix.js connects to.
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/socket", self.addr)
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Everything the server has printed so far.
+    pub(crate) fn output(&self) -> String {
+        text(&self.output)
+    }
+
+    /// Asks the server to drain.
+    pub(crate) fn terminate(&self) {
+        kill_process(self.pid(), Signal::TERM).expect("the server is running");
+    }
+
+    /// Waits until the server has ended by itself; one that does not is killed, and says so.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let _watchdog = Watchdog::over(&self.child, PATIENCE);
+        self.child.wait().expect("the server is our child")
+    }
+
+    /// Drains the server and starts it again on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.terminate();
+        let status = self.wait();
+        assert!(
+            status.success(),
+            "the drain ended with {status}:\n{}",
+            self.output()
+        );
+        let next = Self::listen(&self.addr.to_string(), self.arguments.clone());
+        *self = next;
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // It may have ended already; either way nothing of it is left behind.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Collects what a pipe says, and reports the address that it is listening on.
+fn follow(
+    pipe: impl std::io::Read + Send + 'static,
+    output: &Arc<Mutex<String>>,
+    found: mpsc::SyncSender<SocketAddr>,
+) {
+    let output = Arc::clone(output);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if let Some(addr) = listening_on(&line) {
+                // Only the first address is waited for.
+                let _ = found.try_send(addr);
+            }
+            let mut output = output.lock().unwrap();
+            output.push_str(&line);
+            output.push('\n');
+        }
+    });
+}
+
+/// The address in a line like `fourtuple is listening on 127.0.0.1:4000; clients …`.
+fn listening_on(line: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once("listening on ")?;
+    after.split(';').next()?.parse().ok()
+}
+
+fn text(output: &Mutex<String>) -> String {
+    output.lock().unwrap().clone()
+}
