@@ -51,17 +51,20 @@ impl Latency {
     }
 
     pub(crate) fn percentiles(&self) -> Percentiles {
-        let at = |quantile| (self.0.value_at_quantile(quantile) + 500) / 1000;
         if self.0.is_empty() {
             return Percentiles::default();
         }
+        let micros = |nanos: u64| (nanos + 500) / 1000;
+        let max = self.0.max();
+        // A quantile is the upper end of its bucket, which may lie above everything measured.
+        let at = |quantile| micros(self.0.value_at_quantile(quantile).min(max));
         Percentiles {
             count: self.0.len(),
             p50_us: at(0.5),
             p90_us: at(0.9),
             p99_us: at(0.99),
             p999_us: at(0.999),
-            max_us: (self.0.max() + 500) / 1000,
+            max_us: micros(max),
         }
     }
 }

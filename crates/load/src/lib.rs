@@ -1,16 +1,16 @@
 //! The crowd: very many WebSocket clients that are opened, held, driven and counted.
 //!
-//! [`run`] takes [`Options`] and gives a [`Report`]. In between, each shard of the engine runs one
+//! [`run()`] takes [`Options`] and gives a [`Report`]. In between, each shard of the engine runs one
 //! swarm of clients, and a conductor leads all swarms through the stages of a run.
 //!
-//! - what is asked: [`options`], [`target`], [`topic`], [`rate`];
-//! - when and from where: [`schedule`] (an open loop), [`source`] (explicit tuples), [`hand`]
-//!   (something for everybody once per period), [`publisher`];
-//! - a client: [`client`] (its state), [`speech`] (what it says and hears), [`account`] (what it
-//!   was sent), [`marker`] (how it knows a publish);
-//! - the shard: [`swarm`] (the engine's app), [`table`] (its clients), [`gauges`] (what it shows);
-//! - what came of it: [`failure`], [`latency`], [`arrivals`], [`outcome`], [`report`];
-//! - the whole: [`run`](mod@run), [`progress`], [`interrupt`].
+//! - what is asked: `options`, `target`, `topic`, `rate`;
+//! - when and from where: `schedule` (an open loop), `source` (explicit tuples), `hand`
+//!   (something for everybody once per period), `publisher`;
+//! - a client: `client` (its state), `speech` (what it says and hears), `account` (what it
+//!   was sent), `marker` (how it knows a publish);
+//! - the shard: `swarm` (the engine's app), `table` (its clients), `gauges` (what it shows);
+//! - what came of it: `failure`, `latency`, `arrivals`, `outcome`, `report`;
+//! - the whole: `run`, `progress`, `interrupt`.
 //!
 //! *Architecture invariant:* nothing here knows the server crate; the crowd speaks to any server.
 

@@ -195,7 +195,8 @@ impl<'a> Conductor<'a> {
         interrupt: &'a Interrupt,
     ) -> Result<Self, LoadError> {
         let gauges: Vec<_> = (0..plan.shards).map(|_| Arc::new(Gauges::new(1))).collect();
-        let (sender, results) = mpsc::channel();
+        // Each shard hands in its results once, so nobody ever waits for room.
+        let (sender, results) = mpsc::sync_channel(plan.shards.into());
         let (for_app, shown) = (Arc::clone(plan), gauges.clone());
         let shards = Shards::start(&settings(plan), plan.shards, None, move |shard, _| {
             let gauges = Arc::clone(&shown[usize::from(shard.0)]);

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn each_shortfall_alone_is_enough_not_to_be_held() {
-        let cases: [(fn(&mut Outcome), &str); 8] = [
+        type Case = (fn(&mut Outcome), &'static str);
+        let cases: [Case; 8] = [
             (|o| o.readied -= 1, "1 of 10,000 connections did not get up"),
             (
                 |o| o.dropped.count(Failure::ClosedWith(1012)),

@@ -50,10 +50,12 @@ impl Swarm {
             return io.now();
         }
         // The engine ends a goodbye that the server does not answer (`close_timeout`).
-        if io.conns_count() == 0 {
+        if io.conns_count() == 0
+            && let Some(results) = self.results.take()
+        {
             let outcome = std::mem::replace(&mut self.outcome, Outcome::new());
             // Nobody waits for the results of a run that was given up.
-            let _ = self.results.send(outcome);
+            let _ = results.send(outcome);
             io.stop();
         }
         io.now().after(PAUSE)

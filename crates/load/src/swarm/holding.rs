@@ -47,6 +47,8 @@ impl Swarm {
     pub(super) fn settle(&mut self, io: &mut Io<'_, Order>) {
         self.stop_sending();
         self.enter(Stage::Settling, io);
+        // Before anybody sees the stage: an old count would look like the end of the wait.
+        self.count_waiting();
     }
 
     pub(super) fn start_heartbeats(&mut self, now: Time) {
@@ -77,12 +79,14 @@ impl Swarm {
                 found[client.topic as usize] = Some(index);
             }
         }
+        let mut appointed = Vec::new();
         for publisher in publishers.iter_mut() {
             publisher.client = found[publisher.topic as usize];
             publisher.is_forsaken = publisher.client.is_none();
+            appointed.extend(publisher.client);
         }
         self.publishers = Some(publishers);
-        for index in found.into_iter().flatten() {
+        for index in appointed {
             self.appoint(index);
         }
     }

@@ -21,7 +21,7 @@ mod tests;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    sync::{Arc, mpsc::Sender},
+    sync::{Arc, mpsc::SyncSender},
     time::Duration,
 };
 
@@ -88,7 +88,8 @@ const TICK_MIN: Duration = Duration::from_millis(1);
 pub(crate) struct Swarm {
     plan: Arc<Plan>,
     gauges: Arc<Gauges>,
-    results: Sender<Outcome>,
+    /// Where the results are handed in, once.
+    results: Option<SyncSender<Outcome>>,
     shard: u16,
     /// The `Host` header and the request target of the upgrade.
     host: String,
@@ -136,7 +137,7 @@ impl Swarm {
     pub(crate) fn new(
         plan: Arc<Plan>,
         gauges: Arc<Gauges>,
-        results: Sender<Outcome>,
+        results: SyncSender<Outcome>,
         shard: u16,
     ) -> Self {
         let options = &plan.options;
@@ -175,7 +176,7 @@ impl Swarm {
             outcome: Outcome::new(),
             plan,
             gauges,
-            results,
+            results: Some(results),
         }
     }
 

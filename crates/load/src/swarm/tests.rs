@@ -1,1 +1,547 @@
+//! The whole crowd on the simulated kernel, against a room server with good and bad manners.
 
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
+    time::Duration,
+};
+
+use engine::{
+    Reactor, Settings, Time,
+    sim::{Faults, Net, Shard},
+};
+use proto::phoenix::Serializer;
+
+use super::{Order, Plan, Swarm};
+use crate::{
+    gauges::{Gauges, Sent, Snapshot, Stage},
+    options::{Audience, Dialect, Options, Push},
+    outcome::Outcome,
+    report::{End, Report},
+};
+
+#[path = "../../tests/room/mod.rs"]
+mod room;
+
+use room::{Join, Manners, Room, Third};
+
+const CONNECTIONS: u32 = 60;
+const ALL: u64 = CONNECTIONS as u64;
+const SHARDS: u16 = 2;
+
+/// A crowd, a server and the network between them.
+struct Rehearsal {
+    net: Net,
+    server: Reactor<Room>,
+    crowd: Vec<Reactor<Swarm>>,
+    gauges: Vec<Arc<Gauges>>,
+    results: Receiver<Outcome>,
+    plan: Arc<Plan>,
+}
+
+/// Sixty clients in one topic that publish ten times within a second.
+fn options() -> Options {
+    let mut options = Options::new("ws://10.0.0.1:4000/socket".parse().expect("a URL"));
+    options.connections = CONNECTIONS;
+    options.join = Some("room:lobby".parse().expect("a topic"));
+    options.publish = Some("10/s".parse().expect("a rate"));
+    options.hold = Duration::from_secs(1);
+    options.shards = Some(SHARDS);
+    options
+}
+
+impl Rehearsal {
+    fn new(seed: u64, faults: Faults, manners: Manners, options: Options) -> Self {
+        options.check().expect("options that are allowed");
+        let destination: SocketAddr = "10.0.0.1:4000".parse().expect("an address");
+        let net = Net::new(seed, faults);
+        let listen = net.kernel(Some(destination));
+        let settings = Settings::default();
+        let mut server = Reactor::simulate([listen], &settings, |_, _| Room::new(manners.clone()));
+        let topics = options.topics;
+        let plan = Arc::new(Plan {
+            destination,
+            sources: "10.0.0.2-10.0.0.3".parse().expect("sources"),
+            run: seed,
+            shards: SHARDS,
+            sent: Sent::new(topics),
+            options,
+        });
+        let gauges: Vec<_> = (0..SHARDS).map(|_| Arc::new(Gauges::new(1))).collect();
+        let (sender, results) = mpsc::sync_channel(SHARDS.into());
+        let kernels: Vec<_> = (0..SHARDS).map(|_| net.kernel(None)).collect();
+        let settings = Settings {
+            idle_timeout: None,
+            handshake_timeout: plan.options.connect_timeout,
+            connections_max: plan.slots_max(),
+            ..Settings::default()
+        };
+        let crowd = Reactor::simulate(kernels, &settings, |shard, _| {
+            let gauges = Arc::clone(&gauges[usize::from(shard.0)]);
+            Swarm::new(Arc::clone(&plan), gauges, sender.clone(), shard.0)
+        });
+        let server = server.remove(0);
+        Self {
+            net,
+            server,
+            crowd,
+            gauges,
+            results,
+            plan,
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        for shard in &mut self.crowd {
+            shard.with_app(|swarm, io| engine::App::handle_mail(swarm, order, io));
+        }
+    }
+
+    /// Lets time pass until `is_over`, at most `limit`; says whether it was over.
+    fn pass(&mut self, limit: Duration, is_over: impl Fn(&Snapshot) -> bool) -> bool {
+        let until = self.net.now().after(limit);
+        let gauges = &self.gauges;
+        let look = || {
+            gauges
+                .iter()
+                .map(|g| g.read())
+                .fold(Snapshot::EMPTY, Snapshot::plus)
+        };
+        let mut shards: Vec<&mut dyn Shard> = vec![&mut self.server];
+        shards.extend(self.crowd.iter_mut().map(|shard| shard as &mut dyn Shard));
+        self.net.run(&mut shards, until, || is_over(&look()))
+    }
+
+    fn open(&mut self) {
+        self.order(Order::Open);
+        let is_open = self.pass(Duration::from_secs(60), |crowd| crowd.unsettled == 0);
+        assert!(is_open, "every connection gets up or fails within its time");
+    }
+
+    fn hold(&mut self) {
+        self.order(Order::Hold);
+        let minutes = Duration::from_secs(300);
+        self.pass(minutes, |crowd| {
+            crowd.stage == Stage::Settling || crowd.ready == 0
+        });
+        self.order(Order::Settle);
+        let plan = Arc::clone(&self.plan);
+        self.pass(plan.options.settle_timeout, |crowd| {
+            crowd.stage == Stage::Settling
+                && crowd.waiting == 0
+                && crowd.waiting_for == plan.sent.total()
+        });
+    }
+
+    /// Closes everything and checks what must hold of any run.
+    fn close(mut self) -> Report {
+        self.order(Order::Close);
+        self.pass(Duration::from_secs(60), |_| false);
+        let mut outcomes = self.results.try_iter();
+        let mut all = outcomes.next().expect("the first shard's results");
+        all.merge(outcomes.next().expect("the second shard's results"));
+        assert!(outcomes.next().is_none());
+        let end = End {
+            held: self.plan.options.hold,
+            interrupted: false,
+        };
+        let report = Report::new(&self.plan.options, SHARDS, all, end);
+        let (conns, got) = (report.connections, report.deliveries);
+        assert_eq!(conns.ready + conns.not_opened, conns.asked, "{report}");
+        assert_eq!(conns.held + conns.dropped, conns.ready, "{report}");
+        assert_eq!(
+            got.received + got.lost + got.dropped,
+            got.expected,
+            "{report}"
+        );
+        report
+    }
+
+    fn perform(mut self) -> Report {
+        self.open();
+        self.hold();
+        self.close()
+    }
+}
+
+fn perform(manners: Manners, change: impl FnOnce(&mut Options)) -> Report {
+    let mut options = options();
+    change(&mut options);
+    Rehearsal::new(7, Faults::default(), manners, options).perform()
+}
+
+/// The only failure of a run, by class.
+fn only(failures: &[crate::FailureCount]) -> (&str, u64) {
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    (failures[0].class, failures[0].count)
+}
+
+#[test]
+fn a_well_mannered_server_is_held_with_every_delivery_counted() {
+    for serializer in [Serializer::V1, Serializer::V2] {
+        let report = perform(Manners::default(), |options| {
+            options.dialect = Dialect::Phoenix(serializer);
+        });
+        assert!(report.held, "{report}");
+
+        assert_eq!(report.connections.held, ALL);
+        assert_eq!(report.publishes.sent, 10);
+        assert_eq!(report.deliveries.received, 10 * ALL);
+        assert_eq!(report.deliveries.extra, 0);
+        assert_eq!(report.latency.delivery.count, 10 * ALL);
+        assert_eq!(report.latency.last_delivery.count, 10);
+        assert_eq!(report.latency.publish_reply.count, 10);
+        assert_eq!(report.latency.join.count, ALL);
+    }
+}
+
+#[test]
+fn connections_are_opened_at_the_rate() {
+    let report = perform(Manners::default(), |options| {
+        options.rate = "20/s".parse().expect("a rate");
+    });
+    assert!(report.held, "{report}");
+    // The last of 60 is due at 59/20 s.
+    assert!(
+        (2_950..3_000).contains(&report.opening_ms),
+        "{}",
+        report.opening_ms
+    );
+}
+
+#[test]
+fn few_handshakes_are_unfinished_at_once() {
+    let mut options = options();
+    options.concurrency = 2;
+    options.rate = "1000000/s".parse().expect("a rate");
+    options.join_timeout = Duration::from_secs(1);
+    let manners = Manners {
+        join: Join::Unanswered,
+        ..Manners::default()
+    };
+    let mut rehearsal = Rehearsal::new(1, Faults::default(), manners, options);
+    rehearsal.open();
+    // One at a time on each of two shards, each for a second.
+    let taken = rehearsal.net.now().since(Time::ZERO);
+    assert!(taken >= Duration::from_secs(30), "{taken:?}");
+    assert_eq!(rehearsal.close().connections.not_opened, ALL);
+}
+
+#[test]
+fn one_lost_delivery_is_one_lost_delivery() {
+    let report = perform(
+        Manners {
+            third: Third::Lost,
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(report.deliveries.lost, 1);
+    assert_eq!(report.shortfalls, ["1 of 600 deliveries were lost"]);
+}
+
+#[test]
+fn one_repeated_delivery_is_one_duplicate() {
+    let report = perform(
+        Manners {
+            third: Third::Twice,
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(
+        (report.deliveries.duplicated, report.deliveries.lost),
+        (1, 0)
+    );
+    assert_eq!(report.shortfalls, ["1 deliveries came more than once"]);
+}
+
+#[test]
+fn a_delivery_under_another_topics_name_is_misrouted() {
+    let report = perform(
+        Manners {
+            third: Third::Elsewhere,
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(
+        (report.deliveries.misrouted, report.deliveries.lost),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_client_closed_while_idle_is_dropped_with_its_code() {
+    let report = perform(
+        Manners {
+            third: Third::Closed,
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(only(&report.dropped), ("closed_with_code", 1));
+    assert_eq!(
+        report.dropped[0].text,
+        "closed by the server with code 1012"
+    );
+    assert_eq!(
+        report.deliveries.lost, 0,
+        "what it did not get was dropped with it: {report}"
+    );
+}
+
+#[test]
+fn a_crashed_channel_is_a_drop() {
+    let report = perform(
+        Manners {
+            third: Third::Crashed,
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(only(&report.dropped), ("channel_error", 1));
+}
+
+#[test]
+fn refused_upgrades_are_counted_by_status() {
+    let report = perform(
+        Manners {
+            status: Some(403),
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(only(&report.not_opened), ("http_status", ALL));
+    assert!(report.not_opened[0].text.ends_with("403"));
+}
+
+#[test]
+fn refused_joins_are_counted_with_the_servers_reason() {
+    let report = perform(
+        Manners {
+            join: Join::Refused,
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(only(&report.not_opened), ("join_refused", ALL));
+    assert_eq!(report.not_opened[0].text, "join refused: no room");
+    assert_eq!(report.connections.opened, ALL);
+}
+
+#[test]
+fn unanswered_joins_time_out() {
+    let report = perform(
+        Manners {
+            join: Join::Unanswered,
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(only(&report.not_opened), ("join_timeout", ALL));
+}
+
+#[test]
+fn heartbeats_keep_their_own_time() {
+    let report = perform(Manners::default(), |options| {
+        options.hold = Duration::from_secs(60);
+        options.publish = None;
+        options.heartbeat = Some(Duration::from_secs(20));
+    });
+    assert!(report.held, "{report}");
+    let sent = report.heartbeats.sent;
+    // Three rounds in sixty seconds, and one more for clients that were passed while opening.
+    assert!((3 * ALL..=4 * ALL).contains(&sent), "{sent}");
+    assert_eq!(report.heartbeats.answered, sent);
+}
+
+#[test]
+fn unanswered_heartbeats_drop_the_client_one_period_later() {
+    let report = perform(
+        Manners {
+            ignores_heartbeats: true,
+            ..Manners::default()
+        },
+        |options| {
+            options.hold = Duration::from_secs(60);
+            options.heartbeat = Some(Duration::from_secs(20));
+        },
+    );
+    assert_eq!(only(&report.dropped), ("heartbeat_timeout", ALL));
+}
+
+#[test]
+fn many_topics_are_published_to_and_kept_apart() {
+    let report = perform(Manners::default(), |options| {
+        options.topics = 20;
+        options.join = Some("room:{}".parse().expect("a pattern"));
+    });
+    assert!(report.held, "{report}");
+    assert_eq!(report.publishes.sent, 200);
+    // Three members in each of twenty topics.
+    assert_eq!(report.deliveries.received, 600);
+    assert_eq!(report.deliveries.extra, 0);
+}
+
+#[test]
+fn a_publisher_that_is_left_out_expects_nothing() {
+    let report = perform(
+        Manners {
+            to_others: true,
+            ..Manners::default()
+        },
+        |options| {
+            options.audience = Some(Audience::Others);
+        },
+    );
+    assert!(report.held, "{report}");
+    assert_eq!(report.deliveries.received, 10 * (ALL - 1));
+    // The same server disappoints who expects to hear itself.
+    let report = perform(
+        Manners {
+            to_others: true,
+            ..Manners::default()
+        },
+        |_| (),
+    );
+    assert_eq!(report.deliveries.lost, 10);
+}
+
+#[test]
+fn paced_pushes_keep_their_pace() {
+    let report = perform(Manners::default(), |options| {
+        options.publish = None;
+        options.push = Some(Push::Paced("5/s".parse().expect("a rate")));
+        options.hold = Duration::from_secs(2);
+    });
+    assert!(report.held, "{report}");
+    assert_eq!(report.pushes.sent, 10 * ALL);
+}
+
+#[test]
+fn refused_pushes_are_not_held() {
+    let manners = Manners {
+        refuses_pushes: true,
+        ..Manners::default()
+    };
+    let report = perform(manners, |options| {
+        options.publish = None;
+        options.push = Some(Push::Paced("1/s".parse().expect("a rate")));
+    });
+    assert_eq!(report.shortfalls, ["60 pushes were refused"]);
+}
+
+#[test]
+fn an_echo_server_answers_raw_publishes_and_pushes() {
+    let report = perform(Manners::default(), |options| {
+        (options.dialect, options.join) = (Dialect::Raw, None);
+        options.target = "ws://10.0.0.1:4000/echo".parse().expect("a URL");
+        options.push = Some(Push::Paced("2/s".parse().expect("a rate")));
+    });
+    assert!(report.held, "{report}");
+    assert_eq!(
+        (report.deliveries.expected, report.deliveries.received),
+        (10, 10)
+    );
+    assert_eq!(report.pushes.answered, 2 * ALL);
+    assert_eq!(report.heartbeats.sent, 0);
+}
+
+#[test]
+fn a_run_that_is_cut_short_leaves_nobody_behind() {
+    let mut options = options();
+    options.rate = "10/s".parse().expect("a rate");
+    let mut rehearsal = Rehearsal::new(3, Faults::default(), Manners::default(), options);
+    rehearsal.order(Order::Open);
+    rehearsal.pass(Duration::from_secs(2), |_| false);
+    let report = rehearsal.close_early();
+    assert_eq!(report.connections.held, report.connections.ready);
+    assert!((15..=25).contains(&report.connections.ready), "{report}");
+}
+
+impl Rehearsal {
+    /// Closes in the middle of opening: what was not dialled yet is nobody's failure.
+    fn close_early(mut self) -> Report {
+        self.order(Order::Close);
+        self.pass(Duration::from_secs(60), |_| false);
+        let mut outcomes = self.results.try_iter();
+        let mut all = outcomes.next().expect("the first shard's results");
+        all.merge(outcomes.next().expect("the second shard's results"));
+        let end = End {
+            held: Duration::ZERO,
+            interrupted: true,
+        };
+        Report::new(&self.plan.options, SHARDS, all, end)
+    }
+}
+
+/// However slowly the network moves, nothing is lost and nothing comes twice.
+#[test]
+fn slow_networks_lose_nothing() {
+    for seed in 0..50 {
+        let report = Rehearsal::new(seed, Faults::SLOW, Manners::default(), options()).perform();
+        assert!(report.held, "seed {seed}: {report}");
+    }
+}
+
+/// Whatever the network does, every connection and every delivery ends in exactly one drawer
+/// (`Rehearsal::close` checks it), and every failure has a name.
+#[test]
+fn rough_networks_are_accounted_for() {
+    let mut resets = 0;
+    for seed in 0..50 {
+        let mut options = options();
+        options.hold = Duration::from_secs(3);
+        options.join_timeout = Duration::from_secs(2);
+        let rehearsal = Rehearsal::new(seed, Faults::ROUGH, Manners::default(), options);
+        let report = rehearsal.perform();
+        let all = report.not_opened.iter().chain(&report.dropped);
+        resets += all.filter(|failure| failure.class == "reset").count();
+        assert_eq!(report.deliveries.duplicated, 0, "seed {seed}: {report}");
+    }
+    assert!(resets > 0, "the network was not rough at all");
+}
+
+/// Tuples that others use are skipped, counted, and cost nobody their connection.
+#[test]
+fn tuples_in_use_are_skipped() {
+    let plan = options();
+    let rehearsal = Rehearsal::new(11, Faults::default(), Manners::default(), plan);
+    // Run 11 starts at port 1024 + 11; shard 0 owns the even ports and shard 1 the odd ones.
+    let taken: Vec<_> = (1024..1100)
+        .filter_map(|port| {
+            let source = SocketAddr::new("10.0.0.2".parse().expect("an address"), port);
+            rehearsal.net.connect(source, rehearsal.plan.destination)
+        })
+        .collect();
+    assert_eq!(taken.len(), 76);
+    let report = rehearsal.perform();
+    assert!(report.held, "{report}");
+    assert!(report.connections.tuples_busy > 0, "{report}");
+    drop(taken);
+}
+
+/// The handshakes' answers are slower than the clock: the crowd's own deadlines hold.
+#[test]
+fn time_alone_ends_every_wait() {
+    let mut options = options();
+    options.connect_timeout = Duration::from_secs(1);
+    let mut rehearsal = Rehearsal::new(
+        5,
+        Faults {
+            delay: 999,
+            ..Faults::default()
+        },
+        Manners::default(),
+        options,
+    );
+    let begin = rehearsal.net.now();
+    rehearsal.open();
+    assert!(rehearsal.net.now() <= begin.after(Duration::from_secs(60)));
+    assert_ne!(rehearsal.net.now(), Time::ZERO);
+    rehearsal.close();
+}

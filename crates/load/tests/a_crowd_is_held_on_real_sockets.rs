@@ -1,0 +1,154 @@
+//! The crowd as its users run it, against a server of this machine on real sockets.
+
+use std::{net::SocketAddr, time::Duration};
+
+use engine::{Settings, ShardIndex, Shards};
+use fourtuple_load::{
+    self as load, Dialect, Interrupt, LoadError, Moment, Options, OptionsError, Progress, Push,
+    Report, Silent, Stage,
+};
+
+// Other tests use the manners that are not asked for here.
+#[allow(dead_code)]
+mod room;
+
+use room::{Manners, Room};
+
+/// A server that ends with the test.
+struct Server {
+    shards: Option<Shards<()>>,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start() -> Self {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let app = |_, _| Room::new(Manners::default());
+        let shards = Shards::start(&Settings::default(), 1, Some(any), app).expect("a free port");
+        let address = shards.local_addr().expect("it listens");
+        Self {
+            shards: Some(shards),
+            address,
+        }
+    }
+
+    /// A hundred clients that are held for a moment.
+    fn options(&self) -> Options {
+        let url = format!("ws://{}/socket", self.address);
+        let mut options = Options::new(url.parse().expect("a URL"));
+        options.connections = 100;
+        options.rate = "10000".parse().expect("a rate");
+        options.hold = Duration::from_millis(300);
+        options.join = Some("room:lobby".parse().expect("a topic"));
+        options.shards = Some(2);
+        options
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(shards) = self.shards.take() else {
+            return;
+        };
+        let posted = shards.post(ShardIndex(0), ());
+        assert!(posted.is_ok(), "one mail fits");
+        shards.join().expect("the server's kernel works");
+    }
+}
+
+fn run(options: Options) -> Report {
+    load::run(options, &mut Silent, &Interrupt::new()).expect("a run that can start")
+}
+
+#[test]
+fn publishes_reach_every_member_once() {
+    let server = Server::start();
+    let mut options = server.options();
+    options.publish = Some("20/s".parse().expect("a rate"));
+    let report = run(options);
+    assert!(report.held, "{report}");
+    assert_eq!(report.publishes.sent, 6);
+    assert_eq!(report.deliveries.expected, 600);
+    assert_eq!(report.deliveries.received, 600);
+    assert_eq!(report.latency.last_delivery.count, 6);
+    assert!(report.latency.delivery.max_us > 0);
+}
+
+#[test]
+fn a_closed_loop_is_answered_again_and_again() {
+    let server = Server::start();
+    let mut options = server.options();
+    options.push = Some(Push::Max);
+    options.connections = 4;
+    let report = run(options);
+    assert!(report.held, "{report}");
+    assert!(report.pushes.answered > 4, "{report}");
+    assert_eq!(report.latency.push_reply.count, report.pushes.answered);
+}
+
+#[test]
+fn an_echo_server_needs_no_phoenix() {
+    let server = Server::start();
+    let mut options = server.options();
+    options.target = format!("ws://{}/echo", server.address)
+        .parse()
+        .expect("a URL");
+    (options.dialect, options.join) = (Dialect::Raw, None);
+    options.publish = Some("20/s".parse().expect("a rate"));
+    let report = run(options);
+    assert!(report.held, "{report}");
+    assert_eq!(report.deliveries.received, 6);
+}
+
+#[test]
+fn nobody_listening_is_a_report_and_no_error() {
+    let address = Server::start().address;
+    let mut options = Options::new(format!("ws://{address}/socket").parse().expect("a URL"));
+    options.connections = 10;
+    let report = run(options);
+    assert!(!report.held);
+    assert_eq!(report.not_opened.len(), 1, "{report}");
+    assert_eq!(
+        (report.not_opened[0].class, report.not_opened[0].count),
+        ("refused", 10)
+    );
+    assert!(report.not_opened[0].remedy.is_some());
+}
+
+#[test]
+fn too_many_connections_are_refused_before_the_first() {
+    let server = Server::start();
+    let mut options = server.options();
+    options.connections = u32::MAX;
+    let error = load::run(options, &mut Silent, &Interrupt::new()).expect_err("too many");
+    assert!(
+        matches!(error, LoadError::Options(OptionsError::Shortage(_))),
+        "{error}"
+    );
+}
+
+/// Ends the run as soon as everything is up.
+struct Impatient(Interrupt);
+
+impl Progress for Impatient {
+    fn update(&mut self, now: &Moment<'_>) {
+        if now.crowd.stage == Stage::Holding {
+            self.0.raise();
+        }
+    }
+}
+
+#[test]
+fn an_interrupt_ends_the_hold_and_still_reports() {
+    let server = Server::start();
+    let mut options = server.options();
+    options.hold = Duration::from_secs(3600);
+    options.publish = Some("100/s".parse().expect("a rate"));
+    let interrupt = Interrupt::new();
+    let report = load::run(options, &mut Impatient(interrupt.clone()), &interrupt)
+        .expect("a run that can start");
+    assert!(report.interrupted && !report.held);
+    assert_eq!(report.connections.held, 100, "{report}");
+    assert_eq!(report.deliveries.lost, 0, "{report}");
+    assert_eq!(report.deliveries.received, report.deliveries.expected);
+}

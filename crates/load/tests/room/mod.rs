@@ -1,0 +1,229 @@
+//! A room server for the crowd to meet: joins, broadcasts and replies as Phoenix does, as an app of
+//! the engine, with manners that can be bad in one place at a time.
+//!
+//! On a path that does not end in `/websocket` it echoes.
+
+use std::net::SocketAddr;
+
+use engine::{Answer, App, Closed, ConnId, Io, Message};
+use proto::{
+    Frame, http,
+    phoenix::{self, Json, Payload, Serializer},
+    ws::{
+        self, CloseCode, OpCode,
+        handshake::{self, ClientKey},
+    },
+};
+
+/// How the server behaves; the default is well.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manners {
+    /// Answers every upgrade with this status.
+    pub(crate) status: Option<u16>,
+    /// What becomes of a join.
+    pub(crate) join: Join,
+    /// Does not answer heartbeats.
+    pub(crate) ignores_heartbeats: bool,
+    /// Does not send a broadcast back to who asked for it.
+    pub(crate) to_others: bool,
+    /// What happens instead of one delivery of the third broadcast, to one member that did not ask
+    /// for it.
+    pub(crate) third: Third,
+    /// Answers pushes with the status `error`.
+    pub(crate) refuses_pushes: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Join {
+    #[default]
+    Granted,
+    Refused,
+    Unanswered,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Third {
+    #[default]
+    Sent,
+    Lost,
+    Twice,
+    /// Under the name of a topic that is not the member's.
+    Elsewhere,
+    /// The member is closed with 1012.
+    Closed,
+    /// The member's channel crashes.
+    Crashed,
+}
+
+/// The server's only shard.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    manners: Manners,
+    conns: Vec<Guest>,
+    broadcasts: u32,
+}
+
+#[derive(Debug)]
+struct Guest {
+    conn: ConnId,
+    /// None echoes.
+    serializer: Option<Serializer>,
+    topic: String,
+}
+
+impl Room {
+    pub(crate) fn new(manners: Manners) -> Self {
+        Self {
+            manners,
+            ..Self::default()
+        }
+    }
+
+    fn handle_phoenix(
+        &mut self,
+        serializer: Serializer,
+        conn: ConnId,
+        message: &phoenix::Message<'_>,
+        io: &mut Io<'_, ()>,
+    ) {
+        let is_heartbeat = message.event == phoenix::HEARTBEAT;
+        let is_join = message.event == phoenix::JOIN;
+        let status = match () {
+            () if is_heartbeat && self.manners.ignores_heartbeats => return,
+            () if is_join && self.manners.join == Join::Unanswered => return,
+            () if is_join && self.manners.join == Join::Refused => "error",
+            () if !is_join && !is_heartbeat && self.manners.refuses_pushes => "error",
+            () => "ok",
+        };
+        if is_join && status == "ok" {
+            let guest = self.conns.iter_mut().find(|guest| guest.conn == conn);
+            guest.expect("a guest").topic = message.topic.clone().into_owned();
+        }
+        let response = match status {
+            "ok" => Payload::EMPTY,
+            _ => Payload::Json(Json::parse(r#"{"reason":"no room"}"#).expect("JSON")),
+        };
+        let join_ref = message.join_ref.as_ref();
+        let mut frame = Vec::new();
+        phoenix::encode_reply(
+            &mut frame,
+            serializer,
+            join_ref,
+            message.reference.as_ref(),
+            &message.topic,
+            status,
+            &response,
+        )
+        .expect("JSON");
+        io.send(conn, Frame::from(frame));
+        if !is_join && !is_heartbeat && status == "ok" {
+            self.broadcast(conn, message, io);
+        }
+    }
+
+    fn broadcast(&mut self, from: ConnId, message: &phoenix::Message<'_>, io: &mut Io<'_, ()>) {
+        self.broadcasts += 1;
+        let mut third = if self.broadcasts == 3 {
+            self.manners.third
+        } else {
+            Third::Sent
+        };
+        for guest in self
+            .conns
+            .iter()
+            .filter(|guest| guest.topic == message.topic)
+        {
+            if guest.conn == from && self.manners.to_others {
+                continue;
+            }
+            let serializer = guest.serializer.expect("who has a topic speaks Phoenix");
+            let send = |topic: &str, event: &str, io: &mut Io<'_, ()>| {
+                let mut frame = Vec::new();
+                let payload = &message.payload;
+                phoenix::encode_broadcast(&mut frame, serializer, topic, event, payload)
+                    .expect("JSON");
+                io.send(guest.conn, Frame::from(frame));
+            };
+            let what = match guest.conn == from {
+                true => Third::Sent,
+                false => std::mem::take(&mut third),
+            };
+            match what {
+                Third::Sent => send(&message.topic, &message.event, io),
+                Third::Lost => {}
+                Third::Twice => {
+                    send(&message.topic, &message.event, io);
+                    send(&message.topic, &message.event, io);
+                }
+                Third::Elsewhere => send("another:topic", &message.event, io),
+                Third::Closed => io.close(guest.conn, CloseCode::SERVICE_RESTART, ""),
+                Third::Crashed => send(&message.topic, phoenix::ERROR, io),
+            }
+        }
+    }
+}
+
+impl App for Room {
+    type Mail = ();
+
+    fn handle_request(
+        &mut self,
+        conn: ConnId,
+        request: &http::Request<'_>,
+        _: SocketAddr,
+        response: &mut Vec<u8>,
+        _: &mut Io<'_, ()>,
+    ) -> Answer {
+        if let Some(status) = self.manners.status {
+            http::encode_response(response, status, &[], b"");
+            return Answer::Refuse;
+        }
+        let accept = handshake::accept(request).expect("the crowd asks as it should");
+        accept.encode(response, None);
+        let serializer = request.path().ends_with("/websocket").then(|| {
+            match request.query().is_some_and(|query| query.contains("vsn=2")) {
+                true => Serializer::V2,
+                false => Serializer::V1,
+            }
+        });
+        self.conns.push(Guest {
+            conn,
+            serializer,
+            topic: String::new(),
+        });
+        Answer::Upgrade
+    }
+
+    fn handle_connected(&mut self, _: ConnId, _: &mut Vec<u8>, _: &mut Io<'_, ()>) -> ClientKey {
+        unreachable!("the room does not dial")
+    }
+
+    fn handle_open(&mut self, _: ConnId, _: &mut Io<'_, ()>) {}
+
+    fn handle_message(&mut self, conn: ConnId, message: Message<'_>, io: &mut Io<'_, ()>) {
+        let guest = self
+            .conns
+            .iter()
+            .find(|guest| guest.conn == conn)
+            .expect("a guest");
+        let Message::Text(text) = message else {
+            unreachable!("the crowd sends text")
+        };
+        if let Some(serializer) = guest.serializer {
+            let limits = phoenix::Limits::default();
+            let message = phoenix::decode_text(serializer, text, &limits);
+            return self.handle_phoenix(serializer, conn, &message.expect("Phoenix"), io);
+        }
+        let mut frame = Vec::new();
+        ws::encode(&mut frame, OpCode::Text, text.as_bytes(), None);
+        io.send(conn, Frame::from(frame));
+    }
+
+    fn handle_close(&mut self, conn: ConnId, _: &Closed, _: &mut Io<'_, ()>) {
+        self.conns.retain(|guest| guest.conn != conn);
+    }
+
+    fn handle_mail(&mut self, (): (), io: &mut Io<'_, ()>) {
+        io.stop();
+    }
+}

@@ -1,0 +1,370 @@
+//! `fourtuple load`: opens a crowd of WebSocket clients, holds it, drives it and reports.
+//!
+//! Exit status: 0 when everything that was asked was held, 1 when not, 2 when it could not start.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use capacity::Sources;
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::TypedValueParser as _, value_parser};
+use load::{
+    Audience, Dialect, Interrupt, LiveLine, Options, PlainLines, Progress, Push, Rate, Silent,
+    Target, TopicPattern, parse_duration,
+};
+use proto::phoenix::Serializer;
+
+/// The flags of the subcommand; `load::Options` documents what each means.
+pub(crate) fn command() -> Command {
+    Command::new("load")
+        .about("Opens and holds a crowd of WebSocket clients against any server")
+        .after_help(
+            "Examples:\n  \
+             fourtuple load ws://127.0.0.1:4000/socket --connections 10000 --join room:lobby \
+             --rate 5000 --hold 30s --publish 1/s\n  \
+             fourtuple load ws://127.0.0.1:9001/echo --raw --connections 256 --push max\n\n\
+             Exit status: 0 if everything asked was held, 1 if not, 2 if it could not start.",
+        )
+        .arg(
+            Arg::new("url")
+                .required(true)
+                .value_name("URL")
+                .value_parser(value_parser!(Target))
+                .help(
+                    "Server, such as ws://127.0.0.1:4000/socket; /websocket is added for Phoenix",
+                ),
+        )
+        .args(connection_args())
+        .args(message_args())
+        .args(output_args())
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+///
+/// The run could not start or the report could not be written; the caller prints why and exits
+/// with status 2.
+pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let options = options(matches);
+    // Asked for now, so that a report has somewhere to go when the run is over.
+    let json = matches.get_one::<PathBuf>("json");
+    let json = json.map(|path| {
+        let file = fs::File::create(path);
+        file.with_context(|| format!("cannot write {}", path.display()))
+    });
+    let json = json.transpose()?;
+    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
+    let mut progress: Box<dyn Progress> = if matches.get_flag("quiet") {
+        Box::new(Silent)
+    } else if io::stderr().is_terminal() {
+        Box::new(LiveLine::new())
+    } else {
+        Box::new(PlainLines::new(io::stderr()))
+    };
+    let report = load::run(options, progress.as_mut(), &interrupt)?;
+    if let Some(mut file) = json {
+        writeln!(file, "{}", report.to_json()).context("cannot write the JSON report")?;
+    }
+    writeln!(io::stdout(), "{report}").context("cannot write the report")?;
+    Ok(if report.held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn connection_args() -> [Arg; 12] {
+    [
+        number(
+            "connections",
+            "N",
+            "Connections to open and hold [default: 1000]",
+        )
+        .short('c'),
+        Arg::new("rate")
+            .long("rate")
+            .value_name("RATE")
+            .value_parser(value_parser!(Rate))
+            .help("Connections opened per second, an open loop [default: 1000]"),
+        duration(
+            "ramp",
+            "Time over which the rate grows from nothing [default: 0s]",
+        ),
+        duration(
+            "hold",
+            "How long everything is held once it is up [default: 30s]",
+        ),
+        number(
+            "concurrency",
+            "N",
+            "Handshakes unfinished at once [default: 1000]",
+        ),
+        Arg::new("sources")
+            .long("sources")
+            .value_name("ADDRESSES")
+            .value_parser(value_parser!(Sources))
+            .help(
+                "Addresses to dial from, such as 127.0.0.2-127.0.0.9,127.0.0.20 [default: what \
+                 the connections need on loopback, else the address of the route]",
+            ),
+        duration(
+            "connect-timeout",
+            "From the dial to an open WebSocket [default: 30s]",
+        ),
+        duration("join-timeout", "From the join to its reply [default: 10s]"),
+        duration(
+            "heartbeat",
+            "Time between a client's heartbeats; 0s for none [default: 30s]",
+        ),
+        number("shards", "N", "Threads [default: one per core, at most 8]")
+            .value_parser(value_parser!(u16)),
+        Arg::new("vsn")
+            .long("vsn")
+            .value_name("VERSION")
+            .value_parser(
+                clap::builder::NonEmptyStringValueParser::new().try_map(|text| {
+                    Serializer::from_vsn(Some(&text)).map_err(|_| "expected 1.0.0 or 2.0.0")
+                }),
+            )
+            .conflicts_with("raw")
+            .help("Phoenix protocol version, 1.0.0 or 2.0.0 [default: 2.0.0]"),
+        Arg::new("raw")
+            .long("raw")
+            .action(ArgAction::SetTrue)
+            .help("Speak plain text messages instead of Phoenix; any WebSocket server will do"),
+    ]
+}
+
+fn message_args() -> [Arg; 9] {
+    [
+        Arg::new("join")
+            .long("join")
+            .value_name("TOPIC")
+            .value_parser(value_parser!(TopicPattern))
+            .help("Topic that every client joins; room:{} is room:0, room:1, ... with --topics"),
+        number(
+            "topics",
+            "N",
+            "Topics over which the clients spread [default: 1]",
+        ),
+        Arg::new("join-payload")
+            .long("join-payload")
+            .value_name("JSON")
+            .help("Payload of the join [default: {}]"),
+        Arg::new("publish")
+            .long("publish")
+            .value_name("RATE")
+            .value_parser(value_parser!(Rate))
+            .help(
+                "One client per topic publishes this often, such as 1/s or 5/min; every delivery \
+                 is counted",
+            ),
+        Arg::new("audience")
+            .long("audience")
+            .value_name("WHO")
+            .value_parser(["all", "others", "publisher"])
+            .help(
+                "Who must receive a publish: all members, others than the publisher, or the \
+                 publisher alone (an echo) [default: all; publisher with --raw]",
+            ),
+        Arg::new("push")
+            .long("push")
+            .value_name("RATE")
+            .value_parser(clap::builder::NonEmptyStringValueParser::new().try_map(parse_push))
+            .help("Every client pushes this often and waits for the reply; max for a closed loop"),
+        Arg::new("event")
+            .long("event")
+            .value_name("NAME")
+            .help("Event of publishes and pushes [default: new_msg]"),
+        number(
+            "size",
+            "BYTES",
+            "Payload of a publish or a push [default: 128, at least 66]",
+        ),
+        duration(
+            "settle-timeout",
+            "How long to wait for outstanding deliveries [default: 5s]",
+        ),
+    ]
+}
+
+fn output_args() -> [Arg; 2] {
+    [
+        Arg::new("json")
+            .long("json")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("Write the report as JSON, too"),
+        Arg::new("quiet")
+            .long("quiet")
+            .short('q')
+            .action(ArgAction::SetTrue)
+            .help("Show no progress"),
+    ]
+}
+
+fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(value)
+        .value_parser(value_parser!(u32))
+        .help(help)
+}
+
+fn duration(name: &'static str, help: &'static str) -> Arg {
+    let parser = clap::builder::OsStringValueParser::new()
+        .try_map(|text: OsString| parse_duration(&text.to_string_lossy()));
+    Arg::new(name)
+        .long(name)
+        .value_name("TIME")
+        .value_parser(parser)
+        .help(help)
+}
+
+fn parse_push(text: String) -> Result<Push, load::RateError> {
+    if text == "max" {
+        Ok(Push::Max)
+    } else {
+        text.parse().map(Push::Paced)
+    }
+}
+
+/// The options as the flags say them; what no flag names keeps its default.
+fn options(matches: &ArgMatches) -> Options {
+    let target = matches
+        .get_one::<Target>("url")
+        .expect("clap requires the URL")
+        .clone();
+    let mut options = Options::new(target);
+    set(&mut options.connections, matches, "connections");
+    set(&mut options.rate, matches, "rate");
+    set(&mut options.ramp, matches, "ramp");
+    set(&mut options.hold, matches, "hold");
+    set(&mut options.concurrency, matches, "concurrency");
+    set(&mut options.connect_timeout, matches, "connect-timeout");
+    set(&mut options.join_timeout, matches, "join-timeout");
+    set(&mut options.settle_timeout, matches, "settle-timeout");
+    set(&mut options.topics, matches, "topics");
+    set(&mut options.join_payload, matches, "join-payload");
+    set(&mut options.event, matches, "event");
+    set(&mut options.payload_bytes, matches, "size");
+    options.sources = matches.get_one("sources").cloned();
+    options.join = matches.get_one("join").cloned();
+    options.publish = matches.get_one("publish").copied();
+    options.push = matches.get_one("push").copied();
+    options.shards = matches.get_one("shards").copied();
+    options.audience = matches
+        .get_one::<String>("audience")
+        .map(|who| match who.as_str() {
+            "others" => Audience::Others,
+            "publisher" => Audience::Publisher,
+            _ => Audience::All,
+        });
+    if let Some(&heartbeat) = matches.get_one::<Duration>("heartbeat") {
+        options.heartbeat = (!heartbeat.is_zero()).then_some(heartbeat);
+    }
+    if matches.get_flag("raw") {
+        options.dialect = Dialect::Raw;
+    } else if let Some(&serializer) = matches.get_one("vsn") {
+        options.dialect = Dialect::Phoenix(serializer);
+    }
+    options
+}
+
+/// Replaces a default by what a flag says.
+fn set<T: Clone + Send + Sync + 'static>(value: &mut T, matches: &ArgMatches, flag: &str) {
+    if let Some(given) = matches.get_one::<T>(flag) {
+        value.clone_from(given);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &str) -> Result<Options, clap::Error> {
+        let args = std::iter::once("load").chain(args.split_whitespace());
+        command()
+            .try_get_matches_from(args)
+            .map(|matches| options(&matches))
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_example_of_the_help_means_what_it_says() {
+        let options = parse(
+            "ws://127.0.0.1:4000/socket --connections 10000 --join room:lobby --rate 5000 \
+             --hold 30s --publish 1/s --sources 127.0.0.2-127.0.0.9",
+        )
+        .expect("the example");
+        assert_eq!(options.connections, 10_000);
+        assert_eq!(options.rate.to_string(), "5000/s");
+        assert_eq!(options.hold, Duration::from_secs(30));
+        assert_eq!(
+            options.publish.map(|rate| rate.to_string()).as_deref(),
+            Some("1/s")
+        );
+        assert_eq!(options.sources.as_ref().map(Sources::count), Some(8));
+        options.check().expect("an example that works");
+    }
+
+    #[test]
+    fn every_other_flag_arrives() {
+        let options = parse(
+            "ws://h/x --raw --push max --audience others --topics 2 --size 300 --heartbeat 0s \
+             --ramp 2s --concurrency 7 --connect-timeout 1s --join-timeout 2s --settle-timeout 3s \
+             --event e --join-payload {} --shards 3",
+        )
+        .expect("flags");
+        assert_eq!(options.dialect, Dialect::Raw);
+        assert_eq!(options.push, Some(Push::Max));
+        assert_eq!(options.audience, Some(Audience::Others));
+        assert_eq!(
+            (options.topics, options.payload_bytes, options.concurrency),
+            (2, 300, 7)
+        );
+        assert_eq!((options.heartbeat, options.shards), (None, Some(3)));
+        assert_eq!(options.ramp, Duration::from_secs(2));
+        assert_eq!(options.connect_timeout, Duration::from_secs(1));
+        assert_eq!(options.join_timeout, Duration::from_secs(2));
+        assert_eq!(options.settle_timeout, Duration::from_secs(3));
+        assert_eq!(
+            (options.event.as_str(), options.join_payload.as_str()),
+            ("e", "{}")
+        );
+        let options = parse("ws://h/x --vsn 1.0.0 --push 5/s --join a").expect("flags");
+        assert_eq!(options.dialect, Dialect::Phoenix(Serializer::V1));
+        assert!(matches!(options.push, Some(Push::Paced(_))));
+    }
+
+    #[test]
+    fn refusals_say_what_was_expected() {
+        for (args, words) in [
+            ("", "<URL>"),
+            ("127.0.0.1", "expected one such as ws://"),
+            ("ws://h/ --rate 0", "expected a whole number from 1"),
+            (
+                "ws://h/ --hold soon",
+                "expected a whole number with ms, s, m or h",
+            ),
+            ("ws://h/ --vsn 3.0.0", "expected 1.0.0 or 2.0.0"),
+            ("ws://h/ --sources eth0", "expected an address such as"),
+            ("ws://h/ --push often", "expected a whole number from 1"),
+            ("ws://h/ --raw --vsn 2.0.0", "cannot be used with"),
+        ] {
+            let error = parse(args).expect_err(args).to_string();
+            assert!(error.contains(words), "{args}: {error}");
+        }
+    }
+}
