@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blueprint;
 pub mod config;
 mod drain;
 mod log;
@@ -19,8 +20,10 @@ mod node;
 mod occupancy;
 mod relay;
 mod shard;
+mod simulation;
 mod trouble;
 mod upgrade;
 
 pub use node::{Node, ServeError, serve};
 pub use relay::{RelaySocket, relay};
+pub use simulation::SimulatedNode;

@@ -3,8 +3,8 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use capacity::{Holds, Machine, raise_nofile};
-use engine::{Errno, Full, Remote, Settings, ShardIndex, Shards, Snapshot, StartError};
-use hub::{Hub, Router, Socket};
+use engine::{Errno, Full, Remote, ShardIndex, Shards, Snapshot, StartError};
+use hub::{Router, Socket};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
@@ -12,17 +12,12 @@ use signal_hook::{
 use thiserror::Error;
 
 use crate::{
+    blueprint::Blueprint,
     config::{self, Config},
     drain::Drain,
     log,
-    occupancy::Occupancy,
-    shard::{Post, Shard, ShardMail},
-    upgrade::Gatekeeper,
+    shard::ShardMail,
 };
-
-/// Slots of a shard beyond the connections it may hold, for those that are greeting, being refused or
-/// saying goodbye.
-const LOBBY: u32 = 4_096;
 
 /// A server that runs.
 #[derive(Debug)]
@@ -80,9 +75,11 @@ impl Node {
         let shards_count = config
             .shards
             .unwrap_or_else(|| machine.cores_count.clamp(1, 1024) as u16);
-        let config = Arc::new(config);
-        let settings = settings(&config, connections_max, shards_count);
-        let shards = start_shards(router, &config, &settings, shards_count, connections_max)?;
+        let blueprint = Blueprint::new(router, config, connections_max);
+        let config = Arc::clone(blueprint.config());
+        let settings = blueprint.settings(shards_count);
+        let build = move |shard, remote| blueprint.build(shard, remote);
+        let shards = Shards::start(&settings, shards_count, Some(config.listen), build)?;
         let address = shards.local_addr().expect("a server listens");
         Ok(Self {
             shards,
@@ -164,7 +161,7 @@ impl Node {
 }
 
 /// Tells every shard to close its connections in order.
-fn drain(remote: &Remote<ShardMail>, plan: &config::Drain) {
+pub(crate) fn drain(remote: &Remote<ShardMail>, plan: &config::Drain) {
     let count = remote.shards_count();
     for shard in 0..count {
         let mut mail = ShardMail::Drain(Drain::new(plan, count));
@@ -186,55 +183,4 @@ fn displayed_host(address: SocketAddr) -> SocketAddr {
         SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     };
     SocketAddr::new(localhost, address.port())
-}
-
-fn start_shards<S: Socket>(
-    router: Router<S>,
-    config: &Arc<Config>,
-    settings: &Settings,
-    count: u16,
-    connections_max: u32,
-) -> Result<Shards<ShardMail>, StartError> {
-    let router = Arc::new(router);
-    let occupancy = Arc::new(Occupancy::new(connections_max));
-    let limits = hub::Limits {
-        channels_max: config.limits.channels_per_socket_max,
-        names: config.limits.names(),
-    };
-    let shared = Arc::clone(config);
-    Shards::start(
-        settings,
-        count,
-        Some(config.listen),
-        move |shard, remote| {
-            let post = Arc::new(Post(remote));
-            let hub = Hub::new(Arc::clone(&router), hub::ShardIndex(shard.0), post, limits);
-            let gatekeeper = Gatekeeper::new(
-                Arc::clone(&router),
-                Arc::clone(&shared),
-                Arc::clone(&occupancy),
-            );
-            Shard::new(hub, gatekeeper, Arc::clone(&occupancy))
-        },
-    )
-}
-
-/// What the engine is told of the configuration. Each shard has room for all connections, since the
-/// kernel may give all of them to one.
-fn settings(config: &Config, connections_max: u32, shards: u16) -> Settings {
-    Settings {
-        ws: config.limits.ws(),
-        http: config.limits.http(),
-        handshake_timeout: config.handshake_timeout,
-        idle_timeout: config.idle_timeout,
-        close_timeout: config.close_timeout,
-        outbox_bytes_max: config.limits.outbox_bytes_max,
-        connections_max: connections_max.saturating_add(LOBBY),
-        accept_rate_max: config
-            .limits
-            .connect_rate_max
-            .map(|rate| rate.div_ceil(shards.into())),
-        backlog: config.limits.backlog,
-        mailbox_max: config.limits.mailbox_max,
-    }
 }

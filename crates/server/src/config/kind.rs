@@ -374,3 +374,206 @@ pub(super) fn one_of(words: &[String]) -> String {
         [most @ .., last] => format!("{} or {last}", most.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const COUNT: Count<u16> = Count {
+        min: 1,
+        max: 65_535,
+        unit: "things",
+    };
+    const BYTES: Bytes<u64> = Bytes {
+        min: 2,
+        max: 1 << 30,
+    };
+    const SPAN: Span = Span {
+        min: Duration::from_millis(1),
+        max: Duration::from_secs(86_400),
+    };
+
+    fn reads<K: Kind>(kind: &K, text: &str) -> Option<K::Value> {
+        let argument = kind.read(&Written::Argument(text));
+        let string = kind.read(&Written::Text(text));
+        assert_eq!(argument.is_some(), string.is_some(), "{text}");
+        argument
+    }
+
+    /// Writes a value and reads what was written, as the file does and as a flag does.
+    fn again<K: Kind>(kind: &K, value: &K::Value) -> [Option<K::Value>; 2] {
+        let toml = kind.write(value);
+        let integer = toml.parse().map(Written::Integer);
+        let bare = toml.trim_matches('"');
+        [
+            integer.unwrap_or(Written::Text(bare)),
+            Written::Argument(bare),
+        ]
+        .map(|written| kind.read(&written))
+    }
+
+    #[test]
+    fn counts_are_integers_of_the_file_and_digits_elsewhere() {
+        assert_eq!(COUNT.read(&Written::Integer(65_535)), Some(65_535));
+        assert_eq!(COUNT.read(&Written::Argument("65_535")), Some(65_535));
+        for refused in [
+            Written::Integer(0),
+            Written::Integer(65_536),
+            Written::Integer(i64::MIN),
+            Written::Text("1"),
+            Written::Argument("-1"),
+            Written::Boolean(true),
+            Written::Other,
+        ] {
+            assert_eq!(COUNT.read(&refused), None, "{refused:?}");
+        }
+        assert_eq!(COUNT.expected(), "1 to 65,535 things");
+    }
+
+    #[test]
+    fn bytes_have_units_of_1024() {
+        for (text, bytes) in [
+            ("64KiB", 65_536),
+            ("1MiB", 1 << 20),
+            ("1GiB", 1 << 30),
+            ("1_024KiB", 1 << 20),
+        ] {
+            assert_eq!(reads(&BYTES, text), Some(bytes), "{text}");
+        }
+        assert_eq!(BYTES.read(&Written::Integer(2)), Some(2));
+        for text in [
+            "1KiB1",
+            "KiB",
+            "64KB",
+            "64 KiB",
+            "-1KiB",
+            "1.5MiB",
+            "2GiB",
+            "99999999999999999GiB",
+        ] {
+            assert_eq!(reads(&BYTES, text), None, "{text}");
+        }
+        assert_eq!(
+            BYTES.expected(),
+            "2 bytes to 1GiB, such as 65536, \"64KiB\" or \"1MiB\""
+        );
+        assert_eq!(
+            Bytes {
+                min: 7_u8,
+                max: 255
+            }
+            .expected(),
+            "7 to 255 bytes"
+        );
+    }
+
+    #[test]
+    fn spans_have_a_unit() {
+        for (text, millis) in [
+            ("1ms", 1),
+            ("500ms", 500),
+            ("60s", 60_000),
+            ("5m", 300_000),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(
+                reads(&SPAN, text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "60",
+            "s",
+            "0ms",
+            "86401s",
+            "1.5s",
+            "-1s",
+            "1d",
+            "1 s",
+            "18446744073709551616ms",
+            "9223372036854775807h",
+        ] {
+            assert_eq!(reads(&SPAN, text), None, "{text}");
+        }
+        assert_eq!(SPAN.read(&Written::Integer(60)), None);
+        assert_eq!(
+            SPAN.expected(),
+            "1ms to 24h, such as \"500ms\", \"30s\" or \"5m\""
+        );
+    }
+
+    #[test]
+    fn words_are_whole() {
+        const WORDS: Choice<u8> = Choice(&[("a", 1), ("b", 2), ("c", 3)]);
+        assert_eq!(reads(&WORDS, "b"), Some(2));
+        assert_eq!(reads(&WORDS, "B"), None);
+        assert_eq!(WORDS.expected(), "\"a\", \"b\" or \"c\"");
+
+        let or = Or {
+            kind: COUNT,
+            word: "off",
+        };
+        assert_eq!(or.read(&Written::Text("off")), Some(None));
+        assert_eq!(or.read(&Written::Integer(7)), Some(Some(7)));
+        assert_eq!(or.read(&Written::Argument("of")), None);
+        assert_eq!(or.expected(), "1 to 65,535 things, or \"off\"");
+    }
+
+    #[test]
+    fn switches_and_addresses() {
+        assert_eq!(Switch.read(&Written::Boolean(true)), Some(true));
+        assert_eq!(Switch.read(&Written::Argument("false")), Some(false));
+        assert_eq!(Switch.read(&Written::Text("true")), None);
+        assert_eq!(Switch.read(&Written::Argument("yes")), None);
+
+        for text in ["127.0.0.1:0", "[::1]:65535"] {
+            assert_eq!(
+                reads(&Address, text).map(|a| Address.write(&a)),
+                Some(quoted(text))
+            );
+        }
+        for text in ["localhost:4000", "127.0.0.1", ":4000", "127.0.0.1:65536"] {
+            assert_eq!(reads(&Address, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_are_counted() {
+        const LIST: List = List {
+            item: Text {
+                placeholder: "X",
+                expected: "an x",
+                allows: |text| text == "x",
+            },
+            items_max: 2,
+        };
+        assert_eq!(
+            LIST.read(&Written::List(vec!["x", "x"])).map(|l| l.len()),
+            Some(2)
+        );
+        assert_eq!(
+            LIST.read(&Written::Argument("x, x")).map(|l| l.len()),
+            Some(2)
+        );
+        for refused in [vec![], vec!["y"], vec!["x", "x", "x"]] {
+            assert_eq!(LIST.read(&Written::List(refused)), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(count in 1..=u16::MAX, bytes in 2..=1_u64 << 30, shift in 0..30_u32, millis in 1..=86_400_000_u64) {
+            prop_assert_eq!(again(&COUNT, &count), [Some(count); 2]);
+            let bytes = (bytes >> shift << shift).max(2);
+            prop_assert_eq!(again(&BYTES, &bytes), [Some(bytes); 2]);
+            let span = Duration::from_millis(millis);
+            prop_assert_eq!(again(&SPAN, &span), [Some(span); 2]);
+            let span = Duration::from_secs(millis.div_ceil(1_000));
+            prop_assert_eq!(again(&SPAN, &span), [Some(span); 2]);
+        }
+    }
+}

@@ -23,6 +23,8 @@ mod rule;
 mod setting;
 mod settings;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod written;
 
 pub use check_origin::{CheckOrigin, OriginList};

@@ -40,24 +40,33 @@ impl Sources {
     /// Everything that is wrong in any of them.
     pub fn load(&self) -> Result<Loaded, Problems> {
         let mut draft = Draft::new();
+        let variable = self
+            .environment
+            .iter()
+            .find(|(name, _)| name == CONFIG_VARIABLE);
+        if let Some(path) = &self.file {
+            let place = Place::Flag(format!("--{CONFIG_FLAG}"));
+            read_file(&mut draft, path, place);
+        } else if let Some((_, path)) = variable {
+            let place = Place::Environment(CONFIG_VARIABLE.to_owned());
+            read_file(&mut draft, Path::new(path), place);
+        }
+        self.load_over(draft)
+    }
+
+    /// Reads what wins over the file.
+    pub(super) fn load_over(&self, mut draft: Draft) -> Result<Loaded, Problems> {
         let mut variables: Vec<_> = self
             .environment
             .iter()
             .map(|(name, value)| (name.to_string_lossy(), value))
-            .filter(|(name, _)| name.starts_with(PREFIX))
+            .filter(|(name, _)| name.starts_with(PREFIX) && name != CONFIG_VARIABLE)
             .collect();
+        // Their order in the environment is nobody's decision.
         variables.sort_unstable();
-
-        let named_by_variable = variables.iter().find(|(name, _)| name == CONFIG_VARIABLE);
-        if let Some(path) = &self.file {
-            read_file(&mut draft, path, Place::Flag(format!("--{CONFIG_FLAG}")));
-        } else if let Some((_, value)) = named_by_variable {
-            let place = Place::Environment(CONFIG_VARIABLE.to_owned());
-            read_file(&mut draft, Path::new(value), place);
-        }
-        for (name, value) in variables.iter().filter(|(name, _)| name != CONFIG_VARIABLE) {
+        for (name, value) in variables {
             // What is not UTF-8 becomes a character that no setting takes.
-            draft.set_variable(name, &value.to_string_lossy());
+            draft.set_variable(&name, &value.to_string_lossy());
         }
         for (setting, value) in &self.flags {
             let place = Place::Flag(format!("--{}", setting.flag()));
