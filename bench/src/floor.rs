@@ -50,7 +50,7 @@ pub(crate) fn serve(workload: Workload) -> anyhow::Result<()> {
         let mut shard = Shard::new(listener, index, &wakes, Arc::clone(&session), host_bytes)?;
         shards.push(thread::spawn(move || shard.run()));
     }
-    println!("listens on {addr}");
+    println!("listening on {addr}");
     std::io::stdout().flush()?;
     for shard in shards {
         match shard.join() {

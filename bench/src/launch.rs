@@ -1,7 +1,7 @@
 //! The servers as processes: how each is started, found and ended.
 //!
 //! The floor and the peer are this same binary under a hidden subcommand. Every server listens
-//! on a port of the kernel's choice and says which in a line `… listens on ADDRESS`. It ends with the
+//! on a port of the kernel's choice and says which in a line `listening on ADDRESS`. It ends with the
 //! bench on every path: by `Drop` when the bench returns or panics, and by the kernel (man 2
 //! prctl, `PR_SET_PDEATHSIG`) when the bench is killed.
 
@@ -219,9 +219,9 @@ pub(crate) fn leash(bench: u32, program: &Path, arguments: &[OsString]) -> anyho
     Err(error).with_context(|| format!("cannot run {}", program.display()))
 }
 
-/// Returns the address in a line like `listens on 127.0.0.1:4000`.
+/// Returns the address in a line like `listening on 127.0.0.1:4000`.
 fn listening_on(line: &str) -> Option<SocketAddrV4> {
-    let (_, after) = line.split_once("listens on ")?;
+    let (_, after) = line.split_once("listening on ")?;
     after
         .split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
         .find_map(|word| word.parse().ok())
@@ -238,12 +238,12 @@ mod tests {
     fn the_address_is_found_behind_the_words() {
         let expected = Some("127.0.0.1:4000".parse().unwrap());
         for line in [
-            "listens on 127.0.0.1:4000",
-            "fourtuple listens on 127.0.0.1:4000, clients connect to ws://127.0.0.1:4000/socket",
+            "listening on 127.0.0.1:4000",
+            "fourtuple is listening on 127.0.0.1:4000, clients connect to ws://127.0.0.1:4000/socket",
         ] {
             assert_eq!(listening_on(line), expected, "{line}");
         }
         assert_eq!(listening_on("dashboard at 127.0.0.1:4001"), None);
-        assert_eq!(listening_on("listens on [::1]:4000"), None);
+        assert_eq!(listening_on("listening on [::1]:4000"), None);
     }
 }

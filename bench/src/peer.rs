@@ -73,7 +73,7 @@ async fn listen(room: Arc<Room>) -> anyhow::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into())?;
     let listener = socket.listen(BACKLOG)?;
-    println!("listens on {}", listener.local_addr()?);
+    println!("listening on {}", listener.local_addr()?);
     std::io::stdout().flush()?;
     loop {
         let (stream, _) = listener.accept().await.context("accept failed")?;
