@@ -79,18 +79,9 @@ impl<S: Socket> Conns<S> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn<S>)> {
-        self.iter_from(0)
-    }
-
-    pub(crate) fn iter_from(&self, index: u32) -> impl Iterator<Item = (ConnId, &Conn<S>)> {
-        self.0.iter_from(index).map(|(index, conn)| {
-            (
-                ConnId {
-                    index,
-                    generation: conn.generation,
-                },
-                conn,
-            )
+        self.0.iter().map(|(index, conn)| {
+            let generation = conn.generation;
+            (ConnId { index, generation }, conn)
         })
     }
 

@@ -1,7 +1,7 @@
-//! Callbacks are run, and what they asked for is carried out.
+//! Callbacks are run, and afterwards what they asked for is carried out.
 //!
-//! *Invariant:* nothing here but [`Hub::call`] runs the application's code, and it carries nothing
-//! out. So no callback ever finds the hub in the middle of something.
+//! *Invariant:* whatever runs the application's code carries nothing out, and whatever carries
+//! something out runs none of it. So no callback finds the hub in the middle of another input.
 
 use proto::phoenix::{
     Ref,

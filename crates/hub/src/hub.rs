@@ -190,7 +190,8 @@ impl<S: Socket> Hub<S> {
     }
 
     /// The server is about to stop: closes up to `conns_max` connections with 1012, upon which
-    /// clients connect again, and says how many it closed. Zero means that none is left.
+    /// clients connect again, and says how many it closed. Less than asked for means that none is
+    /// left.
     pub fn handle_drain(&mut self, conns_max: usize, out: &mut Sink<'_>) -> usize {
         let batch: Vec<_> = self
             .conns

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::{
-    phoenix::{End, Message, Serializer, encode_end},
+    phoenix::{End, Message, Ref, Serializer, encode_end},
     ws::CloseCode,
 };
 
@@ -124,19 +124,18 @@ impl<S: Socket> Hub<S> {
             self.unsubscribe_id(id, own.serializer);
         }
         // It leaves all topics first, so that no channel's last words are sent to it.
-        let mut names = Vec::with_capacity(own.channels.as_slice().len());
-        for joined in own.channels.as_slice() {
-            names.push(
-                self.topics
-                    .topic(joined.membership.topic)
-                    .map(|topic| topic.name().clone()),
-            );
+        let mut left = Vec::with_capacity(own.channels.as_slice().len());
+        for joined in own.channels.into_iter() {
+            let topic = self.topics.topic(joined.membership.topic);
+            let name = topic
+                .expect("a topic lives as long as its last member")
+                .name()
+                .clone();
             self.unsubscribe(joined.membership, own.serializer);
+            left.push((joined, name));
         }
-        self.channels_count -= names.len();
-        for (joined, name) in own.channels.into_iter().zip(names) {
-            let Some(name) = name else { continue };
-            let mut joined = joined;
+        self.channels_count -= left.len();
+        for (mut joined, name) in left {
             let join = joined.join;
             let (channel, join_ref) = joined.split();
             let mut ctx = Context {
@@ -169,17 +168,11 @@ impl<S: Socket> Hub<S> {
             let Some(named) = self.ids.find(&id).and_then(|id| self.ids.topic(id)) else {
                 continue;
             };
-            let conns =
-                [Serializer::V2, Serializer::V1].map(|serializer| named.members(serializer));
-            for conn in conns.concat() {
+            let (v2, v1) = (named.members(Serializer::V2), named.members(Serializer::V1));
+            for conn in [v2, v1].concat() {
                 self.counters.disconnects += 1;
-                self.close(
-                    conn,
-                    CloseCode::GOING_AWAY,
-                    "disconnect",
-                    StopReason::Closed,
-                    out,
-                );
+                let code = CloseCode::GOING_AWAY;
+                self.close(conn, code, "disconnect", StopReason::Closed, out);
             }
         }
     }
@@ -224,11 +217,8 @@ impl<S: Socket> Hub<S> {
                 serializer: own.serializer,
                 topic: &topic,
                 join,
-                join_ref: join_ref.map(|join_ref| join_ref.borrowed()),
-                reference: message
-                    .reference
-                    .as_ref()
-                    .map(|reference| reference.borrowed()),
+                join_ref: join_ref.map(Ref::borrowed),
+                reference: message.reference.as_ref().map(Ref::borrowed),
             },
         };
         match caught(|| join_channel(&topic, message.payload.borrowed(), &mut ctx)) {
@@ -268,12 +258,10 @@ impl<S: Socket> Hub<S> {
 
     /// Lets the channel say its last words; they are not carried out yet.
     fn terminate(&mut self, conn: ConnId, position: usize, reason: StopReason) {
-        if self
-            .call(conn, position, None, |channel, ctx| {
-                channel.terminate(reason, ctx)
-            })
-            .is_none()
-        {
+        let run = |channel: &mut dyn Channel<S>, ctx: &mut Context<'_, S>| {
+            channel.terminate(reason, ctx);
+        };
+        if self.call(conn, position, None, run).is_none() {
             self.counters.terminates_crashed += 1;
         }
     }

@@ -224,63 +224,23 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    #[rustfmt::skip] // so that each line reads as a piece of the message
     fn encode(&self, out: &mut Vec<u8>, serializer: Serializer, sender: Sender) {
-        let [j0, j1, j2] = ref_parts(self.join_ref);
-        let [r0, r1, r2] = ref_parts(self.reference);
-        let [b0, b1, b2, b3, b4] = self.body;
+        let (join_ref, reference) = (&ref_parts(self.join_ref), &ref_parts(self.reference));
         let (topic, event) = (&*escape(self.topic), &*escape(self.event));
+        let body = &self.body;
         match (serializer, sender) {
-            (Serializer::V2, sender) => {
-                let parts = [
-                    "[", j0, j1, j2, ",", r0, r1, r2, ",\"", topic, "\",\"", event, "\",", b0, b1,
-                    b2, b3, b4, "]",
-                ];
-                encode_frame(out, OpCode::Text, &parts.map(str::as_bytes), sender);
-            }
-            (Serializer::V1, Sender::Server) => {
-                let parts = [
-                    "{\"topic\":\"",
-                    topic,
-                    "\",\"event\":\"",
-                    event,
-                    "\",\"payload\":",
-                    b0,
-                    b1,
-                    b2,
-                    b3,
-                    b4,
-                    ",\"ref\":",
-                    r0,
-                    r1,
-                    r2,
-                    "}",
-                ];
-                encode_frame(out, OpCode::Text, &parts.map(str::as_bytes), sender);
-            }
-            (Serializer::V1, Sender::Client { .. }) => {
-                let parts = [
-                    "{\"topic\":\"",
-                    topic,
-                    "\",\"event\":\"",
-                    event,
-                    "\",\"payload\":",
-                    b0,
-                    b1,
-                    b2,
-                    b3,
-                    b4,
-                    ",\"ref\":",
-                    r0,
-                    r1,
-                    r2,
-                    ",\"join_ref\":",
-                    j0,
-                    j1,
-                    j2,
-                    "}",
-                ];
-                encode_frame(out, OpCode::Text, &parts.map(str::as_bytes), sender);
-            }
+            (Serializer::V2, _) => encode_frame(out, OpCode::Text, &[
+                &["["], join_ref, &[","], reference, &[",\"", topic, "\",\"", event, "\","], body, &["]"],
+            ], sender),
+            (Serializer::V1, Sender::Server) => encode_frame(out, OpCode::Text, &[
+                &["{\"topic\":\"", topic, "\",\"event\":\"", event, "\",\"payload\":"], body,
+                &[",\"ref\":"], reference, &["}"],
+            ], sender),
+            (Serializer::V1, Sender::Client { .. }) => encode_frame(out, OpCode::Text, &[
+                &["{\"topic\":\"", topic, "\",\"event\":\"", event, "\",\"payload\":"], body,
+                &[",\"ref\":"], reference, &[",\"join_ref\":"], join_ref, &["}"],
+            ], sender),
         }
     }
 }
@@ -314,20 +274,23 @@ fn encode_fields<const N: usize>(
     }
     let names = fields.map(|(_, text)| text.as_bytes());
     let parts: [&[&[u8]]; 3] = [&[&[kind], &lens], &names, &[data]];
-    encode_frame(out, OpCode::Binary, &parts.concat(), sender);
+    encode_frame(out, OpCode::Binary, &parts, sender);
     Ok(())
 }
 
-/// Appends one frame whose payload is the parts in a row.
-fn encode_frame(out: &mut Vec<u8>, opcode: OpCode, parts: &[&[u8]], sender: Sender) {
-    if let Sender::Client { mask: Some(key) } = sender {
-        ws::encode(out, opcode, &parts.concat(), Some(key));
-        return;
-    }
-    let len = parts.iter().map(|part| part.len()).sum();
-    ws::encode_header(out, opcode, len, None);
-    out.reserve(len);
-    for part in parts {
-        out.extend_from_slice(part);
+/// Appends one frame whose payload is all the parts in a row.
+fn encode_frame<P: AsRef<[u8]>>(out: &mut Vec<u8>, opcode: OpCode, parts: &[&[P]], sender: Sender) {
+    let parts = parts.iter().copied().flatten().map(AsRef::as_ref);
+    match sender {
+        Sender::Client { mask: Some(key) } => {
+            let payload = parts.collect::<Vec<_>>().concat();
+            ws::encode(out, opcode, &payload, Some(key));
+        }
+        Sender::Server | Sender::Client { mask: None } => {
+            let len = parts.clone().map(<[u8]>::len).sum();
+            ws::encode_header(out, opcode, len, None);
+            out.reserve(len);
+            parts.for_each(|part| out.extend_from_slice(part));
+        }
     }
 }
