@@ -68,7 +68,7 @@ mod tests {
             timeout: Duration::from_secs(5),
         };
         let mut drain = Drain::new(&plan, 2);
-        let at = |millis| Time::from_nanos(millis * 1_000_000);
+        let at = |millis: u64| Time::from_nanos(millis * 1_000_000);
         assert_eq!(drain.poll_batch(at(1000)), Some(51));
         assert_eq!(drain.poll_batch(at(2999)), None);
         assert_eq!(drain.poll_batch(at(3000)), Some(51));

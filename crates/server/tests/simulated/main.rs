@@ -145,12 +145,13 @@ fn on_a_rough_network_a_shard_lives_and_lets_go_of_everything() {
         let mut world = World::new(seed, Faults::ROUGH, Config::default());
         let mut random = fastrand::Rng::with_seed(seed);
         for _ in 0..60 {
-            if world.clients.len() < 8 && random.u8(..4) == 0 {
-                if let Some(client) = world.connect() {
-                    client
-                        .borrow_mut()
-                        .upgrade(if random.bool() { "1.0.0" } else { "2.0.0" });
-                }
+            if world.clients.len() < 8
+                && random.u8(..4) == 0
+                && let Some(client) = world.connect()
+            {
+                client
+                    .borrow_mut()
+                    .upgrade(if random.bool() { "1.0.0" } else { "2.0.0" });
             }
             if let Some(client) = random.choice(&world.clients) {
                 let client = &mut client.borrow_mut();
