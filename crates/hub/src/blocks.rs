@@ -122,14 +122,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map_by_index(operations in prop::collection::vec((0u32..1500, any::<Option<u8>>()), 0..200)) {
+        fn it_is_a_map_by_index(
+            operations in prop::collection::vec((0u32..1500, any::<Option<u8>>()), 0..200),
+        ) {
             let mut blocks = Blocks::new();
             let mut model = BTreeMap::new();
             for (index, value) in operations {
-                match value {
-                    Some(value) => prop_assert_eq!(blocks.insert(index, value), model.insert(index, value)),
-                    None => prop_assert_eq!(blocks.remove(index), model.remove(&index)),
-                }
+                let (got, expected) = match value {
+                    Some(value) => (blocks.insert(index, value), model.insert(index, value)),
+                    None => (blocks.remove(index), model.remove(&index)),
+                };
+                prop_assert_eq!(got, expected);
                 prop_assert_eq!(blocks.get(index), model.get(&index));
                 prop_assert_eq!(blocks.len(), model.len());
             }

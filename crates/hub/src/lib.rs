@@ -32,7 +32,11 @@
 //! struct Room;
 //!
 //! impl Channel<UserSocket> for Room {
-//!     fn join(topic: &str, _: Payload<'_>, ctx: &mut Context<'_, UserSocket>) -> JoinResult<Self> {
+//!     fn join(
+//!         topic: &str,
+//!         _: Payload<'_>,
+//!         ctx: &mut Context<'_, UserSocket>,
+//!     ) -> JoinResult<Self> {
 //!         if topic == "room:private" {
 //!             return Err(Reply::reason("unauthorized"));
 //!         }

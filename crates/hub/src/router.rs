@@ -4,9 +4,7 @@ use std::fmt;
 
 use proto::phoenix::Payload;
 
-use crate::{
-    Channel, ConnectError, ConnectRequest, Context, JoinResult, Reply, Socket, crash::caught,
-};
+use crate::{Channel, ConnectError, ConnectRequest, Context, JoinResult, Socket, crash::caught};
 
 /// A socket and its channels by topic; the first pattern that matches wins.
 pub struct Router<S: Socket> {
@@ -20,9 +18,8 @@ struct Route<S: Socket> {
 }
 
 /// What a route does with a join; the channel's type is forgotten here.
-pub(crate) type Join<S> = dyn Fn(&str, Payload<'_>, &mut Context<'_, S>) -> Result<(Box<dyn Channel<S>>, Reply), Reply>
-    + Send
-    + Sync;
+pub(crate) type Join<S> =
+    dyn Fn(&str, Payload<'_>, &mut Context<'_, S>) -> JoinResult<Box<dyn Channel<S>>> + Send + Sync;
 
 /// A whole topic, or everything that starts alike.
 #[derive(Debug)]

@@ -1,14 +1,14 @@
 //! The binary messages of V2. Every length is one byte; the payload is the rest of the frame.
 //!
 //! ```text
-//! push, client → server    00 join_ref_len ref_len topic_len event_len  join_ref ref topic event  data
-//! push, server → client    00 join_ref_len         topic_len event_len  join_ref     topic event  data
-//! reply                    01 join_ref_len ref_len topic_len status_len join_ref ref topic status data
-//! broadcast                02                      topic_len event_len               topic event  data
+//! push to a server    00 │ len join_ref │ len ref │ len topic │ len event  │ the four names  │ data
+//! push to a client    00 │ len join_ref │         │ len topic │ len event  │ the three names │ data
+//! reply               01 │ len join_ref │ len ref │ len topic │ len status │ the four names  │ data
+//! broadcast           02 │              │         │ len topic │ len event  │ the two names   │ data
 //! ```
 //!
-//! A missing ref is written as an empty one. Read back, an empty ref is the string `""` for a server
-//! (as in Phoenix) and no ref for a client (as phoenix.js treats it).
+//! A missing ref is written as an empty one. Read back, an empty ref is the string `""` for a
+//! server (as in Phoenix) and no ref for a client (as phoenix.js treats it).
 //!
 //! Source: Phoenix `v2_json_serializer.ex`, `serializer.js`.
 

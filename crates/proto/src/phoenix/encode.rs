@@ -231,7 +231,8 @@ impl Text<'_> {
         let body = &self.body;
         match (serializer, sender) {
             (Serializer::V2, _) => encode_frame(out, OpCode::Text, &[
-                &["["], join_ref, &[","], reference, &[",\"", topic, "\",\"", event, "\","], body, &["]"],
+                &["["], join_ref, &[","], reference,
+                &[",\"", topic, "\",\"", event, "\","], body, &["]"],
             ], sender),
             (Serializer::V1, Sender::Server) => encode_frame(out, OpCode::Text, &[
                 &["{\"topic\":\"", topic, "\",\"event\":\"", event, "\",\"payload\":"], body,

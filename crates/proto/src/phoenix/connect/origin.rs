@@ -37,9 +37,7 @@ enum Host {
 
 /// The operator wrote something that is no origin.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "expected an origin such as \"https://example.com\", \"//example.com:4000\" or \"//*.example.com\""
-)]
+#[error("expected an origin such as https://example.com, //example.com:4000 or //*.example.com")]
 pub struct InvalidPattern;
 
 /// Scheme, host and port of a page or of a request, as far as they are known.
