@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Command;
 
-/// Gives each small box of a connection its own size and no header, see `docs/adr`.
+/// Gives each small box of a connection its own size and no header.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -48,8 +48,8 @@ fn command() -> Command {
         .about("A realtime server for very many live connections, and the crowd to prove it")
         .after_help(
             "Examples:\n  \
-             fourtuple serve                                    a Phoenix Channels server on port 4000\n  \
-             fourtuple load ws://127.0.0.1:4000/socket          a thousand clients against it",
+             fourtuple serve                            a Phoenix Channels server on port 4000\n  \
+             fourtuple load ws://127.0.0.1:4000/socket  a thousand clients against it",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)

@@ -19,10 +19,11 @@ pub(crate) fn command() -> Command {
     Command::new("serve")
         .about("Serves Phoenix Channels on one port")
         .after_help(
-            "Each setting is also a key of the file and a variable of the environment; a flag wins \
-             over the environment, and both win over the file. docs/configuration.md explains them, \
-             and the rules of channels.\n\n\
-             Exit status: 0 after a drain, 1 if the server failed, 2 if the configuration is refused.",
+            "Each setting is also a key of the file and a variable of the environment; a flag \
+             wins over the environment, and both win over the file. docs/configuration.md explains \
+             them, and the rules of channels.\n\n\
+             Exit status: 0 after a drain, 1 if the server failed, 2 if it was not started because \
+             of its configuration.",
         )
         .arg(
             Arg::new(CONFIG_FLAG)

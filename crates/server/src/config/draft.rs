@@ -70,8 +70,8 @@ impl Draft {
                 self.set(setting, &Written::Argument(value), value, place);
             }
             None => self.problems.push(Problem::UnknownVariable {
-                name: name.to_owned(),
                 suggestion: suggest(name, Config::SETTINGS.iter().map(Setting::variable)),
+                place: Place::Environment(name.to_owned()),
             }),
         }
     }

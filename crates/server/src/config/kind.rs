@@ -566,7 +566,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(count in 1..=u16::MAX, bytes in 2..=1_u64 << 30, shift in 0..30_u32, millis in 1..=86_400_000_u64) {
+        fn what_is_written_is_read_again(
+            count in 1..=u16::MAX,
+            bytes in 2..=1_u64 << 30,
+            shift in 0..30_u32,
+            millis in 1..=86_400_000_u64,
+        ) {
             prop_assert_eq!(again(&COUNT, &count), [Some(count); 2]);
             let bytes = (bytes >> shift << shift).max(2);
             prop_assert_eq!(again(&BYTES, &bytes), [Some(bytes); 2]);

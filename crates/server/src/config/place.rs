@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn lines_and_columns_count_from_one() {
         let text = "ab\nžx = 1\r\n\n";
-        for (offset, line, column) in [(0, 1, 1), (2, 1, 3), (3, 2, 1), (5, 2, 2), (11, 3, 1)] {
+        for (offset, line, column) in [(0, 1, 1), (2, 1, 3), (3, 2, 1), (5, 2, 2), (12, 3, 1)] {
             let place = Place::in_file("f.toml", text, offset);
             assert_eq!(
                 place.to_string(),
@@ -76,7 +76,7 @@ mod tests {
             );
         }
         // The end of the text, and beyond it.
-        assert_eq!(Place::in_file("f", text, 12).to_string(), "f:4:1");
+        assert_eq!(Place::in_file("f", text, 13).to_string(), "f:4:1");
         assert_eq!(Place::in_file("f", text, 99).to_string(), "f:4:1");
     }
 

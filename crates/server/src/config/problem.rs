@@ -43,12 +43,12 @@ pub enum Problem {
         place: Place,
     },
     /// The environment has a variable of ours that nothing reads.
-    #[error("{}: unknown variable{}", Place::Environment(.name.clone()), did_you_mean(.suggestion.as_deref()))]
+    #[error("{place}: unknown variable{}", did_you_mean(.suggestion.as_deref()))]
     UnknownVariable {
-        /// The variable.
-        name: String,
         /// What is most like it.
         suggestion: Option<String>,
+        /// The variable.
+        place: Place,
     },
     /// The file is not TOML.
     #[error("{place}: {}", one_line(.message))]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Config, Rule,
+    Config, PREFIX, Rule,
     draft::CHANNEL,
     setting::{Declared, Setting},
     sources::{CONFIG_FLAG, CONFIG_VARIABLE},
@@ -12,7 +12,8 @@ use super::{
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Made from crates/server/src/config; `UPDATE_DOCS=1 cargo test -p fourtuple-server` makes it anew. -->
+<!-- Made by `UPDATE_DOCS=1 cargo test -p fourtuple-server` from the declarations in
+crates/server/src/config; change it there. -->
 
 `fourtuple serve` runs without any configuration. What is to be different is said in a file, in the
 environment or with a flag; a flag wins over the environment, and both win over the file.
@@ -32,8 +33,8 @@ prints is itself a configuration file.
 
 const RULES: &str = "\
 The built-in channel needs no code: each `[[channel]]` of the file is a rule for the topics that it
-names. The first rule that matches a topic counts; a topic that none matches cannot be joined. A file
-without any rule has this one:
+names. The first rule that matches a topic counts; a topic that none matches cannot be joined. A
+file without any rule has this one:
 ";
 
 /// The text of the document.
@@ -42,9 +43,10 @@ pub fn reference() -> String {
     // Writing to a String does not fail.
     let _ = writeln!(
         out,
-        "\n- The file is TOML. `--{CONFIG_FLAG} FILE` or the variable `{CONFIG_VARIABLE}` names it; none is \
-         read otherwise.\n- The variable of a setting is its key in capitals, with `FOURTUPLE_` before \
-         it\n  and `_` for each dot.",
+        "\n- The file is TOML. `--{CONFIG_FLAG} FILE` or the variable `{CONFIG_VARIABLE}` names it; \
+         without\n  them there is none.\n\
+         - The variable of a setting is its key in capitals, with `{PREFIX}` before it and `_` for \
+         each\n  dot.",
     );
     out.push_str(SPELLING);
     out.push_str("\n## Settings\n\n");

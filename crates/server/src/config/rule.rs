@@ -36,7 +36,8 @@ settings! {
         /// How long the payload of a push may be.
         ///
         /// `"auto"` is as long as a message.
-        payload_bytes_max: Option<u64> = None, Or { kind: Bytes { min: 2, max: 1 << 30 }, word: "auto" };
+        payload_bytes_max: Option<u64> = None,
+            Or { kind: Bytes { min: 2, max: 1 << 30 }, word: "auto" };
 
         /// Which events may be pushed; others are answered with an error.
         events: Option<Vec<String>> = None, Or { kind: EVENTS, word: "all" };

@@ -31,7 +31,8 @@ settings! {
         /// How many shards carry the connections, each a thread of its own.
         ///
         /// `"auto"` is one per core.
-        shards: Option<u16> = None, Or { kind: Count { min: 1, max: 1_024, unit: "shards" }, word: "auto" };
+        shards: Option<u16> = None,
+            Or { kind: Count { min: 1, max: 1_024, unit: "shards" }, word: "auto" };
 
         /// The host that this server is known by, which `check_origin = "host"` compares with.
         ///
@@ -64,7 +65,7 @@ settings! {
         /// The connect param whose text is the socket's id.
         ///
         /// All connections of one id can be closed at once, and `join = "socket_id"` compares with
-        /// it. Whoever connects chooses it freely: it separates clients, it does not prove anything.
+        /// it. Whoever connects chooses it freely: it tells clients apart and proves nothing.
         id_param: Option<String> = None, Or { kind: PARAM, word: "" };
 
         /// Whether the token in the subprotocols of a connect request is accepted and answered.
@@ -109,7 +110,8 @@ settings! {
         /// How long one WebSocket frame may be.
         ///
         /// `"auto"` is as long as a message.
-        frame_bytes_max: Option<u64> = None, Or { kind: Bytes { min: 125, max: 1 << 30 }, word: "auto" };
+        frame_bytes_max: Option<u64> = None,
+            Or { kind: Bytes { min: 125, max: 1 << 30 }, word: "auto" };
 
         /// How long a message may be, over all its frames.
         message_bytes_max: u64 = 1 << 20, Bytes { min: 1 << 10, max: 1 << 30 };
@@ -168,7 +170,8 @@ settings! {
     }
 
     list {
-        /// The rules of the built-in channel, `[[channel]]` in the file; the first that matches counts.
+        /// The rules of the built-in channel, `[[channel]]` in the file; the first that matches a
+        /// topic counts.
         channels: Vec<Rule> = default_rules();
     }
 }
