@@ -1,6 +1,6 @@
 //! What an operator decides about a server: settings and the rules of the built-in channel.
 //!
-//! Each setting is declared once, in [`settings`] (the file) and by what kind of value it has; its
+//! Each setting is declared once, in the module `settings`, with the kind of value it has; its
 //! flag, its environment variable, its line in the file, its range, its refusal and its
 //! documentation follow from that. Of the sources a flag wins over the environment, and both over
 //! the file:
