@@ -103,6 +103,12 @@ pub enum Trouble {
     /// `accept4(2)` failed; accepting pauses for a moment. `EMFILE`: descriptors of this process;
     /// `ENFILE`: of the machine; `ENOBUFS`, `ENOMEM`: kernel memory.
     Accept(Errno),
-    /// Accepting pauses because all slots are taken, also those for refusals.
+    /// The accept queue is full: the machine drops handshakes, and their clients try again after one,
+    /// three, seven … seconds.
+    AcceptQueue {
+        /// How many connections may wait.
+        max: u32,
+    },
+    /// Accepted connections are dropped because all slots are taken, also those for refusals.
     Crowded,
 }

@@ -44,6 +44,8 @@ counters! {
     dropped,
     /// Failed `accept4` calls.
     accept_errors,
+    /// Turns that found the accept queue full.
+    accept_queue_full,
     /// WebSockets opened, ever.
     opened,
     /// Upgrade requests refused.

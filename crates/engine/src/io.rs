@@ -76,7 +76,8 @@ impl<'a, M: Send + 'static> Io<'a, M> {
     /// Queues whole WebSocket frames for an open connection; for any other it does nothing.
     ///
     /// A connection whose outbox would grow beyond `outbox_bytes_max` is closed as a slow consumer
-    /// ([`CloseCode::SLOW_CONSUMER`]), and what it had still to read is dropped.
+    /// ([`CloseCode::SLOW_CONSUMER`]), and what it had still to read is dropped. One frame always
+    /// fits into an empty outbox.
     pub fn send(&mut self, conn: ConnId, frame: Frame) {
         self.core.send(conn, frame);
     }
@@ -221,8 +222,9 @@ impl<M: Send + 'static> Core<M> {
         if !matches!(conn.stage, Stage::Open) {
             return;
         }
+        // An empty outbox takes a message of any size, or none could be sent that is as long as it.
         let bytes = conn.outbox.bytes() as usize + frame.len();
-        if bytes > self.settings.outbox_bytes_max as usize {
+        if !conn.outbox.is_empty() && bytes > self.settings.outbox_bytes_max as usize {
             self.counters.slow_consumers.add(1);
             conn.outbox.drop_unsent();
             self.say_goodbye(

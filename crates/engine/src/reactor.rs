@@ -204,6 +204,12 @@ impl<A: App> Reactor<A> {
                     self.app
                         .handle_trouble(trouble, &mut Io::new(&mut self.core));
                 }
+                Completion::AcceptQueueFull { max } => {
+                    self.core.counters.accept_queue_full.add(1);
+                    let trouble = Trouble::AcceptQueue { max };
+                    self.app
+                        .handle_trouble(trouble, &mut Io::new(&mut self.core));
+                }
                 Completion::Connected { conn, result } => {
                     input::handle_connected(&mut self.core, &mut self.app, conn, result);
                 }

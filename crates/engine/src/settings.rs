@@ -19,7 +19,8 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// From the first word of a goodbye to the end of the socket.
     pub close_timeout: Duration,
-    /// Bytes that a connection may have still to write; one byte more and it is a slow consumer.
+    /// Bytes that a connection may have still to write; one byte more, unless it is all one frame, and
+    /// it is a slow consumer.
     pub outbox_bytes_max: u32,
     /// Connections of this shard, in all phases.
     pub connections_max: u32,

@@ -219,3 +219,31 @@ fn a_broken_frame_is_answered_with_a_close_that_arrives() {
         lock(&server.seen).ends.get("protocol_error") == Some(&1)
     });
 }
+
+#[test]
+fn a_full_accept_queue_is_noticed_and_emptied() {
+    // One connection a second is let in, and two may wait: the third waits for the first to leave.
+    let settings = Settings {
+        backlog: 2,
+        accept_rate_max: Some(1),
+        ..Settings::default()
+    };
+    let server = serve(&settings, 1);
+    let address = server.address;
+    let crowd: Vec<_> = (0..6)
+        .map(|_| std::thread::spawn(move || open(address)))
+        .collect();
+    until("it is noticed", || {
+        server.shards.counters().accept_queue_full > 0
+    });
+    assert!(
+        lock(&server.seen)
+            .troubles
+            .iter()
+            .all(|t| matches!(t, Trouble::AcceptQueue { max: 2 }))
+    );
+    for client in crowd {
+        client.join().unwrap();
+    }
+    assert_eq!(server.shards.counters().opened, 6);
+}

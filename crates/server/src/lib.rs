@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: what an operator decides;
 //! - [`serve`] and [`Node`]: a running server;
-//! - [`relay`]: the built-in channel, rooms without code.
+//! - [`relay()`]: the built-in channel, rooms without code.
 //!
 //! ```text
 //!  Node ── starts ──► shard (thread): engine::Reactor ─ app ─► Shard: Gatekeeper, Hub

@@ -60,6 +60,14 @@ fn say(trouble: Trouble, again: u64) {
                 "cannot accept connections: {errno}; trying again in a moment"
             ),
         },
+        Trouble::AcceptQueue { max } => tracing::warn!(
+            limit = Limit::AcceptQueue.name(),
+            max,
+            again,
+            "the accept queue is full at {max}: {}; {}",
+            Limit::AcceptQueue.symptom(),
+            Limit::AcceptQueue.remedy(),
+        ),
         Trouble::Crowded => tracing::warn!(
             limit = "connections_max",
             again,

@@ -26,7 +26,9 @@ use rustix::{
     },
 };
 
-use super::{Completion, Received, Socket, Sockets, Submission, Waiting, Waker};
+use super::{
+    Completion, Received, Socket, Sockets, Submission, Waiting, Waker, accept_queue::AcceptQueue,
+};
 use crate::{ConnId, Time};
 
 /// Bytes read at once; more than one TCP segment train, little enough for one buffer per shard.
@@ -58,6 +60,8 @@ pub(crate) struct Epoll {
     /// What is left of the event before it, when one event means two completions.
     rest: Option<(ConnId, EventFlags)>,
     accepts_left: u32,
+    /// Whether the accept queue is to be looked at before the turn's first accept.
+    look_at_queue: bool,
     buffer: Box<[u8]>,
     /// Closed sockets, kept until the turn's events are used up: a descriptor number may not be given
     /// out again while an event for its last owner may still come.
@@ -115,6 +119,7 @@ impl Epoll {
             cursor: 0,
             rest: None,
             accepts_left: 0,
+            look_at_queue: false,
             buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             closed: Vec::new(),
         })
@@ -219,6 +224,7 @@ impl Epoll {
         self.cursor = 0;
         self.rest = None;
         self.accepts_left = ACCEPTS_PER_TURN;
+        self.look_at_queue = true;
         self.events.clear();
         let timeout = deadline.map(|deadline| {
             let left = deadline.since(self.now());
@@ -325,6 +331,12 @@ impl Epoll {
 
     fn accept(&mut self) -> Option<Completion<'static>> {
         let listener = self.listener.as_ref()?;
+        if std::mem::take(&mut self.look_at_queue)
+            && let Some(queue) = AcceptQueue::of(listener)
+            && queue.is_full()
+        {
+            return Some(Completion::AcceptQueueFull { max: queue.max });
+        }
         while self.accepts_left > 0 {
             self.accepts_left -= 1;
             match net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {

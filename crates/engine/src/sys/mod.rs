@@ -16,6 +16,7 @@
 //! Received bytes are borrowed from the kernel until the next completion is asked for, so an idle
 //! connection owns no buffer on any kernel.
 
+mod accept_queue;
 mod epoll;
 pub mod sim;
 
@@ -67,6 +68,10 @@ pub(crate) enum Completion<'k> {
         peer: SocketAddr,
     },
     AcceptFailed(Errno),
+    /// As many connections wait as may; the machine drops what comes beyond.
+    AcceptQueueFull {
+        max: u32,
+    },
     Connected {
         conn: ConnId,
         result: Result<(), Errno>,
