@@ -113,7 +113,8 @@ impl Failure {
             Self::Limit(Limit::Descriptors) => "file_descriptors",
             Self::Limit(Limit::OpenFiles) => "open_files",
             Self::Limit(Limit::EpollWatches) => "epoll_watches",
-            Self::Limit(_) => "memory",
+            Self::Limit(Limit::Memory) => "memory",
+            Self::Limit(_) => "limit",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::ConnectTimeout => "connect_timeout",
@@ -143,10 +144,8 @@ impl Failure {
             Self::Limit(limit) => Some(limit.remedy()),
             Self::Refused => Some("start the server, or check the address and the port in the URL"),
             Self::Unreachable => Some("check the address in the URL and the route to it"),
-            Self::ConnectTimeout => Some(
-                "if the server's machine is idle, its accept queue is full (net.core.somaxconn) \
-                 or a firewall drops packets: connect at a lower --rate",
-            ),
+            // A server that is alive and does not answer a SYN has no room in its accept queue.
+            Self::ConnectTimeout => Some(Limit::AcceptQueue.remedy()),
             Self::HandshakeTimeout | Self::JoinTimeout => {
                 Some("the server is slower than this rate: connect at a lower --rate")
             }

@@ -10,17 +10,18 @@ use serde::Serialize;
 use crate::{
     failure::FailureCount,
     latency::Percentiles,
-    options::{Audience, Options, Push},
+    options::Options,
     outcome::{Deliveries, Heartbeats, Outcome, Publishes, Pushes},
 };
 
+mod shortfalls;
 mod text;
 
 /// The results of a run.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// The request target and host that were asked, as `host/target`.
+    /// The server's URL.
     pub target: String,
     /// Whether everything that was asked was done and held to the end.
     pub held: bool,
@@ -119,7 +120,7 @@ impl Report {
         };
         let hold_ms = millis(end.held);
         let mut report = Self {
-            target: format!("{}{}", options.target.host(), options.target.plain()),
+            target: options.target.to_string(),
             held: false,
             shortfalls: Vec::new(),
             interrupted: end.interrupted,
@@ -136,7 +137,7 @@ impl Report {
             not_opened: outcome.not_opened.counts(),
             dropped: outcome.dropped.counts(),
         };
-        report.shortfalls = shortfalls(&report, options);
+        report.shortfalls = shortfalls::of(&report, options);
         report.held = report.shortfalls.is_empty();
         report
     }
@@ -161,81 +162,4 @@ fn millis(duration: Duration) -> u64 {
 
 fn per_second(count: u64, millis: u64) -> u64 {
     count.saturating_mul(1000).checked_div(millis).unwrap_or(0)
-}
-
-/// What was asked and not done, in sentences.
-fn shortfalls(report: &Report, options: &Options) -> Vec<String> {
-    use capacity::Grouped as G;
-
-    let (all, sent) = (&report.connections, &report.publishes);
-    let (got, pushes) = (&report.deliveries, &report.pushes);
-    let others_only = options.publish.is_some() && options.audience() == Audience::Others;
-    // In a topic of one there is nobody else to deliver to.
-    let may_be_silent = others_only && options.topics == options.connections;
-    let unanswered = pushes.sent.saturating_sub(pushes.answered);
-    let mut list = Vec::new();
-    let mut note = |is_short: bool, sentence: String| {
-        if is_short {
-            list.push(sentence);
-        }
-    };
-    note(report.interrupted, "the run was ended early".to_owned());
-    let missing = all.asked.saturating_sub(all.ready);
-    note(
-        missing > 0,
-        format!(
-            "{} of {} connections did not get up",
-            G(missing),
-            G(all.asked)
-        ),
-    );
-    note(
-        all.dropped > 0,
-        format!("{} connections were dropped", G(all.dropped)),
-    );
-    let unsent = sent.asked.saturating_sub(sent.sent);
-    note(
-        unsent > 0,
-        format!("{} of {} publishes were not sent", G(unsent), G(sent.asked)),
-    );
-    note(
-        sent.refused > 0,
-        format!("{} publishes were refused", G(sent.refused)),
-    );
-    note(
-        got.lost > 0,
-        format!(
-            "{} of {} deliveries were lost",
-            G(got.lost),
-            G(got.expected)
-        ),
-    );
-    note(
-        got.duplicated > 0,
-        format!("{} deliveries came more than once", G(got.duplicated)),
-    );
-    note(
-        got.misrouted > 0,
-        format!("{} deliveries went to the wrong client", G(got.misrouted)),
-    );
-    let is_silent = sent.sent > 0 && got.expected == 0 && !may_be_silent;
-    note(
-        is_silent,
-        "no publish had anybody to be delivered to".to_owned(),
-    );
-    note(
-        pushes.refused > 0,
-        format!("{} pushes were refused", G(pushes.refused)),
-    );
-    note(
-        unanswered > 0,
-        format!("{} pushes were not answered", G(unanswered)),
-    );
-    note(
-        pushes.skipped > 0,
-        format!("{} pushes were not sent in time", G(pushes.skipped)),
-    );
-    let no_push = options.push.is_some_and(|push| push == Push::Max) && pushes.sent == 0;
-    note(no_push && all.ready > 0, "no push was sent".to_owned());
-    list
 }

@@ -30,6 +30,9 @@ const PUBLISH_REF_BASE: u64 = 3;
 /// The number of a mark that belongs to a push and not to a publish.
 const PUSH_NUMBER: u32 = 0;
 
+/// The longest message that is remembered; comparing is cheap, but remembering is a copy.
+const MEMO_BYTES_MAX: usize = 64 * 1024;
+
 /// One shard's voice and ears.
 #[derive(Debug)]
 pub(crate) struct Speech {
@@ -39,8 +42,8 @@ pub(crate) struct Speech {
     join_payload: Json<'static>,
     run: u64,
     mark_bytes: usize,
-    /// The last delivery and the last reply, by their bytes.
-    memos: [Memo; 2],
+    /// The last delivery, the last reply and the last message of no interest, by their bytes.
+    memos: [Memo; 3],
     /// Reused for every frame and name that is written.
     bytes: Vec<u8>,
     name: String,
@@ -82,7 +85,7 @@ struct Memo {
 impl Speech {
     /// The voice of run `run`, as its options have it.
     pub(crate) fn new(options: &Options, run: u64) -> Self {
-        // Options::check has found the payload to be JSON; `null` is what a wrong one would say.
+        // Options::check has found the payload to be JSON, so the default is never taken.
         let join_payload =
             Json::parse(&options.join_payload).map_or(Json::EMPTY_OBJECT, Json::into_owned);
         let memo = || Memo {
@@ -96,7 +99,7 @@ impl Speech {
             join_payload,
             run,
             mark_bytes: options.mark_bytes(),
-            memos: [memo(), memo()],
+            memos: [memo(), memo(), memo()],
             bytes: Vec::new(),
             name: String::new(),
             body: String::new(),
@@ -171,8 +174,12 @@ impl Speech {
             Heard::Joined | Heard::HeartbeatAnswered | Heard::PushAnswered { .. } => {
                 &mut self.memos[1]
             }
+            Heard::Other => &mut self.memos[2],
             _ => return heard,
         };
+        if bytes.len() > MEMO_BYTES_MAX {
+            return heard;
+        }
         memo.bytes.clear();
         memo.bytes.extend_from_slice(bytes);
         memo.heard.clone_from(&heard);

@@ -1,7 +1,7 @@
 //! Where the crowd goes: `ws://host:port/path?query`.
 
 use std::{
-    io,
+    fmt, io,
     net::{SocketAddr, ToSocketAddrs as _},
     str::FromStr,
 };
@@ -108,6 +108,12 @@ impl FromStr for Target {
     }
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ws://{}{}", self.host(), self.plain())
+    }
+}
+
 /// Splits `host`, `host:port` or `[v6]:port`; the port defaults to 80.
 fn split_authority(authority: &str) -> Option<(&str, u16)> {
     // The colons of an IPv6 address are inside its brackets.
@@ -201,6 +207,7 @@ mod tests {
             if let Ok(target) = url.parse::<Target>() {
                 prop_assert!(target.plain().starts_with('/'));
                 prop_assert!(target.phoenix("2.0.0").starts_with('/'));
+                prop_assert_eq!(target.to_string().parse::<Target>(), Ok(target));
             }
         }
     }

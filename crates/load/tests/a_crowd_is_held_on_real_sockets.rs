@@ -8,8 +8,7 @@ use fourtuple_load::{
     Report, Silent, Stage,
 };
 
-// Other tests use the manners that are not asked for here.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "bad manners are tried on the simulated network")]
 mod room;
 
 use room::{Manners, Room};

@@ -203,7 +203,7 @@ mod tests {
         assert!(report.held);
         let text = report.to_string();
         for line in [
-            "127.0.0.1:4000/socket, 2 threads",
+            "ws://127.0.0.1:4000/socket, 2 threads",
             "  held                      10,000",
             "  opened in 2.00 s (5,000 per second), held for 30.0 s",
             "deliveries  300,000 expected = 300,000 received + 0 lost + 0 dropped; 0 duplicated",

@@ -1,8 +1,10 @@
 //! Holding: heartbeats, publishes and pushes.
 
+use std::time::Duration;
+
 use engine::{Io, Time};
 
-use super::{Order, Swarm, TICK_MIN};
+use super::{Order, Swarm};
 use crate::{
     client::Phase,
     failure::Failure,
@@ -17,6 +19,9 @@ use crate::{
 const PUBLISHES_PER_TICK: u32 = 64;
 /// First pushes of a closed loop in one tick.
 const FIRST_PUSHES_PER_TICK: u32 = 256;
+
+/// How often due heartbeats are sent; they need not be punctual, and turns cost.
+const BEAT: Duration = Duration::from_millis(10);
 
 /// Later than anything.
 const NEVER: Time = Time::from_nanos(u64::MAX);
@@ -126,7 +131,7 @@ impl Swarm {
                 self.outcome.heartbeats.sent += 1;
             }
         }
-        let next = hand.next_time().max(now.after(TICK_MIN));
+        let next = hand.next_time().max(now.after(BEAT));
         self.heartbeats = Some(hand);
         next
     }

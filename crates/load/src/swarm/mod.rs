@@ -16,6 +16,8 @@ mod holding;
 mod listening;
 mod opening;
 #[cfg(test)]
+mod rehearsal;
+#[cfg(test)]
 mod tests;
 
 use std::{

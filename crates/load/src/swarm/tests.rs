@@ -1,46 +1,24 @@
-//! The whole crowd on the simulated kernel, against a room server with good and bad manners.
+//! What the crowd makes of good and bad manners, on the simulated kernel.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        mpsc::{self, Receiver},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
-use engine::{
-    Reactor, Settings, Time,
-    sim::{Faults, Net, Shard},
-};
+use engine::{Time, sim::Faults};
 use proto::phoenix::Serializer;
 
-use super::{Order, Plan, Swarm};
-use crate::{
-    gauges::{Gauges, Sent, Snapshot, Stage},
-    options::{Audience, Dialect, Options, Push},
-    outcome::Outcome,
-    report::{End, Report},
+use super::{
+    Order,
+    rehearsal::{
+        Rehearsal, SHARDS,
+        room::{Join, Manners, Third},
+    },
 };
-
-#[path = "../../tests/room/mod.rs"]
-mod room;
-
-use room::{Join, Manners, Room, Third};
+use crate::{
+    options::{Audience, Dialect, Options, Push},
+    report::Report,
+};
 
 const CONNECTIONS: u32 = 60;
 const ALL: u64 = CONNECTIONS as u64;
-const SHARDS: u16 = 2;
-
-/// A crowd, a server and the network between them.
-struct Rehearsal {
-    net: Net,
-    server: Reactor<Room>,
-    crowd: Vec<Reactor<Swarm>>,
-    gauges: Vec<Arc<Gauges>>,
-    results: Receiver<Outcome>,
-    plan: Arc<Plan>,
-}
 
 /// Sixty clients in one topic that publish ten times within a second.
 fn options() -> Options {
@@ -51,120 +29,6 @@ fn options() -> Options {
     options.hold = Duration::from_secs(1);
     options.shards = Some(SHARDS);
     options
-}
-
-impl Rehearsal {
-    fn new(seed: u64, faults: Faults, manners: Manners, options: Options) -> Self {
-        options.check().expect("options that are allowed");
-        let destination: SocketAddr = "10.0.0.1:4000".parse().expect("an address");
-        let net = Net::new(seed, faults);
-        let listen = net.kernel(Some(destination));
-        let settings = Settings::default();
-        let mut server = Reactor::simulate([listen], &settings, |_, _| Room::new(manners.clone()));
-        let topics = options.topics;
-        let plan = Arc::new(Plan {
-            destination,
-            sources: "10.0.0.2-10.0.0.3".parse().expect("sources"),
-            run: seed,
-            shards: SHARDS,
-            sent: Sent::new(topics),
-            options,
-        });
-        let gauges: Vec<_> = (0..SHARDS).map(|_| Arc::new(Gauges::new(1))).collect();
-        let (sender, results) = mpsc::sync_channel(SHARDS.into());
-        let kernels: Vec<_> = (0..SHARDS).map(|_| net.kernel(None)).collect();
-        let settings = Settings {
-            idle_timeout: None,
-            handshake_timeout: plan.options.connect_timeout,
-            connections_max: plan.slots_max(),
-            ..Settings::default()
-        };
-        let crowd = Reactor::simulate(kernels, &settings, |shard, _| {
-            let gauges = Arc::clone(&gauges[usize::from(shard.0)]);
-            Swarm::new(Arc::clone(&plan), gauges, sender.clone(), shard.0)
-        });
-        let server = server.remove(0);
-        Self {
-            net,
-            server,
-            crowd,
-            gauges,
-            results,
-            plan,
-        }
-    }
-
-    fn order(&mut self, order: Order) {
-        for shard in &mut self.crowd {
-            shard.with_app(|swarm, io| engine::App::handle_mail(swarm, order, io));
-        }
-    }
-
-    /// Lets time pass until `is_over`, at most `limit`; says whether it was over.
-    fn pass(&mut self, limit: Duration, is_over: impl Fn(&Snapshot) -> bool) -> bool {
-        let until = self.net.now().after(limit);
-        let gauges = &self.gauges;
-        let look = || {
-            gauges
-                .iter()
-                .map(|g| g.read())
-                .fold(Snapshot::EMPTY, Snapshot::plus)
-        };
-        let mut shards: Vec<&mut dyn Shard> = vec![&mut self.server];
-        shards.extend(self.crowd.iter_mut().map(|shard| shard as &mut dyn Shard));
-        self.net.run(&mut shards, until, || is_over(&look()))
-    }
-
-    fn open(&mut self) {
-        self.order(Order::Open);
-        let is_open = self.pass(Duration::from_secs(60), |crowd| crowd.unsettled == 0);
-        assert!(is_open, "every connection gets up or fails within its time");
-    }
-
-    fn hold(&mut self) {
-        self.order(Order::Hold);
-        let minutes = Duration::from_secs(300);
-        self.pass(minutes, |crowd| {
-            crowd.stage == Stage::Settling || crowd.ready == 0
-        });
-        self.order(Order::Settle);
-        let plan = Arc::clone(&self.plan);
-        self.pass(plan.options.settle_timeout, |crowd| {
-            crowd.stage == Stage::Settling
-                && crowd.waiting == 0
-                && crowd.waiting_for == plan.sent.total()
-        });
-    }
-
-    /// Closes everything and checks what must hold of any run.
-    fn close(mut self) -> Report {
-        self.order(Order::Close);
-        self.pass(Duration::from_secs(60), |_| false);
-        let mut outcomes = self.results.try_iter();
-        let mut all = outcomes.next().expect("the first shard's results");
-        all.merge(outcomes.next().expect("the second shard's results"));
-        assert!(outcomes.next().is_none());
-        let end = End {
-            held: self.plan.options.hold,
-            interrupted: false,
-        };
-        let report = Report::new(&self.plan.options, SHARDS, all, end);
-        let (conns, got) = (report.connections, report.deliveries);
-        assert_eq!(conns.ready + conns.not_opened, conns.asked, "{report}");
-        assert_eq!(conns.held + conns.dropped, conns.ready, "{report}");
-        assert_eq!(
-            got.received + got.lost + got.dropped,
-            got.expected,
-            "{report}"
-        );
-        report
-    }
-
-    fn perform(mut self) -> Report {
-        self.open();
-        self.hold();
-        self.close()
-    }
 }
 
 fn perform(manners: Manners, change: impl FnOnce(&mut Options)) -> Report {
@@ -461,22 +325,6 @@ fn a_run_that_is_cut_short_leaves_nobody_behind() {
     let report = rehearsal.close_early();
     assert_eq!(report.connections.held, report.connections.ready);
     assert!((15..=25).contains(&report.connections.ready), "{report}");
-}
-
-impl Rehearsal {
-    /// Closes in the middle of opening: what was not dialled yet is nobody's failure.
-    fn close_early(mut self) -> Report {
-        self.order(Order::Close);
-        self.pass(Duration::from_secs(60), |_| false);
-        let mut outcomes = self.results.try_iter();
-        let mut all = outcomes.next().expect("the first shard's results");
-        all.merge(outcomes.next().expect("the second shard's results"));
-        let end = End {
-            held: Duration::ZERO,
-            interrupted: true,
-        };
-        Report::new(&self.plan.options, SHARDS, all, end)
-    }
 }
 
 /// However slowly the network moves, nothing is lost and nothing comes twice.

@@ -1,0 +1,108 @@
+//! The verdict: what was asked and not held.
+
+use capacity::Grouped as G;
+
+use super::Report;
+use crate::options::{Audience, Options, Push};
+
+/// What was asked and not done, in sentences.
+pub(super) fn of(report: &Report, options: &Options) -> Vec<String> {
+    let mut shortfalls = Vec::new();
+    if report.interrupted {
+        shortfalls.push("the run was ended early".to_owned());
+    }
+    shortfalls.extend(of_connections(report));
+    shortfalls.extend(of_publishes(report, options));
+    shortfalls.extend(of_pushes(report, options));
+    shortfalls
+}
+
+fn of_connections(report: &Report) -> impl Iterator<Item = String> {
+    let all = report.connections;
+    let missing = all.asked.saturating_sub(all.ready);
+    let sentences = [
+        (
+            missing,
+            format!(
+                "{} of {} connections did not get up",
+                G(missing),
+                G(all.asked)
+            ),
+        ),
+        (
+            all.dropped,
+            format!("{} connections were dropped", G(all.dropped)),
+        ),
+    ];
+    counted(sentences)
+}
+
+fn of_publishes(report: &Report, options: &Options) -> impl Iterator<Item = String> {
+    let (sent, got) = (report.publishes, report.deliveries);
+    let unsent = sent.asked.saturating_sub(sent.sent);
+    // In a topic of one there is nobody else to deliver to.
+    let alone = options.topics == options.connections && options.audience() == Audience::Others;
+    let unheard = u64::from(sent.sent > 0 && got.expected == 0 && !alone);
+    let sentences = [
+        (
+            unsent,
+            format!("{} of {} publishes were not sent", G(unsent), G(sent.asked)),
+        ),
+        (
+            sent.refused,
+            format!("{} publishes were refused", G(sent.refused)),
+        ),
+        (
+            got.lost,
+            format!(
+                "{} of {} deliveries were lost",
+                G(got.lost),
+                G(got.expected)
+            ),
+        ),
+        (
+            got.duplicated,
+            format!("{} deliveries came more than once", G(got.duplicated)),
+        ),
+        (
+            got.misrouted,
+            format!("{} deliveries went to the wrong client", G(got.misrouted)),
+        ),
+        (
+            unheard,
+            "no publish had anybody to be delivered to".to_owned(),
+        ),
+    ];
+    counted(sentences)
+}
+
+fn of_pushes(report: &Report, options: &Options) -> impl Iterator<Item = String> {
+    let pushes = report.pushes;
+    let unanswered = pushes.sent.saturating_sub(pushes.answered);
+    let is_asked = options.push == Some(Push::Max) && report.connections.ready > 0;
+    let none = u64::from(is_asked && pushes.sent == 0);
+    let sentences = [
+        (
+            pushes.refused,
+            format!("{} pushes were refused", G(pushes.refused)),
+        ),
+        (
+            unanswered,
+            format!("{} pushes were not answered", G(unanswered)),
+        ),
+        (
+            pushes.skipped,
+            format!("{} pushes were not sent in time", G(pushes.skipped)),
+        ),
+        (none, "no push was sent".to_owned()),
+    ];
+    counted(sentences)
+}
+
+/// The sentences whose number is not zero.
+fn counted<const N: usize>(sentences: [(u64, String); N]) -> impl Iterator<Item = String> {
+    sentences
+        .into_iter()
+        .filter(|&(count, _)| count > 0)
+        .map(|(_, sentence)| sentence)
+}

@@ -1,0 +1,168 @@
+//! A crowd, a room server and a simulated network, led through the stages of a run.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
+    time::Duration,
+};
+
+use engine::{
+    App as _, Reactor, Settings,
+    sim::{Faults, Net, Shard},
+};
+
+use super::{Order, Plan, Swarm};
+use crate::{
+    gauges::{Gauges, Sent, Snapshot, Stage},
+    options::Options,
+    outcome::Outcome,
+    report::{End, Report},
+};
+
+#[path = "../../tests/room/mod.rs"]
+pub(super) mod room;
+
+use room::{Manners, Room};
+
+/// Threads of every rehearsed crowd.
+pub(super) const SHARDS: u16 = 2;
+
+/// A crowd, a server and the network between them.
+pub(super) struct Rehearsal {
+    pub(super) net: Net,
+    server: Reactor<Room>,
+    crowd: Vec<Reactor<Swarm>>,
+    gauges: Vec<Arc<Gauges>>,
+    results: Receiver<Outcome>,
+    pub(super) plan: Arc<Plan>,
+}
+
+impl Rehearsal {
+    pub(super) fn new(seed: u64, faults: Faults, manners: Manners, options: Options) -> Self {
+        options.check().expect("options that are allowed");
+        let destination: SocketAddr = "10.0.0.1:4000".parse().expect("an address");
+        let net = Net::new(seed, faults);
+        let listen = net.kernel(Some(destination));
+        let settings = Settings::default();
+        let mut server = Reactor::simulate([listen], &settings, |_, _| Room::new(manners.clone()));
+        let topics = options.topics;
+        let plan = Arc::new(Plan {
+            destination,
+            sources: "10.0.0.2-10.0.0.3".parse().expect("sources"),
+            run: seed,
+            shards: SHARDS,
+            sent: Sent::new(topics),
+            options,
+        });
+        let gauges: Vec<_> = (0..SHARDS).map(|_| Arc::new(Gauges::new(1))).collect();
+        let (sender, results) = mpsc::sync_channel(SHARDS.into());
+        let kernels: Vec<_> = (0..SHARDS).map(|_| net.kernel(None)).collect();
+        let settings = Settings {
+            idle_timeout: None,
+            handshake_timeout: plan.options.connect_timeout,
+            connections_max: plan.slots_max(),
+            ..Settings::default()
+        };
+        let crowd = Reactor::simulate(kernels, &settings, |shard, _| {
+            let gauges = Arc::clone(&gauges[usize::from(shard.0)]);
+            Swarm::new(Arc::clone(&plan), gauges, sender.clone(), shard.0)
+        });
+        let server = server.remove(0);
+        Self {
+            net,
+            server,
+            crowd,
+            gauges,
+            results,
+            plan,
+        }
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        for shard in &mut self.crowd {
+            shard.with_app(|swarm, io| swarm.handle_mail(order, io));
+        }
+    }
+
+    /// Lets time pass until `is_over`, at most `limit`; says whether it was over.
+    pub(super) fn pass(&mut self, limit: Duration, is_over: impl Fn(&Snapshot) -> bool) -> bool {
+        let until = self.net.now().after(limit);
+        let gauges = &self.gauges;
+        let look = || {
+            gauges
+                .iter()
+                .map(|g| g.read())
+                .fold(Snapshot::EMPTY, Snapshot::plus)
+        };
+        let mut shards: Vec<&mut dyn Shard> = vec![&mut self.server];
+        shards.extend(self.crowd.iter_mut().map(|shard| shard as &mut dyn Shard));
+        self.net.run(&mut shards, until, || is_over(&look()))
+    }
+
+    pub(super) fn open(&mut self) {
+        self.order(Order::Open);
+        let is_open = self.pass(Duration::from_secs(60), |crowd| crowd.unsettled == 0);
+        assert!(is_open, "every connection gets up or fails within its time");
+    }
+
+    fn hold(&mut self) {
+        self.order(Order::Hold);
+        let minutes = Duration::from_secs(300);
+        self.pass(minutes, |crowd| {
+            crowd.stage == Stage::Settling || crowd.ready == 0
+        });
+        self.order(Order::Settle);
+        let plan = Arc::clone(&self.plan);
+        self.pass(plan.options.settle_timeout, |crowd| {
+            crowd.stage == Stage::Settling
+                && crowd.waiting == 0
+                && crowd.waiting_for == plan.sent.total()
+        });
+    }
+
+    /// Closes everything and checks what must hold of any run.
+    pub(super) fn close(self) -> Report {
+        let held = self.plan.options.hold;
+        let report = self.gather(End {
+            held,
+            interrupted: false,
+        });
+        let (conns, got) = (report.connections, report.deliveries);
+        assert_eq!(conns.ready + conns.not_opened, conns.asked, "{report}");
+        assert_eq!(conns.held + conns.dropped, conns.ready, "{report}");
+        let drawers = got.received + got.lost + got.dropped;
+        assert_eq!(drawers, got.expected, "{report}");
+        report
+    }
+
+    /// Closes in the middle of opening: what was not dialled yet is nobody's failure.
+    pub(super) fn close_early(self) -> Report {
+        self.gather(End {
+            held: Duration::ZERO,
+            interrupted: true,
+        })
+    }
+
+    pub(super) fn perform(mut self) -> Report {
+        self.open();
+        self.hold();
+        self.close()
+    }
+
+    fn gather(mut self, end: End) -> Report {
+        self.order(Order::Close);
+        self.pass(Duration::from_secs(60), |_| false);
+        let outcomes: Vec<_> = self.results.try_iter().collect();
+        assert_eq!(
+            outcomes.len(),
+            usize::from(SHARDS),
+            "each shard hands in once"
+        );
+        let mut all = Outcome::new();
+        outcomes.into_iter().for_each(|outcome| all.merge(outcome));
+        Report::new(&self.plan.options, SHARDS, all, end)
+    }
+}
