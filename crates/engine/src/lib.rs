@@ -6,7 +6,7 @@
 //!
 //! *Architecture invariant:* nothing here knows a topic, a channel or Phoenix.
 //!
-//! *Architecture invariant:* `unsafe` may stand under [`sys`] only, and nothing there needs it yet.
+//! *Architecture invariant:* `unsafe` stands under `sys` only: one call per block, each with its reason.
 
 #![deny(unsafe_code)]
 
