@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::disable_transparent_huge_pages;
 
 use crate::product::Product;
 use crate::session::Workload;
@@ -42,6 +43,16 @@ pub(crate) struct Programs {
     pub(crate) product: Option<Product>,
 }
 
+/// In what pages the kernel gives a process its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// As the program and the machine like it.
+    AsItShips,
+    /// Never huge ones: 2 MiB at a time would round the memory of 10,000 connections to multiples
+    /// of 210 bytes for each.
+    Small,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -59,7 +70,7 @@ pub(crate) struct Leashed {
 
 impl Kind {
     /// In the order in which the table shows them.
-    pub(crate) const ALL: [Self; 3] = [Self::Floor, Self::Tungstenite, Self::Fourtuple];
+    pub(crate) const ALL: [Self; 3] = [Self::Floor, Self::Fourtuple, Self::Tungstenite];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -89,15 +100,16 @@ impl Server {
         programs: &Programs,
         kind: Kind,
         workload: Workload,
+        pages: Pages,
     ) -> anyhow::Result<Self> {
         let process = match kind {
             Kind::Floor | Kind::Tungstenite => {
                 let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
-                Leashed::spawn(&bench_binary()?, &arguments)?
+                Leashed::spawn(&bench_binary()?, &arguments, pages)?
             }
             Kind::Fourtuple => {
                 let product = programs.product()?;
-                Leashed::spawn(product.binary(), &product.serve_arguments())?
+                Leashed::spawn(product.binary(), &product.serve_arguments(), pages)?
             }
         };
         let addr = process.announced_addr()?;
@@ -115,10 +127,19 @@ impl Server {
 
 impl Leashed {
     /// Starts `program` by way of the bench itself, which ties it to this thread's life first.
-    pub(crate) fn spawn(program: &Path, arguments: &[OsString]) -> anyhow::Result<Self> {
+    pub(crate) fn spawn(
+        program: &Path,
+        arguments: &[OsString],
+        pages: Pages,
+    ) -> anyhow::Result<Self> {
         let (output, input) = io::pipe()?;
+        let small_pages = if pages == Pages::Small {
+            "true"
+        } else {
+            "false"
+        };
         let child = Command::new(bench_binary()?)
-            .args(["leash", &std::process::id().to_string()])
+            .args(["leash", &std::process::id().to_string(), small_pages])
             .arg(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -209,7 +230,16 @@ pub(crate) fn serve(kind: Kind, workload: Workload) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// Returns only when that fails, or when the bench has ended already.
-pub(crate) fn leash(bench: u32, program: &Path, arguments: &[OsString]) -> anyhow::Result<()> {
+pub(crate) fn leash(
+    bench: u32,
+    small_pages: bool,
+    program: &Path,
+    arguments: &[OsString],
+) -> anyhow::Result<()> {
+    if small_pages {
+        // Survives exec, man 2 prctl, `PR_SET_THP_DISABLE`.
+        disable_transparent_huge_pages(true)?;
+    }
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // Who died before the signal was asked for will not send it.
     if parent_id() != bench {

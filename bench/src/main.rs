@@ -69,6 +69,8 @@ enum Part {
     #[command(hide = true)]
     Leash {
         bench: u32,
+        #[arg(action = clap::ArgAction::Set)]
+        small_pages: bool,
         program: PathBuf,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
@@ -83,10 +85,11 @@ fn main() -> anyhow::Result<ExitCode> {
     match cli.part {
         Some(Part::Leash {
             bench,
+            small_pages,
             program,
             arguments,
         }) => {
-            launch::leash(bench, &program, &arguments)?;
+            launch::leash(bench, small_pages, &program, &arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Part::Server { kind, workload }) => {
@@ -115,15 +118,10 @@ fn compare(cli: &Cli) -> anyhow::Result<ExitCode> {
     let programs = Programs { product };
     let machine = Machine::read()?;
 
-    let mut results = Results {
-        plan,
-        samples: cli.servers.iter().map(|kind| (*kind, Vec::new())).collect(),
-    };
+    let mut results = Results::new(plan, &cli.servers);
     for round in 1..=cli.rounds {
-        for (kind, samples) in &mut results.samples {
-            eprintln!("round {round} of {}: {}", cli.rounds, kind.name());
-            samples.push(round::run(&programs, *kind, &plan)?);
-        }
+        eprintln!("round {round} of {}", cli.rounds);
+        results.add(round::run(&programs, &cli.servers, &plan)?);
     }
 
     println!(

@@ -126,13 +126,27 @@ fn grouped(number: f64, decimals: usize) -> String {
 }
 
 /// The rows of the table, and the numbers that the product is held to.
-pub(crate) const METRICS: [Metric; 13] = [
+pub(crate) const METRICS: [Metric; 15] = [
     Metric {
         key: "bytes_per_connection",
         title: "memory, bytes per idle connection",
         decimals: 0,
-        value: |sample| Some(sample.fanout.bytes_per_connection),
+        value: |sample| Some(sample.memory.bytes_per_connection),
         target: Target::AtMost(400.0),
+    },
+    Metric {
+        key: "bytes_per_connection_from_empty",
+        title: "  counted from an empty server",
+        decimals: 0,
+        value: |sample| Some(sample.memory.bytes_per_connection_from_empty),
+        target: Target::None,
+    },
+    Metric {
+        key: "mebibytes_in_all",
+        title: "  whole process with all, MiB",
+        decimals: 1,
+        value: |sample| Some(sample.fanout.bytes_in_all / f64::from(1 << 20)),
+        target: Target::None,
     },
     Metric {
         key: "crowd_bytes_per_connection",

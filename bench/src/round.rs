@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::client::{Crowd, Tally};
-use crate::launch::{Kind, Leashed, Programs, Server};
+use crate::launch::{Kind, Leashed, Pages, Programs, Server};
 use crate::measure::{anonymous_bytes, cpu_time, wait_until_descriptors, wait_until_quiet};
 use crate::session::{Session, Workload};
 
@@ -25,17 +25,27 @@ pub(crate) struct Plan {
 /// What one round says about one server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
+    pub(crate) memory: MemorySample,
     pub(crate) fanout: FanoutSample,
     pub(crate) echo: EchoSample,
     /// User-space memory of the product's own crowd per idle joined connection, as the same slope.
     pub(crate) crowd_bytes_per_connection: Option<f64>,
 }
 
+/// User-space memory of a server with idle connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MemorySample {
+    /// Slope between a third of the connections and all.
+    pub(crate) bytes_per_connection: f64,
+    /// Slope between none and all: with what the first connections make a server set up.
+    pub(crate) bytes_per_connection_from_empty: f64,
+}
+
 /// What was read off while one topic filled and was spoken to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FanoutSample {
-    /// User-space memory of the server, as the slope between a third of the connections and all.
-    pub(crate) bytes_per_connection: f64,
+    /// User-space memory of the server with all connections idle, pages as it likes them.
+    pub(crate) bytes_in_all: f64,
     /// Connections per second that were connected, upgraded and joined.
     pub(crate) joins_per_second: f64,
     pub(crate) deliveries_per_second: f64,
@@ -69,35 +79,69 @@ impl Sample {
     }
 }
 
-/// Measures a server of `kind`, started afresh for each workload.
-pub(crate) fn run(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<Sample> {
-    let name = kind.name();
-    Ok(Sample {
-        fanout: run_fanout(programs, kind, plan)
-            .with_context(|| format!("{name}: join and fan-out"))?,
-        echo: run_echo(programs, kind, plan).with_context(|| format!("{name}: push and reply"))?,
-        crowd_bytes_per_connection: match kind {
-            Kind::Floor | Kind::Tungstenite => None,
-            Kind::Fourtuple => Some(
-                run_crowd(programs, plan)
-                    .with_context(|| format!("{name}: the product's crowd"))?,
-            ),
-        },
+/// Measures all `kinds`, each started afresh for each workload, and returns one sample for each.
+///
+/// The servers take turns at every workload rather than at whole rounds: what is compared lies
+/// seconds apart.
+pub(crate) fn run(programs: &Programs, kinds: &[Kind], plan: &Plan) -> anyhow::Result<Vec<Sample>> {
+    let memory = in_turn(kinds, "memory", |kind| run_memory(programs, kind, plan))?;
+    let fanout = in_turn(kinds, "join and fan-out", |kind| {
+        run_fanout(programs, kind, plan)
+    })?;
+    let echo = in_turn(kinds, "push and reply", |kind| {
+        run_echo(programs, kind, plan)
+    })?;
+    let crowd = in_turn(kinds, "its crowd", |kind| match kind {
+        Kind::Floor | Kind::Tungstenite => Ok(None),
+        Kind::Fourtuple => run_crowd(programs, plan).map(Some),
+    })?;
+    let servers = memory.into_iter().zip(fanout).zip(echo).zip(crowd);
+    Ok(servers
+        .map(
+            |(((memory, fanout), echo), crowd_bytes_per_connection)| Sample {
+                memory,
+                fanout,
+                echo,
+                crowd_bytes_per_connection,
+            },
+        )
+        .collect())
+}
+
+fn in_turn<T>(
+    kinds: &[Kind],
+    what: &str,
+    measure: impl Fn(Kind) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
+    kinds
+        .iter()
+        .map(|kind| measure(*kind).with_context(|| format!("{}: {what}", kind.name())))
+        .collect()
+}
+
+fn run_memory(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<MemorySample> {
+    let server = Server::start(programs, kind, Workload::Fanout, Pages::Small)?;
+    let session = Arc::new(Session::new(Workload::Fanout));
+    let mut crowd = Crowd::new(server.addr(), &session)?;
+    let empty_bytes = idle_bytes(server.pid())?;
+    crowd.open(plan.connections_low())?;
+    let low_bytes = idle_bytes(server.pid())?;
+    let between = plan.connections - plan.connections_low();
+    crowd.open(between)?;
+    let high_bytes = idle_bytes(server.pid())?;
+    Ok(MemorySample {
+        bytes_per_connection: slope(low_bytes, high_bytes, between),
+        bytes_per_connection_from_empty: slope(empty_bytes, high_bytes, plan.connections),
     })
 }
 
 fn run_fanout(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<FanoutSample> {
-    let server = Server::start(programs, kind, Workload::Fanout)?;
+    let server = Server::start(programs, kind, Workload::Fanout, Pages::AsItShips)?;
     let session = Arc::new(Session::new(Workload::Fanout));
     let mut crowd = Crowd::new(server.addr(), &session)?;
 
-    let low = plan.connections_low();
-    let first = crowd.open(low)?;
-    wait_until_quiet(server.pid())?;
-    let low_bytes = anonymous_bytes(server.pid())?;
-    let second = crowd.open(plan.connections - low)?;
-    wait_until_quiet(server.pid())?;
-    let high_bytes = anonymous_bytes(server.pid())?;
+    let opening = crowd.open(plan.connections)?;
+    let bytes_in_all = idle_bytes(server.pid())?;
 
     let cpu_before = cpu_time(server.pid())?;
     let fanout = crowd.fanout(plan.broadcasts)?;
@@ -106,9 +150,8 @@ fn run_fanout(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<Fa
 
     let deliveries = fanout.tally.delivered as f64;
     Ok(FanoutSample {
-        bytes_per_connection: (high_bytes as f64 - low_bytes as f64)
-            / (plan.connections - low) as f64,
-        joins_per_second: plan.connections as f64 / (first + second).as_secs_f64(),
+        bytes_in_all: bytes_in_all as f64,
+        joins_per_second: plan.connections as f64 / opening.as_secs_f64(),
         deliveries_per_second: deliveries / fanout.elapsed.as_secs_f64(),
         cpu_us_per_delivery: microseconds(cpu) / deliveries,
         tally: fanout.tally,
@@ -116,7 +159,7 @@ fn run_fanout(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<Fa
 }
 
 fn run_echo(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<EchoSample> {
-    let server = Server::start(programs, kind, Workload::Echo)?;
+    let server = Server::start(programs, kind, Workload::Echo, Pages::AsItShips)?;
     let session = Arc::new(Session::new(Workload::Echo));
     let mut crowd = Crowd::new(server.addr(), &session)?;
     crowd.open(plan.echo_connections)?;
@@ -142,18 +185,28 @@ fn run_crowd(programs: &Programs, plan: &Plan) -> anyhow::Result<f64> {
     let low = plan.connections_low();
     let low_bytes = crowd_bytes(programs, low)?;
     let high_bytes = crowd_bytes(programs, plan.connections)?;
-    Ok((high_bytes as f64 - low_bytes as f64) / (plan.connections - low) as f64)
+    Ok(slope(low_bytes, high_bytes, plan.connections - low))
 }
 
 fn crowd_bytes(programs: &Programs, connections: usize) -> anyhow::Result<u64> {
     let product = programs.product()?;
-    let server = Server::start(programs, Kind::Fourtuple, Workload::Fanout)?;
+    let server = Server::start(programs, Kind::Fourtuple, Workload::Fanout, Pages::Small)?;
     let arguments = product.load_arguments(server.addr(), connections);
-    let crowd = Leashed::spawn(product.binary(), &arguments)?;
-    let measured = wait_until_descriptors(server.pid(), connections)
-        .and_then(|()| wait_until_quiet(crowd.pid()))
-        .and_then(|()| anonymous_bytes(crowd.pid()));
+    let crowd = Leashed::spawn(product.binary(), &arguments, Pages::Small)?;
+    let measured =
+        wait_until_descriptors(server.pid(), connections).and_then(|()| idle_bytes(crowd.pid()));
     measured.with_context(|| format!("the crowd says:{}", crowd.last_words()))
+}
+
+/// Returns the memory of a process after it has come to rest.
+fn idle_bytes(pid: u32) -> anyhow::Result<u64> {
+    wait_until_quiet(pid)?;
+    anonymous_bytes(pid)
+}
+
+/// Returns the bytes that each of `connections` has added.
+fn slope(before_bytes: u64, after_bytes: u64, connections: usize) -> f64 {
+    (after_bytes as f64 - before_bytes as f64) / connections as f64
 }
 
 fn microseconds(duration: Duration) -> f64 {

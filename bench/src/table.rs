@@ -16,12 +16,25 @@ use crate::round::{Plan, Sample};
 /// All samples of a run.
 #[derive(Debug)]
 pub(crate) struct Results {
-    pub(crate) plan: Plan,
+    plan: Plan,
     /// In the order in which they are shown; every kind has one sample per round.
-    pub(crate) samples: Vec<(Kind, Vec<Sample>)>,
+    samples: Vec<(Kind, Vec<Sample>)>,
 }
 
 impl Results {
+    /// Returns the results of no round yet.
+    pub(crate) fn new(plan: Plan, kinds: &[Kind]) -> Self {
+        let samples = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+        Self { plan, samples }
+    }
+
+    /// Takes one sample for each kind, in their order.
+    pub(crate) fn add(&mut self, round: Vec<Sample>) {
+        for ((_, samples), sample) in self.samples.iter_mut().zip(round) {
+            samples.push(sample);
+        }
+    }
+
     /// Returns whether no server lost, repeated or invented anything.
     pub(crate) fn is_clean(&self) -> bool {
         let mut samples = self.samples.iter().flat_map(|(_, samples)| samples);
