@@ -48,6 +48,9 @@ impl Report {
         for (name, count) in optional.into_iter().filter(|&(_, count)| count > 0) {
             writeln!(f, "  {name:<18}{:>14}", G(count))?;
         }
+        if all.ready == 0 {
+            return Ok(());
+        }
         let rate = per_second(all.ready, self.opening_ms);
         let opening = Micros(self.opening_ms.saturating_mul(1000));
         let hold = Micros(self.hold_ms.saturating_mul(1000));
@@ -109,12 +112,7 @@ impl Report {
 
     fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let latency = &self.latency;
-        writeln!(
-            f,
-            "\n{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}",
-            "latency", "p50", "p90", "p99", "p99.9", "max", "count"
-        )?;
-        for (name, seen) in [
+        let all = [
             ("dialled late", &latency.lateness),
             ("connect", &latency.connect),
             ("upgrade", &latency.upgrade),
@@ -123,12 +121,14 @@ impl Report {
             ("last delivery", &latency.last_delivery),
             ("publish reply", &latency.publish_reply),
             ("push reply", &latency.push_reply),
-        ] {
-            if seen.count > 0 {
-                write_percentiles(f, name, seen)?;
-            }
-        }
-        Ok(())
+        ];
+        let head = ["p50", "p90", "p99", "p99.9", "max"];
+        write!(f, "\n{:<16}", "latency")?;
+        head.iter().try_for_each(|name| write!(f, "{name:>10}"))?;
+        writeln!(f, "{:>14}", "count")?;
+        all.into_iter()
+            .filter(|(_, seen)| seen.count > 0)
+            .try_for_each(|(name, seen)| write_percentiles(f, name, seen))
     }
 }
 

@@ -1,0 +1,162 @@
+//! `fourtuple load` against `fourtuple serve`, both as their users run them.
+
+mod support;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{relay::Relay, watchdog::Watchdog};
+
+/// How long a crowd may take before the test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A file of this test alone.
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+fn crowd(url: &str, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fourtuple"));
+    command
+        .args(["load", url])
+        .args(arguments.split_whitespace());
+    command
+}
+
+fn run(url: &str, arguments: &str) -> Output {
+    crowd(url, arguments).output().expect("the binary starts")
+}
+
+#[track_caller]
+fn assert_status(output: &Output, status: i32) {
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!(output.status.code(), Some(status), "{out}{err}");
+}
+
+#[test]
+fn a_joined_crowd_is_held_and_every_delivery_counted() {
+    let server = Relay::start(&[]);
+    let path = file("crowd.json");
+    let json = path.to_str().expect("a path of this workspace");
+    for vsn in ["1.0.0", "2.0.0"] {
+        let flags = format!(
+            "--connections 300 --join room:{{}} --topics 3 --rate 2000 --hold 1s --publish 10/s \
+             --push 1/s --vsn {vsn} --json {json}"
+        );
+        let output = run(&server.url(), &flags);
+        assert_status(&output, 0);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            text.contains("3,000 expected = 3,000 received + 0 lost"),
+            "{text}"
+        );
+
+        let written = std::fs::read_to_string(&path).expect("the report was written");
+        let report: serde_json::Value = serde_json::from_str(&written).expect("it is JSON");
+        assert_eq!(report["held"], true);
+        assert_eq!(report["connections"]["held"], 300);
+        assert_eq!(report["publishes"]["sent"], 30);
+        assert_eq!(report["deliveries"]["received"], 3_000);
+        assert_eq!(report["deliveries"]["duplicated"], 0);
+        assert_eq!(report["pushes"]["answered"], 300);
+        assert_eq!(report["latency"]["last_delivery"]["count"], 30);
+    }
+}
+
+#[test]
+fn a_crowd_that_is_not_let_in_is_not_held() {
+    let server = Relay::start(&[]);
+    let output = run(
+        &server.url(),
+        "--connections 5 --join secret:room --hold 1s",
+    );
+    assert_status(&output, 1);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("join refused: unmatched topic"), "{text}");
+    assert!(
+        text.ends_with("NOT held:\n  5 of 5 connections did not get up\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_drained_server_drops_its_crowd_with_1012() {
+    let mut server = Relay::start(&[]);
+    let mut command = crowd(
+        &server.url(),
+        "--connections 50 --join room:lobby --hold 1h",
+    );
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let _watchdog = Watchdog::over(&child, PATIENCE);
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let mut progress = BufReader::new(stderr).lines().map_while(Result::ok);
+    assert!(
+        progress.any(|line| line.contains("holding")),
+        "the crowd gets up"
+    );
+    server.terminate();
+    assert!(server.wait().success());
+    progress.for_each(drop);
+    let output = child.wait_with_output().expect("the crowd is our child");
+    assert_status(&output, 1);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains("50  closed by the server with code 1012"),
+        "{text}"
+    );
+}
+
+#[test]
+fn ctrl_c_ends_the_hold_and_still_reports() {
+    let server = Relay::start(&[]);
+    let mut command = crowd(
+        &server.url(),
+        "--connections 50 --join room:lobby --hold 1h",
+    );
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let _watchdog = Watchdog::over(&child, PATIENCE);
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let mut progress = BufReader::new(stderr).lines().map_while(Result::ok);
+    assert!(
+        progress.any(|line| line.contains("holding")),
+        "the crowd gets up"
+    );
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the crowd is running");
+    progress.for_each(drop);
+    let output = child.wait_with_output().expect("the crowd is our child");
+    assert_status(&output, 1);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("held                          50"), "{text}");
+    assert!(
+        text.ends_with("NOT held:\n  the run was ended early\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_cannot_be_held_is_refused_with_the_arithmetic() {
+    let output = run("ws://127.0.0.1:4000/socket", "--connections 4000000000");
+    assert_status(&output, 2);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        text.contains("4,000,000,000 connections need 4,000,000,100 descriptors"),
+        "{text}"
+    );
+    assert!(text.contains("to hold more, "), "{text}");
+}
