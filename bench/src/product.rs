@@ -103,9 +103,11 @@ fn executable(line: &str) -> Option<PathBuf> {
     message.get("executable")?.as_str().map(PathBuf::from)
 }
 
-/// One topic that broadcasts and one that replies. Everything else is as the product ships, but
-/// that the bench's crowd sends no heartbeats and may be idle for long.
+/// One topic that broadcasts and one that replies, and as many threads as the floor has. Everything
+/// else is as the product ships, but that the bench's crowd sends no heartbeats and may be idle
+/// for long.
 const CONFIG: &str = r#"
+shards = 2
 idle_timeout = "1h"
 
 [[channel]]
