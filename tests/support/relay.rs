@@ -34,12 +34,17 @@ pub(crate) struct Relay {
 impl Relay {
     /// Starts the server on a free port with these flags besides.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let arguments: Vec<_> = arguments.iter().copied().map(str::to_owned).collect();
-        Self::listen("127.0.0.1:0", arguments)
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_fourtuple")), arguments)
     }
 
-    fn listen(addr: &str, arguments: Vec<String>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fourtuple"))
+    /// The same, by a command that becomes the binary.
+    pub(crate) fn start_by(command: Command, arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = arguments.iter().copied().map(str::to_owned).collect();
+        Self::listen(command, "127.0.0.1:0", arguments)
+    }
+
+    fn listen(mut command: Command, addr: &str, arguments: Vec<String>) -> Self {
+        let mut child = command
             .args(["serve", "--listen", addr])
             .args(&arguments)
             .stdin(Stdio::null())
@@ -107,7 +112,8 @@ impl Relay {
             "the drain ended with {status}:\n{}",
             self.output()
         );
-        let next = Self::listen(&self.addr.to_string(), self.arguments.clone());
+        let command = Command::new(env!("CARGO_BIN_EXE_fourtuple"));
+        let next = Self::listen(command, &self.addr.to_string(), self.arguments.clone());
         *self = next;
     }
 }

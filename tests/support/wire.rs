@@ -4,7 +4,7 @@
 //! Every wait ends: a read that gets nothing for [`PATIENCE`] fails the test that waits.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -34,7 +34,7 @@ pub(crate) enum Heard {
 /// An open WebSocket.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Steady>,
 }
 
 impl Wire {
@@ -82,7 +82,10 @@ impl Wire {
         let config = WebSocketConfig::default()
             .max_message_size(None)
             .max_frame_size(None);
-        match tungstenite::client::client_with_config(request, dial(addr), Some(config)) {
+        let request = request
+            .into_client_request()
+            .expect("a request for a WebSocket");
+        match tungstenite::client::client_with_config(request, Steady(dial(addr)), Some(config)) {
             Ok((socket, _)) => Ok(Self { socket }),
             Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => {
                 Err(response.status().as_u16())
@@ -213,6 +216,36 @@ impl Wire {
     }
 }
 
+/// A connection whose reads and writes go on after a signal. With a timeout set they are not restarted
+/// by the kernel (`man 7 signal`), and the codec takes that for an error.
+#[derive(Debug)]
+struct Steady(TcpStream);
+
+impl Read for Steady {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        undisturbed(|| self.0.read(buffer))
+    }
+}
+
+impl Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        undisturbed(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn undisturbed<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 /// An answer to an HTTP request.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -268,6 +301,6 @@ pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
     }
 }
 
-fn waited(error: &std::io::Error) -> bool {
+fn waited(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

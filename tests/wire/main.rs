@@ -5,10 +5,13 @@
 //! tests/clients.
 
 mod channels;
+mod descriptors;
+mod door;
 mod drain;
 mod frames;
 mod handshake;
 mod limits;
+mod rules;
 mod serializers;
 #[path = "../support/mod.rs"]
 mod support;

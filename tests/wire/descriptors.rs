@@ -1,0 +1,61 @@
+//! Running out of file descriptors: who is inside stays, and who leaves makes room.
+
+use std::{
+    net::TcpStream,
+    process::{Command, Stdio},
+};
+
+use serde_json::json;
+
+use crate::support::{
+    relay::Relay,
+    wire::{Heard, Wire},
+};
+
+/// Starts the binary where a process may have so many descriptors and no more.
+fn relay_with_descriptors(count: u32) -> Relay {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]);
+    shell
+        .arg(env!("CARGO_BIN_EXE_fourtuple"))
+        .stdin(Stdio::null());
+    Relay::start_by(shell, &["--shards", "1", "--handshake-timeout", "1h"])
+}
+
+#[test]
+fn the_server_goes_on_without_descriptors_and_says_so_once() {
+    let relay = relay_with_descriptors(256);
+    let mut inside = Wire::open(relay.addr());
+    inside.join("1", "room:lobby");
+    // More connections than descriptors: none of these says a word, so none is refused.
+    let crowd: Vec<_> = (0..400)
+        .map(|_| TcpStream::connect(relay.addr()).expect("the backlog has room"))
+        .collect();
+    for n in 0..20 {
+        inside.send(&json!(["1", n, "room:lobby", "told", {}]));
+        inside.expect(json!([null, null, "room:lobby", "told", {}]));
+        inside.expect(json!(["1", n, "room:lobby", "phx_reply", {"status": "ok", "response": {}}]));
+    }
+    drop(crowd);
+    let mut later = Wire::open(relay.addr());
+    later.join("1", "room:lobby");
+    later.close(1000);
+    assert_eq!(later.hear(), Heard::Closed(1000));
+    let said = relay.output();
+    let complaints = said
+        .lines()
+        .skip(2)
+        .filter(|line| line.contains("RLIMIT_NOFILE"));
+    assert_eq!(complaints.count(), 1, "{said}");
+}
+
+#[test]
+fn the_server_says_what_it_can_hold_and_how_to_hold_more() {
+    let relay = relay_with_descriptors(1_000);
+    let _wire = Wire::open(relay.addr());
+    let said = relay.output();
+    assert!(
+        said.contains("can hold 900 connections (RLIMIT_NOFILE hard limit 1,000"),
+        "{said}"
+    );
+}
