@@ -8,7 +8,8 @@
 //!   (something for everybody once per period), `publisher`;
 //! - a client: `client` (its state), `speech` (what it says and hears), `account` (what it
 //!   was sent), `marker` (how it knows a publish);
-//! - the shard: `swarm` (the engine's app), `table` (its clients), `gauges` (what it shows);
+//! - the shard: `swarm` (the engine's app), `table` (its clients), `gauges` (what it shows), `watch`
+//!   (its time);
 //! - what came of it: `failure`, `latency`, `arrivals`, `outcome`, `report`;
 //! - the whole: `run`, `progress`, `interrupt`.
 //!
@@ -39,6 +40,7 @@ mod swarm;
 mod table;
 mod target;
 mod topic;
+mod watch;
 
 pub use failure::{Failure, FailureCount};
 pub use gauges::{Snapshot, Stage};

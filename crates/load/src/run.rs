@@ -24,6 +24,7 @@ use crate::{
     progress::{Moment, Progress},
     report::{End, Report},
     swarm::{Order, Plan, Swarm},
+    watch::Watch,
 };
 
 /// Why a run has no report.
@@ -200,7 +201,13 @@ impl<'a> Conductor<'a> {
         let (for_app, shown) = (Arc::clone(plan), gauges.clone());
         let shards = Shards::start(&settings(plan), plan.shards, None, move |shard, _| {
             let gauges = Arc::clone(&shown[usize::from(shard.0)]);
-            Swarm::new(Arc::clone(&for_app), gauges, sender.clone(), shard.0)
+            Swarm::new(
+                Arc::clone(&for_app),
+                gauges,
+                sender.clone(),
+                shard.0,
+                Watch::Unset,
+            )
         })?;
         Ok(Self {
             shards,

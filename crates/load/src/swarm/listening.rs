@@ -18,10 +18,12 @@ impl Swarm {
             return;
         }
         match heard {
-            Heard::Delivered(mark) => self.handle_delivery(conn.index, mark, Self::moment(io)),
+            Heard::Delivered(mark) => {
+                self.handle_delivery(conn.index, mark, self.watch.now(io.now()))
+            }
             Heard::PushAnswered { ok } => self.handle_push_answered(conn.index, ok, io),
             Heard::PublishAnswered { number, ok } => {
-                self.handle_publish_answered(conn.index, number, ok, Self::moment(io));
+                self.handle_publish_answered(conn.index, number, ok, self.watch.now(io.now()));
             }
             Heard::HeartbeatAnswered => {
                 if std::mem::take(&mut client.heartbeat_waits) {
@@ -29,7 +31,7 @@ impl Swarm {
                 }
             }
             Heard::Joined if client.phase == Phase::Joining => {
-                let now = Self::moment(io);
+                let now = self.watch.now(io.now());
                 self.outcome.join.record(now.since(client.since));
                 self.handle_ready(conn, now);
             }
@@ -67,7 +69,7 @@ impl Swarm {
     }
 
     fn handle_push_answered(&mut self, index: u32, ok: bool, io: &mut Io<'_, Order>) {
-        let now = Self::moment(io);
+        let now = self.watch.now(io.now());
         let Some(client) = self.clients.find(index) else {
             return;
         };

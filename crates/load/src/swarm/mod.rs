@@ -9,7 +9,7 @@
 //! due, `holding` sends heartbeats, publishes and pushes, `closing` says goodbye.
 //!
 //! *Architecture invariant:* nothing here knows a thread, a clock or a socket; time and the network
-//! come through [`Io`], so the whole crowd runs on the simulated kernel.
+//! come through [`Io`] and a [`Watch`] that can stand still, so the whole crowd runs on the simulated kernel.
 
 mod closing;
 mod holding;
@@ -50,6 +50,7 @@ use crate::{
     source::{Rest, Tuples},
     speech::Speech,
     table::Table,
+    watch::Watch,
 };
 
 /// What the conductor tells a shard.
@@ -119,6 +120,7 @@ pub(crate) struct Swarm {
     cursor: u32,
     waiting: u64,
     waiting_for: u64,
+    watch: Watch,
     outcome: Outcome,
 }
 
@@ -141,6 +143,7 @@ impl Swarm {
         gauges: Arc<Gauges>,
         results: SyncSender<Outcome>,
         shard: u16,
+        watch: Watch,
     ) -> Self {
         let options = &plan.options;
         let target = match options.dialect {
@@ -175,16 +178,12 @@ impl Swarm {
             cursor: 0,
             waiting: 0,
             waiting_for: 0,
+            watch,
             outcome: Outcome::new(),
             plan,
             gauges,
             results: Some(results),
         }
-    }
-
-    /// The moment at which something is dated.
-    fn moment(io: &Io<'_, Order>) -> Time {
-        io.now()
     }
 
     fn enter(&mut self, stage: Stage, io: &mut Io<'_, Order>) {
@@ -292,7 +291,7 @@ impl App for Swarm {
         request: &mut Vec<u8>,
         io: &mut Io<'_, Order>,
     ) -> ClientKey {
-        let now = Self::moment(io);
+        let now = self.watch.now(io.now());
         if let Some(client) = self.clients.find(conn.index) {
             self.outcome.connect.record(now.since(client.since));
             client.since = now;
@@ -317,7 +316,7 @@ impl App for Swarm {
     }
 
     fn handle_open(&mut self, conn: ConnId, io: &mut Io<'_, Order>) {
-        let now = Self::moment(io);
+        let now = self.watch.now(io.now());
         self.outcome.opened += 1;
         let Some(client) = self.clients.find(conn.index) else {
             return;
@@ -353,6 +352,7 @@ impl App for Swarm {
     fn handle_mail(&mut self, order: Order, io: &mut Io<'_, Order>) {
         match order {
             Order::Open => {
+                self.watch.set(io.now());
                 self.enter(Stage::Opening, io);
                 self.start_heartbeats(io.now());
             }

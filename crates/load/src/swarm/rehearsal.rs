@@ -20,6 +20,7 @@ use crate::{
     options::Options,
     outcome::Outcome,
     report::{End, Report},
+    watch::Watch,
 };
 
 #[path = "../../tests/room/mod.rs"]
@@ -68,7 +69,13 @@ impl Rehearsal {
         };
         let crowd = Reactor::simulate(kernels, &settings, |shard, _| {
             let gauges = Arc::clone(&gauges[usize::from(shard.0)]);
-            Swarm::new(Arc::clone(&plan), gauges, sender.clone(), shard.0)
+            Swarm::new(
+                Arc::clone(&plan),
+                gauges,
+                sender.clone(),
+                shard.0,
+                Watch::Turns,
+            )
         });
         let server = server.remove(0);
         Self {
