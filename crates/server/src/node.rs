@@ -53,9 +53,11 @@ pub enum ServeError {
 /// As [`ServeError`] says.
 pub fn serve<S: Socket>(router: Router<S>, config: Config) -> Result<(), ServeError> {
     log::start(&config.log);
+    // Before anyone can know that there is a server to end.
+    let signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Signals)?;
     let node = Node::start(router, config)?;
     node.announce();
-    node.run_until_signalled()
+    node.run_until_signalled(signals)
 }
 
 impl Node {
@@ -134,8 +136,7 @@ impl Node {
         }
     }
 
-    fn run_until_signalled(self) -> Result<(), ServeError> {
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Signals)?;
+    fn run_until_signalled(self, mut signals: Signals) -> Result<(), ServeError> {
         let handle = signals.handle();
         let (remote, plan) = (self.shards.remote().clone(), self.config.drain.clone());
         let listener = std::thread::spawn(move || {

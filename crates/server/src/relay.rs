@@ -6,6 +6,7 @@ use hub::{
     Channel, ConnectError, ConnectRequest, Context, JoinResult, Outcome, Payload, Reply, Router,
     Socket,
 };
+use proto::phoenix::is_reserved_event;
 
 use crate::config::{Config, Join, Push, Rule};
 
@@ -72,9 +73,8 @@ impl Channel<RelaySocket> for Relay {
         ctx: &mut Context<'_, RelaySocket>,
     ) -> Outcome {
         let Self(rule) = self;
-        if let Some(events) = &rule.events
-            && !events.iter().any(|allowed| allowed == event)
-        {
+        // In the name of the protocol one member could close the channels of all.
+        if is_reserved_event(event) || !rule.allows_event(event) {
             return Reply::reason("event not allowed").into();
         }
         let bytes_max = rule.payload_bytes_max.unwrap_or(u64::MAX);

@@ -94,6 +94,12 @@ impl Rule {
         }
     }
 
+    /// Whether members may push this event.
+    pub fn allows_event(&self, event: &str) -> bool {
+        let allowed = |events: &Vec<String>| events.iter().any(|allowed| allowed == event);
+        self.events.as_ref().is_none_or(allowed)
+    }
+
     /// Whether every topic of `other` is a topic of this rule, too.
     pub(super) fn covers(&self, other: &Self) -> bool {
         match (self.topic.strip_suffix('*'), other.topic.strip_suffix('*')) {
