@@ -12,10 +12,6 @@ use std::process::ExitCode;
 
 use clap::Command;
 
-/// Gives each small box of a connection its own size and no header.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// It failed while it ran.
 const FAILED: u8 = 1;
 /// It was asked for something that cannot be.
