@@ -47,7 +47,10 @@ pub use hub::{
     Info, IntoPayload, JoinResult, Json, Outcome, Payload, PayloadError, Reply, ReplyError,
     ReplyRef, Router, Socket, StopReason,
 };
-pub use proto::{http::Request, phoenix::connect::Params};
+pub use proto::{
+    http::Request,
+    phoenix::connect::{Param, Params},
+};
 pub use server::{
     Node, ServeError,
     config::{self, Config},

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     occupancy::Occupancy,
     shard::{Post, Shard, ShardMail},
+    trouble::Troubles,
     upgrade::Gatekeeper,
 };
 
@@ -22,6 +23,7 @@ pub(crate) struct Blueprint<S: Socket> {
     router: Arc<Router<S>>,
     config: Arc<Config>,
     occupancy: Arc<Occupancy>,
+    troubles: Arc<Troubles>,
     connections_max: u32,
 }
 
@@ -31,6 +33,7 @@ impl<S: Socket> Blueprint<S> {
             router: Arc::new(router),
             config: Arc::new(config),
             occupancy: Arc::new(Occupancy::new(connections_max)),
+            troubles: Arc::default(),
             connections_max,
         }
     }
@@ -57,7 +60,8 @@ impl<S: Socket> Blueprint<S> {
             Arc::clone(&self.config),
             Arc::clone(&self.occupancy),
         );
-        Shard::new(hub, gatekeeper, Arc::clone(&self.occupancy))
+        let (occupancy, troubles) = (Arc::clone(&self.occupancy), Arc::clone(&self.troubles));
+        Shard::new(hub, gatekeeper, occupancy, troubles)
     }
 
     /// What the engine is told of the configuration. Each shard has room for all connections, since the

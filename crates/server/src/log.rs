@@ -1,6 +1,6 @@
 //! Where the log goes and in which form.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::fmt;
 
@@ -9,6 +9,7 @@ use crate::config::{Log, LogFormat};
 /// Writes the log to standard error from here on, unless the program has set up its own.
 pub(crate) fn start(log: &Log) {
     let lines = fmt()
+        .with_ansi(io::stderr().is_terminal())
         .with_max_level(log.level)
         .with_writer(io::stderr)
         .with_target(false);

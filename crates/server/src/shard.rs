@@ -26,7 +26,7 @@ pub(crate) struct Shard<S: Socket> {
     /// What the gatekeeper admitted, from the 101 to the open socket; the engine does both in one go.
     admitted: Option<(Serializer, S::Assigns)>,
     drain: Option<Drain>,
-    troubles: Troubles,
+    troubles: Arc<Troubles>,
 }
 
 /// What shards of a server are told.
@@ -42,8 +42,12 @@ pub(crate) enum ShardMail {
 pub(crate) struct Post(pub(crate) Remote<ShardMail>);
 
 impl<S: Socket> Shard<S> {
-    pub(crate) fn new(hub: Hub<S>, gatekeeper: Gatekeeper<S>, occupancy: Arc<Occupancy>) -> Self {
-        let troubles = Troubles::default();
+    pub(crate) const fn new(
+        hub: Hub<S>,
+        gatekeeper: Gatekeeper<S>,
+        occupancy: Arc<Occupancy>,
+        troubles: Arc<Troubles>,
+    ) -> Self {
         Self {
             hub,
             gatekeeper,
