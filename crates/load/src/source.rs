@@ -28,8 +28,8 @@ pub(crate) struct Tuple {
 /// One shard's tuples towards one destination.
 ///
 /// Shard `s` of `n` owns every `n`-th port of every address, so shards never meet. Addresses take
-/// turns. On each address the ports go round once from a random place, so that a run soon after
-/// another seldom meets the TIME_WAITs of its predecessor.
+/// turns. On each address the ports go round once in an order of the run's own, so that a run soon
+/// after another seldom meets two of its predecessor's TIME_WAITs in a row.
 #[derive(Debug)]
 pub(crate) struct Tuples {
     addresses: Vec<IpAddr>,
@@ -41,6 +41,8 @@ pub(crate) struct Tuples {
     ports: u32,
     /// The place among the ports at which the round starts.
     offset: u32,
+    /// From one place to the next; has no divisor in common with `ports`, so the round misses none.
+    stride: u32,
     /// Tuples handed out for the first time, over all addresses.
     taken: u64,
     /// Tuples that were given back, in the order in which they may be used again.
@@ -58,7 +60,7 @@ pub(crate) enum Rest {
 
 impl Tuples {
     /// The part of shard `shard` of `shards` in the tuples from `sources` to `destination`.
-    /// `random` decides where the round starts and must be the same for all shards.
+    /// `random` decides the order.
     pub(crate) fn new(
         sources: &Sources,
         destination: SocketAddr,
@@ -76,6 +78,7 @@ impl Tuples {
             step,
             ports,
             offset: (random % u64::from(ports.max(1))) as u32,
+            stride: stride(ports, (random >> 32) as u32),
             taken: 0,
             resting: VecDeque::new(),
         }
@@ -124,12 +127,28 @@ impl Tuples {
         }
         let address = (self.taken % addresses) as u16;
         self.taken += 1;
-        let place = (self.offset + round as u32) % self.ports;
-        Some(Tuple {
-            address,
-            port: (self.first + place * self.step) as u16,
-        })
+        // Both factors are below 2^16, so neither the product nor the sum overflows.
+        let place = (self.offset + round as u32 * self.stride) % self.ports;
+        let port = (self.first + place * self.step) as u16;
+        Some(Tuple { address, port })
     }
+}
+
+/// A step that visits each of `ports` places once per round, chosen by `random`.
+fn stride(ports: u32, random: u32) -> u32 {
+    let mut stride = random % ports.max(1);
+    // 1 is always reached, and has no divisor in common with anything.
+    while greatest_common_divisor(stride, ports) != 1 {
+        stride = (stride + 1) % ports.max(2);
+    }
+    stride
+}
+
+fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 #[cfg(test)]
@@ -158,17 +177,27 @@ mod tests {
     #[test]
     fn addresses_take_turns() {
         let taken = drain(tuples("127.0.0.2-127.0.0.3", 0, 1, 5));
-        let first: Vec<_> = taken[..4].iter().map(ToString::to_string).collect();
-        assert_eq!(
-            first,
-            [
-                "127.0.0.2:1029",
-                "127.0.0.3:1029",
-                "127.0.0.2:1030",
-                "127.0.0.3:1030"
-            ]
-        );
         assert_eq!(taken.len() as u64, 2 * tuples::PORTS_COUNT);
+        for turn in taken.chunks(2) {
+            assert_eq!(turn[0].ip().to_string(), "127.0.0.2");
+            assert_eq!(turn[1].ip().to_string(), "127.0.0.3");
+            assert_eq!(turn[0].port(), turn[1].port());
+        }
+    }
+
+    #[test]
+    fn runs_take_ports_in_different_orders() {
+        let first: HashSet<_> = drain(tuples("127.0.0.2", 0, 1, 1 << 40 | 77))
+            .into_iter()
+            .take(15_000)
+            .collect();
+        let second = drain(tuples("127.0.0.2", 0, 1, 0x1234_5678_9abc_def0));
+        // A quarter of the ports are in use; a run that met them in a row would try for long.
+        let longest = second
+            .split(|source| !first.contains(source))
+            .map(<[SocketAddr]>::len)
+            .max();
+        assert!(longest < Some(50), "{longest:?} busy tuples in a row");
     }
 
     #[test]

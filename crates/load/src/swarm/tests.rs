@@ -1,6 +1,6 @@
 //! What the crowd makes of good and bad manners, on the simulated kernel.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use engine::{Time, sim::Faults};
 use proto::phoenix::Serializer;
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     options::{Audience, Dialect, Options, Push},
     report::Report,
+    source::Tuples,
 };
 
 const CONNECTIONS: u32 = 60;
@@ -357,19 +358,22 @@ fn rough_networks_are_accounted_for() {
 /// Tuples that others use are skipped, counted, and cost nobody their connection.
 #[test]
 fn tuples_in_use_are_skipped() {
-    let plan = options();
-    let rehearsal = Rehearsal::new(11, Faults::default(), Manners::default(), plan);
-    // Run 11 starts at port 1024 + 11; shard 0 owns the even ports and shard 1 the odd ones.
-    let taken: Vec<_> = (1024..1100)
-        .filter_map(|port| {
-            let source = SocketAddr::new("10.0.0.2".parse().expect("an address"), port);
-            rehearsal.net.connect(source, rehearsal.plan.destination)
-        })
-        .collect();
-    assert_eq!(taken.len(), 76);
+    let rehearsal = Rehearsal::new(11, Faults::default(), Manners::default(), options());
+    // Somebody else holds the first ten tuples that each shard would take.
+    let plan = Arc::clone(&rehearsal.plan);
+    let mut taken = Vec::new();
+    for shard in 0..SHARDS {
+        let mut tuples = Tuples::new(&plan.sources, plan.destination, shard, SHARDS, plan.run);
+        for _ in 0..10 {
+            let tuple = tuples.take(Time::ZERO).expect("a fresh tuple");
+            let source = tuples.socket_addr(tuple);
+            taken.extend(rehearsal.net.connect(source, plan.destination));
+        }
+    }
+    assert_eq!(taken.len(), 20);
     let report = rehearsal.perform();
     assert!(report.held, "{report}");
-    assert!(report.connections.tuples_busy > 0, "{report}");
+    assert_eq!(report.connections.tuples_busy, 20, "{report}");
     drop(taken);
 }
 
