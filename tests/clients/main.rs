@@ -46,19 +46,18 @@ enum Server {
     /// `fourtuple serve` as it is without a configuration.
     Relay(Relay),
     /// The library with channels that do all that a channel can.
-    Fixture(Fixture),
+    Fixture(Box<Fixture>),
 }
 
 impl Server {
     fn start(kind: &str) -> Result<Self, Failed> {
-        match kind {
-            "relay" => Ok(Self::Relay(Relay::start(&[]))),
-            "fixture" => Ok(Self::Fixture(Fixture::start())),
-            "impatient" => Ok(Self::Fixture(Fixture::start_impatient(
-                Duration::from_secs(1),
-            ))),
-            other => Err(format!("no server is called {other}").into()),
-        }
+        let fixture = match kind {
+            "relay" => return Ok(Self::Relay(Relay::start(&[]))),
+            "fixture" => Fixture::start(),
+            "impatient" => Fixture::start_impatient(Duration::from_secs(1)),
+            other => return Err(format!("no server is called {other}").into()),
+        };
+        Ok(Self::Fixture(Box::new(fixture)))
     }
 
     fn url(&self) -> String {
