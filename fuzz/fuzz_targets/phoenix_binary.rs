@@ -1,0 +1,5 @@
+//! Any bytes for the body `phoenix_binary`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fourtuple_fuzz::phoenix_binary(data));

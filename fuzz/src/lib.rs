@@ -1,0 +1,45 @@
+//! The bodies of the fuzz targets: those that the tests of each crate run over their corpus.
+//!
+//! A body lives beside the tests, so that it runs without a fuzzer on every machine, and is included
+//! here by its path. Each target is one line that names its body.
+
+#![forbid(unsafe_code)]
+
+// The bodies call the crates as the tests of these crates do.
+extern crate fourtuple_proto as proto;
+
+#[path = "../../crates/proto/tests/wire/bodies.rs"]
+mod bodies;
+#[path = "../../crates/proto/tests/wire/phoenix_bodies.rs"]
+mod phoenix_bodies;
+#[allow(
+    dead_code,
+    reason = "the tests have limits of their own beside those of the bodies"
+)]
+#[path = "../../crates/proto/tests/wire/script.rs"]
+mod script;
+
+/// Gives each target its body.
+macro_rules! targets {
+    ($($target:ident: $body:path;)*) => {
+        $(
+            #[doc = concat!("The target `", stringify!($target), "`.")]
+            pub fn $target(data: &[u8]) {
+                $body(data);
+            }
+        )*
+    };
+}
+
+targets! {
+    ws_server: bodies::fuzz_ws_server;
+    ws_client: bodies::fuzz_ws_client;
+    http_request: bodies::fuzz_http_request;
+    http_response: bodies::fuzz_http_response;
+    phoenix_v1: phoenix_bodies::fuzz_phoenix_v1;
+    phoenix_v2: phoenix_bodies::fuzz_phoenix_v2;
+    phoenix_binary: phoenix_bodies::fuzz_phoenix_binary;
+    phoenix_received_text: phoenix_bodies::fuzz_phoenix_received_text;
+    phoenix_received_binary: phoenix_bodies::fuzz_phoenix_received_binary;
+    phoenix_params: phoenix_bodies::fuzz_phoenix_params;
+}
