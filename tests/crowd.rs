@@ -82,7 +82,7 @@ fn a_crowd_that_is_not_let_in_is_not_held() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("join refused: unmatched topic"), "{text}");
     assert!(
-        text.ends_with("NOT held:\n  5 of 5 connections did not get up\n"),
+        text.ends_with("NOT held:\n  connections that did not get up: 5 of 5\n"),
         "{text}"
     );
 }

@@ -155,14 +155,15 @@ impl fmt::Display for Shortage {
                 let ports = tuples::PORTS_COUNT;
                 write!(
                     f,
-                    "{wanted} connections need {need} source addresses, but there are \
-                     {addresses}: {addresses} x {ports} ports x {destinations} destinations = \
+                    "{wanted} connections need {need} source addresses and have {addresses}: \
+                     {addresses} x {ports} ports x {destinations} destination{plural} = \
                      {possible}; to hold more, {remedy}",
                     wanted = Grouped(wanted),
                     need = Grouped(tuples::addresses_needed(wanted, destinations, ports)),
                     addresses = Grouped(addresses),
                     ports = Grouped(ports),
                     destinations = Grouped(destinations),
+                    plural = if destinations == 1 { "" } else { "s" },
                     possible =
                         Grouped(tuples::connections_possible(addresses, destinations, ports)),
                     remedy = Limit::Tuples.remedy(),
@@ -270,8 +271,8 @@ mod tests {
         let shortage = Shortage::of_tuples(100_000, 1, 1).expect("one address has 64,512 ports");
         assert_eq!(
             shortage.to_string(),
-            "100,000 connections need 2 source addresses, but there are 1: 1 x 64,512 ports x 1 \
-             destinations = 64,512; to hold more, dial from more source addresses (`--sources`), \
+            "100,000 connections need 2 source addresses and have 1: 1 x 64,512 ports x 1 \
+             destination = 64,512; to hold more, dial from more source addresses (`--sources`), \
              or towards more destination addresses or ports"
         );
     }

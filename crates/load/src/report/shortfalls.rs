@@ -24,14 +24,14 @@ fn of_connections(report: &Report) -> impl Iterator<Item = String> {
         (
             missing,
             format!(
-                "{} of {} connections did not get up",
+                "connections that did not get up: {} of {}",
                 G(missing),
                 G(all.asked)
             ),
         ),
         (
             all.dropped,
-            format!("{} connections were dropped", G(all.dropped)),
+            format!("connections dropped: {}", G(all.dropped)),
         ),
     ];
     counted(sentences)
@@ -46,27 +46,23 @@ fn of_publishes(report: &Report, options: &Options) -> impl Iterator<Item = Stri
     let sentences = [
         (
             unsent,
-            format!("{} of {} publishes were not sent", G(unsent), G(sent.asked)),
+            format!("publishes not sent: {} of {}", G(unsent), G(sent.asked)),
         ),
         (
             sent.refused,
-            format!("{} publishes were refused", G(sent.refused)),
+            format!("publishes refused: {}", G(sent.refused)),
         ),
         (
             got.lost,
-            format!(
-                "{} of {} deliveries were lost",
-                G(got.lost),
-                G(got.expected)
-            ),
+            format!("deliveries lost: {} of {}", G(got.lost), G(got.expected)),
         ),
         (
             got.duplicated,
-            format!("{} deliveries came more than once", G(got.duplicated)),
+            format!("deliveries duplicated: {}", G(got.duplicated)),
         ),
         (
             got.misrouted,
-            format!("{} deliveries went to the wrong client", G(got.misrouted)),
+            format!("deliveries misrouted: {}", G(got.misrouted)),
         ),
         (
             unheard,
@@ -84,15 +80,15 @@ fn of_pushes(report: &Report, options: &Options) -> impl Iterator<Item = String>
     let sentences = [
         (
             pushes.refused,
-            format!("{} pushes were refused", G(pushes.refused)),
+            format!("pushes refused: {}", G(pushes.refused)),
         ),
         (
             unanswered,
-            format!("{} pushes were not answered", G(unanswered)),
+            format!("pushes not answered: {}", G(unanswered)),
         ),
         (
             pushes.skipped,
-            format!("{} pushes were not sent in time", G(pushes.skipped)),
+            format!("pushes not sent in time: {}", G(pushes.skipped)),
         ),
         (none, "no push was sent".to_owned()),
     ];

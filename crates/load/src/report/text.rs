@@ -221,26 +221,20 @@ mod tests {
     fn each_shortfall_alone_is_enough_not_to_be_held() {
         type Case = (fn(&mut Outcome), &'static str);
         let cases: [Case; 8] = [
-            (|o| o.readied -= 1, "1 of 10,000 connections did not get up"),
+            (
+                |o| o.readied -= 1,
+                "connections that did not get up: 1 of 10,000",
+            ),
             (
                 |o| o.dropped.count(Failure::ClosedWith(1012)),
-                "1 connections were dropped",
+                "connections dropped: 1",
             ),
-            (|o| o.publishes.sent -= 1, "1 of 30 publishes were not sent"),
-            (|o| o.publishes.refused += 1, "1 publishes were refused"),
-            (
-                |o| o.deliveries.lost += 1,
-                "1 of 300,000 deliveries were lost",
-            ),
-            (
-                |o| o.deliveries.duplicated += 1,
-                "1 deliveries came more than once",
-            ),
-            (
-                |o| o.deliveries.misrouted += 1,
-                "1 deliveries went to the wrong client",
-            ),
-            (|o| o.pushes.sent += 1, "1 pushes were not answered"),
+            (|o| o.publishes.sent -= 1, "publishes not sent: 1 of 30"),
+            (|o| o.publishes.refused += 1, "publishes refused: 1"),
+            (|o| o.deliveries.lost += 1, "deliveries lost: 1 of 300,000"),
+            (|o| o.deliveries.duplicated += 1, "deliveries duplicated: 1"),
+            (|o| o.deliveries.misrouted += 1, "deliveries misrouted: 1"),
+            (|o| o.pushes.sent += 1, "pushes not answered: 1"),
         ];
         for (change, sentence) in cases {
             let mut outcome = outcome();

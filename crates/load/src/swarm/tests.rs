@@ -105,7 +105,7 @@ fn one_lost_delivery_is_one_lost_delivery() {
         |_| (),
     );
     assert_eq!(report.deliveries.lost, 1);
-    assert_eq!(report.shortfalls, ["1 of 600 deliveries were lost"]);
+    assert_eq!(report.shortfalls, ["deliveries lost: 1 of 600"]);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn one_repeated_delivery_is_one_duplicate() {
         (report.deliveries.duplicated, report.deliveries.lost),
         (1, 0)
     );
-    assert_eq!(report.shortfalls, ["1 deliveries came more than once"]);
+    assert_eq!(report.shortfalls, ["deliveries duplicated: 1"]);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn refused_pushes_are_not_held() {
         options.publish = None;
         options.push = Some(Push::Paced("1/s".parse().expect("a rate")));
     });
-    assert_eq!(report.shortfalls, ["60 pushes were refused"]);
+    assert_eq!(report.shortfalls, ["pushes refused: 60"]);
 }
 
 #[test]
