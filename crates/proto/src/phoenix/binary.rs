@@ -14,7 +14,10 @@
 
 use std::borrow::Cow;
 
-use super::{DecodeError, Limits, Message, Payload, Ref, Reply, decode::Field};
+use super::{
+    Limits, Message, Payload, Ref, Reply,
+    error::{DecodeError, Field},
+};
 
 /// The first byte of a push.
 pub(super) const PUSH: u8 = 0;

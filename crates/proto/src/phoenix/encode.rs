@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     Message, Payload, Ref, Serializer, binary,
-    decode::Field,
+    error::Field,
     json::escape,
     message::{CLOSE, ERROR, REPLY},
 };

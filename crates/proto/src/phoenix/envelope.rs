@@ -14,7 +14,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{DecodeError, Serializer, decode::Field};
+use super::{
+    Serializer,
+    error::{DecodeError, Field},
+};
 
 /// The five fields as JSON text; a ref that is not there is `null`.
 pub(super) struct Envelope<'a> {

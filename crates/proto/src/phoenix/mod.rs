@@ -14,16 +14,18 @@ pub mod connect;
 mod decode;
 mod encode;
 mod envelope;
+mod error;
 mod json;
 mod message;
 mod payload;
 mod serializer;
 
 pub use client::{Received, Reply, decode_received_binary, decode_received_text};
-pub use decode::{DecodeError, Field, decode_binary, decode_text};
+pub use decode::{decode_binary, decode_text};
 pub use encode::{
     EncodeError, End, encode_broadcast, encode_end, encode_message, encode_push, encode_reply,
 };
+pub use error::{DecodeError, Field};
 pub use json::Json;
 pub use message::{
     CLOSE, ERROR, HEARTBEAT, HEARTBEAT_TOPIC, JOIN, LEAVE, Limits, Message, REPLY, Ref, RefShape,

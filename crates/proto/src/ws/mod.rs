@@ -8,6 +8,7 @@ mod close;
 mod encode;
 mod endpoint;
 mod error;
+mod growth;
 pub mod handshake;
 mod header;
 mod mask;

@@ -4,7 +4,7 @@
 //! fragments of one message. What is whole is checked once and kept as text; the start of a
 //! character that is still coming waits beside it, at most three bytes.
 
-use super::partial::room;
+use super::growth::room;
 
 /// From this many bytes on the SIMD checker is faster than the standard library's. It has a fixed
 /// cost per call, so short messages, the common case, stay with the standard library.
