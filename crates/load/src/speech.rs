@@ -162,7 +162,11 @@ impl Speech {
             Message::Binary(bytes) => bytes,
         };
         // Text and binary of the same bytes mean different things only where neither means anything.
-        if let Some(memo) = self.memos.iter().find(|memo| memo.bytes == bytes) {
+        if let Some(memo) = self
+            .memos
+            .iter()
+            .find(|memo| !bytes.is_empty() && memo.bytes == bytes)
+        {
             return memo.heard.clone();
         }
         let heard = match self.dialect {
@@ -304,4 +308,207 @@ fn encode(
     phoenix::encode_message(bytes, serializer, message, Some(mask))
         .expect("only binary payloads can be refused");
     Frame::from(&bytes[..])
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Time;
+
+    use super::*;
+
+    const RUN: u64 = 9;
+    const MASK: [u8; 4] = [0; 4];
+
+    fn speech(dialect: Dialect) -> Speech {
+        let mut options = Options::new("ws://h/socket".parse().expect("a URL"));
+        options.dialect = dialect;
+        options.join = match dialect {
+            Dialect::Phoenix(_) => Some("room:{}".parse().expect("a pattern")),
+            Dialect::Raw => None,
+        };
+        options.join_payload = r#"{"k":1}"#.to_owned();
+        options.payload_bytes = 80;
+        Speech::new(&options, RUN)
+    }
+
+    fn v2() -> Speech {
+        speech(Dialect::Phoenix(Serializer::V2))
+    }
+
+    fn mark(topic: u32, number: u32) -> Mark {
+        Mark {
+            run: RUN,
+            topic,
+            number,
+            due: Time::from_nanos(5),
+        }
+    }
+
+    fn written(mark: Mark) -> String {
+        let mut text = String::new();
+        mark.encode(&mut text, 0);
+        text
+    }
+
+    /// The text of a client's frame that was masked with zeros.
+    fn said(frame: &Frame) -> String {
+        let bytes = frame.as_bytes();
+        let header = if bytes[1] & 0x7f < 126 { 2 } else { 4 };
+        String::from_utf8(bytes[header + MASK.len()..].to_vec()).expect("text")
+    }
+
+    #[test]
+    fn clients_speak_as_phoenix_js_does() {
+        let mut v2 = v2();
+        let join = v2.join(3, MASK).expect("Phoenix joins");
+        assert_eq!(said(&join), r#"["1","1","room:3","phx_join",{"k":1}]"#);
+        let heartbeat = v2.heartbeat(MASK).expect("Phoenix has heartbeats");
+        assert_eq!(said(&heartbeat), r#"[null,"2","phoenix","heartbeat",{}]"#);
+        let text = said(&v2.push(3, MASK));
+        assert!(
+            text.starts_with(r#"["1","3","room:3","new_msg",{"body":"ft:"#),
+            "{text}"
+        );
+
+        let mut v1 = speech(Dialect::Phoenix(Serializer::V1));
+        let text = said(&v1.join(0, MASK).expect("Phoenix joins"));
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["topic"], "room:0");
+        assert_eq!(value["event"], "phx_join");
+        assert_eq!(value["ref"], "1");
+        assert_eq!(value["payload"]["k"], 1);
+    }
+
+    #[test]
+    fn a_publish_has_the_size_that_was_asked_for_and_is_known_again() {
+        let mut v2 = v2();
+        let text = said(&v2.publish(mark(3, 7), MASK));
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value[1], "10");
+        assert_eq!(value[4].to_string().len(), 80);
+        let broadcast = format!(r#"[null,null,"room:3","new_msg",{}]"#, value[4]);
+        assert_eq!(
+            v2.hear(Message::Text(&broadcast)),
+            Heard::Delivered(mark(3, 7))
+        );
+        // From memory, and another one after it.
+        assert_eq!(
+            v2.hear(Message::Text(&broadcast)),
+            Heard::Delivered(mark(3, 7))
+        );
+        let next = said(&v2.publish(mark(3, 8), MASK));
+        let next: serde_json::Value = serde_json::from_str(&next).expect("JSON");
+        let broadcast = format!(r#"[null,null,"room:3","new_msg",{}]"#, next[4]);
+        assert_eq!(
+            v2.hear(Message::Text(&broadcast)),
+            Heard::Delivered(mark(3, 8))
+        );
+    }
+
+    #[test]
+    fn replies_are_told_apart_by_their_refs() {
+        let mut v2 = v2();
+        let mut hear = |reference: &str, status: &str, response: &str| {
+            let text = format!(
+                r#"["1","{reference}","room:0","phx_reply",{{"status":"{status}","response":{response}}}]"#
+            );
+            v2.hear(Message::Text(&text))
+        };
+        assert_eq!(hear("1", "ok", "{}"), Heard::Joined);
+        assert_eq!(hear("2", "ok", "{}"), Heard::HeartbeatAnswered);
+        assert_eq!(hear("3", "ok", "{}"), Heard::PushAnswered { ok: true });
+        assert_eq!(hear("3", "error", "{}"), Heard::PushAnswered { ok: false });
+        assert_eq!(
+            hear("4", "ok", "{}"),
+            Heard::PublishAnswered {
+                number: 1,
+                ok: true
+            }
+        );
+        assert_eq!(
+            hear("45", "error", "{}"),
+            Heard::PublishAnswered {
+                number: 42,
+                ok: false
+            }
+        );
+        assert_eq!(hear("x", "ok", "{}"), Heard::Other);
+        let refused = |reason: &str| Heard::JoinRefused(Failure::join_refused(reason));
+        assert_eq!(hear("1", "error", r#"{"reason":"full"}"#), refused("full"));
+        assert_eq!(
+            hear("1", "error", r#"{"code":7}"#),
+            refused(r#"{"code":7}"#)
+        );
+    }
+
+    #[test]
+    fn ends_of_the_channel_and_strange_words_are_heard() {
+        let mut v2 = v2();
+        let crash = r#"["1","1","room:0","phx_error",{"reason":"channel_crash"}]"#;
+        assert_eq!(
+            v2.hear(Message::Text(crash)),
+            Heard::ChannelEnded(Failure::ChannelError)
+        );
+        let close = r#"["1","1","room:0","phx_close",{}]"#;
+        assert_eq!(
+            v2.hear(Message::Text(close)),
+            Heard::ChannelEnded(Failure::ChannelClosed)
+        );
+        let other = r#"[null,null,"room:0","presence_state",{}]"#;
+        assert_eq!(v2.hear(Message::Text(other)), Heard::Other);
+        for garbled in ["", "hello", "{}", "[1,2]"] {
+            let heard = v2.hear(Message::Text(garbled));
+            assert!(matches!(heard, Heard::Garbled(_)), "{garbled}: {heard:?}");
+        }
+        assert!(matches!(v2.hear(Message::Binary(&[9])), Heard::Garbled(_)));
+    }
+
+    #[test]
+    fn a_publish_under_a_wrong_name_is_misrouted_and_that_of_another_run_is_nothing() {
+        let mut v2 = v2();
+        let mut hear = |topic: &str, mark: Mark| {
+            let body = written(mark);
+            v2.hear(Message::Text(&format!(
+                r#"[null,null,"{topic}","new_msg",{{"b":"{body}"}}]"#
+            )))
+        };
+        assert_eq!(hear("room:1", mark(1, 1)), Heard::Delivered(mark(1, 1)));
+        assert_eq!(hear("room:2", mark(1, 1)), Heard::Misrouted);
+        assert_eq!(
+            hear(
+                "room:1",
+                Mark {
+                    run: 1,
+                    ..mark(1, 1)
+                }
+            ),
+            Heard::Other
+        );
+        // Somebody else's push, broadcast: nobody waits for it.
+        assert_eq!(hear("room:1", mark(1, PUSH_NUMBER)), Heard::Other);
+    }
+
+    #[test]
+    fn raw_clients_know_their_echoes() {
+        let mut raw = speech(Dialect::Raw);
+        assert_eq!(raw.join(0, MASK), None);
+        assert_eq!(raw.heartbeat(MASK), None);
+        let push = said(&raw.push(0, MASK));
+        assert_eq!(push.len(), 80);
+        assert_eq!(
+            raw.hear(Message::Text(&push)),
+            Heard::PushAnswered { ok: true }
+        );
+        let publish = said(&raw.publish(mark(0, 5), MASK));
+        assert_eq!(
+            raw.hear(Message::Text(&publish)),
+            Heard::Delivered(mark(0, 5))
+        );
+        assert_eq!(
+            raw.hear(Message::Binary(publish.as_bytes())),
+            Heard::Delivered(mark(0, 5))
+        );
+        assert_eq!(raw.hear(Message::Text("hello")), Heard::Other);
+        assert_eq!(raw.hear(Message::Binary(&[0xff])), Heard::Other);
+    }
 }
