@@ -38,8 +38,10 @@ pub(crate) struct Conn {
     pub(crate) origin: Origin,
     /// Whether the connection stands in the shard's list of outboxes to write.
     pub(crate) dirty: bool,
-    /// Whether the kernel still holds a send.
+    /// Whether a send is pending.
     pub(crate) sending: bool,
+    /// How many frames of the outbox the kernel holds for it.
+    pub(crate) held: u8,
 }
 
 const _: () = assert!(size_of::<Conn>() == 80);
@@ -71,6 +73,11 @@ pub(crate) enum Stage {
 }
 
 impl Conn {
+    /// Drops what has not started to go out and is not in the kernel's hands.
+    pub(crate) fn drop_unsent(&mut self) {
+        self.outbox.drop_unsent(self.held.into());
+    }
+
     pub(crate) fn accepted(socket: Socket, greeting: Greeting, stamp: Stamp) -> Self {
         let stage = Stage::Greeting(Some(Box::new(greeting)));
         Self::new(Some(socket), Origin::Accepted, stage, stamp)
@@ -94,6 +101,7 @@ impl Conn {
             origin,
             dirty: false,
             sending: false,
+            held: 0,
         }
     }
 

@@ -70,6 +70,7 @@ pub(crate) fn handle_sent<M: Send + 'static>(
         return;
     };
     conn.sending = false;
+    conn.held = 0;
     match result {
         Ok(sent) => {
             conn.outbox.advance(sent);

@@ -226,7 +226,7 @@ impl<M: Send + 'static> Core<M> {
         let bytes = conn.outbox.bytes() as usize + frame.len();
         if !conn.outbox.is_empty() && bytes > self.settings.outbox_bytes_max as usize {
             self.counters.slow_consumers.add(1);
-            conn.outbox.drop_unsent();
+            conn.drop_unsent();
             self.say_goodbye(
                 id,
                 CloseCode::SLOW_CONSUMER,
@@ -266,7 +266,7 @@ impl<M: Send + 'static> Core<M> {
         // A peer that pings without reading is as slow as any other.
         if conn.outbox.bytes() as usize + payload.len() > self.settings.outbox_bytes_max as usize {
             self.counters.slow_consumers.add(1);
-            conn.outbox.drop_unsent();
+            conn.drop_unsent();
             self.say_goodbye(
                 id,
                 CloseCode::SLOW_CONSUMER,

@@ -71,17 +71,19 @@ impl Outbox {
         self.head_sent = left as u32;
     }
 
-    /// Drops what has not started to go out, so that a goodbye can follow the frame on the wire.
-    pub(crate) fn drop_unsent(&mut self) {
-        if self.head_sent == 0 {
+    /// Drops what has not started to go out, so that a goodbye can follow what is on the wire. The
+    /// first `held` frames are in the hands of a kernel and stay, too.
+    pub(crate) fn drop_unsent(&mut self, held: usize) {
+        let kept = held.max(usize::from(self.head_sent > 0));
+        if kept == 0 {
             *self = Self::default();
             return;
         }
         if let Queue::Many(frames) = &mut self.queue {
-            frames.truncate(1);
+            frames.truncate(kept);
+            let left: usize = frames.iter().map(Frame::len).sum();
+            self.bytes = left as u32 - self.head_sent;
         }
-        let first = self.frames().0.first().map_or(0, Frame::len);
-        self.bytes = first as u32 - self.head_sent;
     }
 
     /// The frames to write next, in order (perhaps not all there are), and how many bytes of the
@@ -140,7 +142,7 @@ mod tests {
         }
         let mut wire = Vec::new();
         write(&mut outbox, 2, &mut wire);
-        outbox.drop_unsent();
+        outbox.drop_unsent(0);
         assert_eq!(outbox.bytes(), 3);
         outbox.push(Frame::from(&b"bye"[..]));
         while !outbox.is_empty() {
@@ -148,6 +150,18 @@ mod tests {
         }
         assert_eq!(wire, b"firstbye");
         assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn what_a_kernel_holds_is_not_dropped() {
+        let mut outbox = Outbox::default();
+        for text in ["first", "second", "third"] {
+            outbox.push(Frame::from(text.as_bytes()));
+        }
+        outbox.drop_unsent(2);
+        assert_eq!(outbox.bytes(), 11);
+        outbox.advance(11);
+        assert!(outbox.is_empty());
     }
 
     proptest! {

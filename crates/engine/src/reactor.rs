@@ -22,7 +22,7 @@ use crate::{
     io::Core,
     mailbox::Mailbox,
     sweep::Hand,
-    sys::{Completion, Kernel, Submission, Waker, sim::SimKernel},
+    sys::{Completion, FRAMES_PER_SEND, Kernel, Submission, Waker, sim::SimKernel},
 };
 
 /// Mail read per turn, so that a flood of it does not keep the shard from its sockets.
@@ -295,13 +295,17 @@ impl<A: App> Reactor<A> {
             if frames.is_empty() {
                 break;
             }
+            let frames = &frames[..frames.len().min(FRAMES_PER_SEND)];
             self.core.counters.sends.add(1);
             match self.kernel.send(id, socket, frames, skip) {
                 Submission::Done(sent) => {
                     self.core.counters.bytes_out.add(sent as u64);
                     conn.outbox.advance(sent);
                 }
-                Submission::Pending => conn.sending = true,
+                Submission::Pending { held } => {
+                    conn.sending = true;
+                    conn.held = held;
+                }
                 Submission::Failed(errno) => {
                     return self.core.remove(id, Cause::Socket(errno), false);
                 }

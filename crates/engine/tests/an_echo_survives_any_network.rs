@@ -117,6 +117,7 @@ fn the_same_seed_gives_the_same_run() {
 /// What a whole shard does with bytes that no client would send: scripted peers on one server shard.
 mod scripted {
     use super::*;
+    use crate::apps::masked;
     use fourtuple_engine::Trouble;
     use fourtuple_engine::sim::Peer;
 
@@ -247,6 +248,46 @@ mod scripted {
             0,
             "and its memory is given back"
         );
+    }
+
+    #[test]
+    fn a_slow_consumer_is_told_so_after_what_the_kernel_holds() {
+        for_seeds(50, |seed| {
+            let faults = Faults {
+                late_write: 1000,
+                short_read: 500,
+                short_write: 300,
+                ..Faults::default()
+            };
+            let settings = Settings {
+                outbox_bytes_max: 32 * 1024,
+                ..Settings::default()
+            };
+            let mut bench = bench(seed, faults, &settings);
+            let peer = bench.open(1);
+            // Two floods, the second while the first is on its way.
+            for flood in ["flood:8", "flood:40"] {
+                peer.write(masked(flood, [0; 4]).as_bytes());
+            }
+            bench.settle(1);
+            let mut heard = peer.read();
+            while !peer.has_ended() {
+                peer.write(&[0x88, 0x80, 0, 0, 0, 0]);
+                bench.settle(1000);
+                heard.append(&mut peer.read());
+            }
+            let close = [&[0x88, 15, 0x0f, 0xa8][..], b"slow consumer"].concat();
+            assert!(
+                heard.ends_with(&close),
+                "{:?}",
+                &heard[heard.len().saturating_sub(20)..]
+            );
+            assert_eq!(
+                (heard.len() - close.len()) % 1024,
+                0,
+                "only whole frames come before it"
+            );
+        });
     }
 
     #[test]

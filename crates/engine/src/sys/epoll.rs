@@ -27,7 +27,8 @@ use rustix::{
 };
 
 use super::{
-    Completion, Received, Socket, Sockets, Submission, Waiting, Waker, accept_queue::AcceptQueue,
+    Completion, FRAMES_PER_SEND, Received, Socket, Sockets, Submission, Waiting, Waker,
+    accept_queue::AcceptQueue,
 };
 use crate::{ConnId, Time};
 
@@ -37,8 +38,6 @@ const RECEIVE_BYTES: usize = 64 * 1024;
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted per turn, so that a storm of them does not starve those that are here.
 const ACCEPTS_PER_TURN: u32 = 128;
-/// Frames written by one call (`UIO_MAXIOV` is 1024; more than this gains nothing).
-const FRAMES_PER_SEND: usize = 64;
 
 /// Words that are no connection's: an index beyond any table.
 const LISTENER: u64 = u64::MAX;
@@ -198,7 +197,8 @@ impl Epoll {
             Ok(sent) => Submission::Done(sent),
             Err(Errno::INTR) => Submission::Done(0),
             Err(Errno::AGAIN) => match self.watch(conn, socket, EventFlags::IN | EventFlags::OUT) {
-                Ok(()) => Submission::Pending,
+                // Nothing was taken: the frames are all still the caller's.
+                Ok(()) => Submission::Pending { held: 0 },
                 Err(errno) => Submission::Failed(errno),
             },
             Err(errno) => Submission::Failed(errno),
@@ -383,12 +383,16 @@ enum Read {
 fn send_many(socket: &OwnedFd, first: &[u8], rest: &[Frame]) -> Result<usize, Errno> {
     let mut list = [IoSlice::new(&[]); FRAMES_PER_SEND];
     list[0] = IoSlice::new(first);
-    let count = rest.len().min(FRAMES_PER_SEND - 1);
     for (slot, frame) in list[1..].iter_mut().zip(rest) {
         *slot = IoSlice::new(frame.as_bytes());
     }
     let mut control = SendAncillaryBuffer::default();
-    net::sendmsg(socket, &list[..=count], &mut control, SendFlags::NOSIGNAL)
+    net::sendmsg(
+        socket,
+        &list[..=rest.len()],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
 }
 
 fn fd(socket: &Socket) -> &OwnedFd {

@@ -100,10 +100,16 @@ pub(crate) enum Received<'k> {
 pub(crate) enum Submission {
     /// This many bytes are on their way.
     Done(usize),
-    /// A [`Completion::Sent`] will tell; until then the frames stay as they are.
-    Pending,
+    /// A [`Completion::Sent`] will tell. Until then this many of the frames belong to the kernel, which
+    /// may have written any part of them.
+    Pending {
+        held: u8,
+    },
     Failed(Errno),
 }
+
+/// Frames offered to a kernel at once (`UIO_MAXIOV` is 1024; more than this gains nothing).
+pub(crate) const FRAMES_PER_SEND: usize = 64;
 
 /// Gets a shard out of [`Kernel::wait`], from any thread.
 #[derive(Clone, Debug)]
@@ -171,8 +177,8 @@ impl Kernel {
         }
     }
 
-    /// Writes `frames` in order, without the first `skip` bytes. At most one send per connection may
-    /// be pending.
+    /// Writes `frames`, at most [`FRAMES_PER_SEND`], in order and without the first `skip` bytes. At
+    /// most one send per connection may be pending.
     pub(crate) fn send(
         &mut self,
         conn: ConnId,

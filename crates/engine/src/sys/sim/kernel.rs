@@ -105,7 +105,7 @@ impl SimKernel {
         let room = state.room(other);
         if room == 0 {
             state.sockets[id as usize].late = Some(0);
-            return Submission::Pending;
+            return Submission::Pending { held: 0 };
         }
         let mut taken = total.min(room);
         if state.suffers(|faults| faults.short_write) {
@@ -116,7 +116,9 @@ impl SimKernel {
             .extend(bytes.take(taken));
         if state.suffers(|faults| faults.late_write) {
             state.sockets[id as usize].late = Some(taken);
-            return Submission::Pending;
+            return Submission::Pending {
+                held: frames.len() as u8,
+            };
         }
         Submission::Done(taken)
     }

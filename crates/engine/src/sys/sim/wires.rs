@@ -146,8 +146,12 @@ impl Wires {
         }
     }
 
+    /// The result of a late send that is over. Bytes that are readable may be reported before it, as
+    /// io_uring may do.
     pub(super) fn take_late(&mut self, id: u32) -> Option<usize> {
-        if self.is_late_over(id) {
+        let readable = !self.sockets[id as usize].inbound.is_empty();
+        let comes_first = !readable || self.random.bool();
+        if comes_first && self.is_late_over(id) {
             self.sockets[id as usize].late.take()
         } else {
             None
