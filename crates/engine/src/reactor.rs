@@ -162,6 +162,7 @@ impl<A: App> Reactor<A> {
     }
 
     fn wait(&mut self) -> Result<(), Errno> {
+        self.core.post_delayed();
         let must_turn = !self.core.dirty.is_empty() || !self.core.dials.is_empty();
         let mailbox = self.core.remote.mailbox(self.core.shard);
         let deadline = if must_turn || !mailbox.may_sleep() {
@@ -169,7 +170,13 @@ impl<A: App> Reactor<A> {
         } else {
             self.deadline()
         };
-        let waited = self.kernel.wait(deadline);
+        let waited = if self.core.delayed.is_empty() {
+            self.kernel.wait(deadline)
+        } else {
+            // Sockets stay unread until the mail has left, or they would only make more of it.
+            self.kernel
+                .wait_for_waker(deadline.unwrap_or(self.core.now))
+        };
         self.core.remote.mailbox(self.core.shard).awake();
         self.core.now = self.kernel.now();
         waited
@@ -177,10 +184,6 @@ impl<A: App> Reactor<A> {
 
     /// Takes up everything the kernel reports.
     fn receive(&mut self) {
-        self.core.post_delayed();
-        if !self.core.delayed.is_empty() {
-            return;
-        }
         while let Some(completion) = self.kernel.next(&self.core.conns) {
             match completion {
                 Completion::Accepted { socket, peer } => {

@@ -247,3 +247,42 @@ fn a_full_accept_queue_is_noticed_and_emptied() {
     }
     assert_eq!(server.shards.counters().opened, 6);
 }
+
+#[test]
+fn a_full_mailbox_slows_the_sender_and_loses_nothing() {
+    let server = serve(
+        &Settings {
+            mailbox_max: 1,
+            ..Settings::default()
+        },
+        3,
+    );
+    let mut streams: Vec<_> = (0..12).map(|_| open(server.address)).collect();
+    until("all are open", || server.shards.counters().open == 12);
+    // Every shard floods every other.
+    let said: Vec<String> = (0..300).map(|number| format!("all:{number:04}")).collect();
+    for text in &said {
+        streams.iter_mut().for_each(|stream| say(stream, text));
+    }
+    let frame = apps::text(&said[0]).len();
+    for stream in &mut streams {
+        let mut heard = vec![0; frame * said.len() * 12];
+        stream.read_exact(&mut heard).unwrap();
+        // Each of the twelve senders is heard in order, so each number comes for the n-th time before
+        // its successor does.
+        let mut counts = vec![0; said.len()];
+        for one in heard.chunks(frame) {
+            let number: usize = std::str::from_utf8(&one[6..]).unwrap().parse().unwrap();
+            counts[number] += 1;
+            assert!(
+                number == 0 || counts[number] <= counts[number - 1],
+                "out of order"
+            );
+        }
+        assert!(counts.iter().all(|&count| count == 12));
+    }
+    assert!(
+        server.shards.counters().mail_delayed > 0,
+        "the mailboxes were full"
+    );
+}

@@ -15,9 +15,9 @@ use std::{
 use proto::Frame;
 use rustix::{
     event::{
-        EventfdFlags, Timespec,
+        EventfdFlags, PollFd, PollFlags, Timespec,
         epoll::{self, CreateFlags, Event, EventData, EventFlags},
-        eventfd,
+        eventfd, poll,
     },
     io::Errno,
     net::{
@@ -220,29 +220,30 @@ impl Epoll {
     }
 
     pub(crate) fn wait(&mut self, deadline: Option<Time>) -> Result<(), Errno> {
-        self.closed.clear();
-        self.cursor = 0;
-        self.rest = None;
-        self.accepts_left = ACCEPTS_PER_TURN;
-        self.look_at_queue = true;
-        self.events.clear();
-        let timeout = deadline.map(|deadline| {
-            let left = deadline.since(self.now());
-            // epoll_wait counts whole milliseconds: round up, or the shard spins through the last one.
-            let millis = left.as_nanos().div_ceil(1_000_000).min(1 << 30) as i64;
-            Timespec {
-                tv_sec: millis / 1000,
-                tv_nsec: millis % 1000 * 1_000_000,
-            }
-        });
+        self.begin_turn();
+        let timeout = deadline.map(|deadline| self.until(deadline));
         let mut events = [const { MaybeUninit::<Event>::uninit() }; EVENTS_MAX];
         match epoll::wait(&self.poll, &mut events[..], timeout.as_ref()) {
             Ok((events, _)) => {
-                self.events
-                    .extend(events.iter().map(|event| (event.data.u64(), event.flags)));
+                let happened = events.iter().map(|event| (event.data.u64(), event.flags));
+                self.events.extend(happened);
                 Ok(())
             }
             Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    pub(crate) fn wait_for_waker(&mut self, deadline: Time) -> Result<(), Errno> {
+        self.begin_turn();
+        let timeout = self.until(deadline);
+        let mut waker = [PollFd::new(&*self.waker, PollFlags::IN)];
+        match poll(&mut waker, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) => Ok(()),
+            Ok(_) => {
+                self.clear_waker();
+                Ok(())
+            }
             Err(errno) => Err(errno),
         }
     }
@@ -279,9 +280,7 @@ impl Epoll {
                 },
                 WAKER => {
                     self.cursor += 1;
-                    let mut count = [0; 8];
-                    // Fails when nobody woke this shard after all.
-                    let _ = rustix::io::read(&*self.waker, &mut count);
+                    self.clear_waker();
                 }
                 word => {
                     self.cursor += 1;
@@ -292,6 +291,32 @@ impl Epoll {
                 }
             }
         }
+    }
+
+    /// Forgets the last turn's events, and with them the reason to keep its closed sockets.
+    fn begin_turn(&mut self) {
+        self.closed.clear();
+        self.cursor = 0;
+        self.rest = None;
+        self.accepts_left = ACCEPTS_PER_TURN;
+        self.look_at_queue = true;
+        self.events.clear();
+    }
+
+    fn until(&self, deadline: Time) -> Timespec {
+        let left = deadline.since(self.now());
+        // epoll_wait counts whole milliseconds: round up, or the shard spins through the last one.
+        let millis = left.as_nanos().div_ceil(1_000_000).min(1 << 30) as i64;
+        Timespec {
+            tv_sec: millis / 1000,
+            tv_nsec: millis % 1000 * 1_000_000,
+        }
+    }
+
+    fn clear_waker(&self) {
+        let mut count = [0; 8];
+        // Fails when nobody woke this shard after all.
+        let _ = rustix::io::read(&*self.waker, &mut count);
     }
 
     /// Handles an event's writable half and leaves the readable one in `rest`.

@@ -143,6 +143,11 @@ impl SimKernel {
         self.ready = ready;
     }
 
+    /// Reports nothing this turn.
+    pub(crate) fn skip(&mut self) {
+        self.ready.clear();
+    }
+
     pub(crate) fn next(&mut self, sockets: &impl Sockets) -> Option<Completion<'_>> {
         while let Some(ready) = self.ready.pop() {
             let mut state = self.net.0.borrow_mut();
