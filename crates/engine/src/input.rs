@@ -318,9 +318,11 @@ fn handle_protocol_error<M: Send + 'static>(core: &mut Core<M>, id: ConnId, erro
     core.linger(id, Cause::Protocol(error));
 }
 
-/// Tells the app of the connections that are over.
+/// Tells the app of the connections that are over; only then are their slots used again, so that an
+/// app which dials while it hears of one end cannot get the slot of an end still to be told.
 pub(crate) fn report_closed<A: App>(core: &mut Core<A::Mail>, app: &mut A) {
     while let Some((conn, closed)) = core.closed.pop_front() {
         app.handle_close(conn, &closed, &mut Io::new(core));
     }
+    core.conns.reuse_retired();
 }

@@ -72,9 +72,10 @@ impl Outbox {
     }
 
     /// Drops what has not started to go out, so that a goodbye can follow what is on the wire. The
-    /// first `held` frames are in the hands of a kernel and stay, too.
+    /// first `held` frames are in the hands of a kernel and stay, too, and so does the answer to an
+    /// upgrade, before which a goodbye means nothing.
     pub(crate) fn drop_unsent(&mut self, held: usize) {
-        let kept = held.max(usize::from(self.head_sent > 0));
+        let kept = held.max(usize::from(self.head_sent > 0 || self.begins_with_answer()));
         if kept == 0 {
             *self = Self::default();
             return;
@@ -84,6 +85,13 @@ impl Outbox {
             let left: usize = frames.iter().map(Frame::len).sum();
             self.bytes = left as u32 - self.head_sent;
         }
+    }
+
+    /// Whether an HTTP answer comes first. RFC 6455 §5.2, §5.5: as a frame its `H` would be a close
+    /// with a reserved bit, which nobody writes.
+    fn begins_with_answer(&self) -> bool {
+        let first = self.frames().0.first();
+        first.is_some_and(|first| first.as_bytes().first() == Some(&b'H'))
     }
 
     /// The frames to write next, in order (perhaps not all there are), and how many bytes of the

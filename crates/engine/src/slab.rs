@@ -14,6 +14,8 @@ pub(crate) struct Slab<T> {
     blocks: Vec<Box<[Slot<T>]>>,
     /// The first slot of the chain of vacant ones.
     vacant: Option<u32>,
+    /// Vacant slots that are not to be given out yet.
+    retired: Vec<u32>,
     len: u32,
 }
 
@@ -34,6 +36,7 @@ impl<T> Slab<T> {
         Self {
             blocks: Vec::new(),
             vacant: None,
+            retired: Vec::new(),
             len: 0,
         }
     }
@@ -56,21 +59,34 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Takes a value out; its id is stale from here on.
+    /// Takes a value out; its id is stale from here on. Its slot is given out again only after
+    /// [`Slab::reuse_retired`].
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<T> {
         let slot = self.slot_mut(id.index)?;
-        if slot.generation != id.generation || matches!(slot.content, Content::Vacant { .. }) {
+        if slot.generation != id.generation {
             return None;
         }
-        slot.generation = slot.generation.wrapping_add(1);
-        let vacant = self.vacant;
-        let slot = self.slot_mut(id.index)?;
-        let content = std::mem::replace(&mut slot.content, Content::Vacant { next: vacant });
-        self.vacant = Some(id.index);
-        self.len -= 1;
-        match content {
-            Content::Taken(value) => Some(value),
-            Content::Vacant { .. } => None,
+        match std::mem::replace(&mut slot.content, Content::Vacant { next: None }) {
+            Content::Taken(value) => {
+                slot.generation = slot.generation.wrapping_add(1);
+                self.retired.push(id.index);
+                self.len -= 1;
+                Some(value)
+            }
+            vacant @ Content::Vacant { .. } => {
+                slot.content = vacant;
+                None
+            }
+        }
+    }
+
+    /// Gives the slots of removed values free, once everybody has heard of their end.
+    pub(crate) fn reuse_retired(&mut self) {
+        while let Some(index) = self.retired.pop() {
+            let next = self.vacant.replace(index);
+            if let Some(slot) = self.slot_mut(index) {
+                slot.content = Content::Vacant { next };
+            }
         }
     }
 
@@ -165,11 +181,17 @@ mod tests {
         let mut slab = Slab::new();
         let old = slab.insert('a');
         assert_eq!(slab.remove(old), Some('a'));
+        assert_ne!(
+            slab.insert('c').index,
+            old.index,
+            "its end may not be known yet"
+        );
+        slab.reuse_retired();
         let new = slab.insert('b');
         assert_eq!(new.index, old.index);
         assert_eq!((slab.get(old), slab.get(new)), (None, Some(&'b')));
         assert_eq!(slab.remove(old), None);
-        assert_eq!(slab.len(), 1);
+        assert_eq!(slab.len(), 2);
     }
 
     proptest! {
@@ -186,6 +208,9 @@ mod tests {
                 } else {
                     let id = ids[value as usize % ids.len()];
                     prop_assert_eq!(slab.remove(id), model.remove(&id));
+                    if value % 3 == 0 {
+                        slab.reuse_retired();
+                    }
                 }
             }
             prop_assert_eq!(slab.len() as usize, model.len());
