@@ -161,6 +161,23 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_to_an_upgrade_is_not_dropped() {
+        for others in [0, 2] {
+            let mut outbox = Outbox::default();
+            outbox.push(Frame::from(&b"HTTP/1.1 101"[..]));
+            for _ in 0..others {
+                outbox.push(Frame::from(&b"\x81\x01a"[..]));
+            }
+            outbox.drop_unsent(0);
+            outbox.push(Frame::from(&b"\x88\x00"[..]));
+            let mut wire = Vec::new();
+            write(&mut outbox, usize::MAX, &mut wire);
+            assert_eq!(wire, b"HTTP/1.1 101\x88\x00");
+            assert!(outbox.is_empty());
+        }
+    }
+
+    #[test]
     fn what_a_kernel_holds_is_not_dropped() {
         let mut outbox = Outbox::default();
         for text in ["first", "second", "third"] {
