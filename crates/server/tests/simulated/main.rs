@@ -2,7 +2,12 @@
 //!
 //! A failing seed prints the command that repeats it.
 
+mod any_script_is_survived;
 mod client;
+mod hall;
+mod shard_body;
+mod shard_client;
+mod shard_script;
 
 use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc, time::Duration};
 
