@@ -1,6 +1,7 @@
 //! The wire formats through their public face. Each file is a claim.
 
 mod bodies;
+mod corpus;
 mod frames;
 mod phoenix_bodies;
 mod script;

@@ -4,6 +4,8 @@
 
 mod any_script_is_survived;
 mod client;
+#[path = "../../../proto/tests/wire/corpus.rs"]
+mod corpus;
 mod hall;
 mod shard_body;
 mod shard_client;

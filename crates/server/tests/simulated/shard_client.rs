@@ -1,6 +1,6 @@
 //! A client that writes whatever it is told and holds the server to the protocol in what it hears.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use engine::sim::Peer;
 use proto::{
@@ -57,7 +57,8 @@ pub(crate) struct Client {
     asked: HashMap<u32, (&'static str, bool)>,
     /// The last join of each topic.
     joins: HashMap<&'static str, u32>,
-    members: HashSet<&'static str>,
+    /// The topics it is in, each with the join that got it there.
+    members: HashMap<&'static str, u32>,
 }
 
 impl Client {
@@ -79,7 +80,7 @@ impl Client {
             refs_count: 0,
             asked: HashMap::new(),
             joins: HashMap::new(),
-            members: HashSet::new(),
+            members: HashMap::new(),
         }
     }
 
@@ -312,29 +313,36 @@ impl Client {
         }
         match received {
             Received::Reply(reply) => {
-                let reference = reply.reference.as_ref().map(Ref::plain);
-                let number: Option<u32> = reference.and_then(|text| text.parse().ok());
-                let asked = number.and_then(|number| self.asked.remove(&number));
-                let (topic, is_join) = asked.expect("one answer to one question");
+                let asked = number(reply.reference.as_ref())
+                    .and_then(|number| Some((number, self.asked.remove(&number)?)));
+                let (number, (topic, is_join)) = asked.expect("one answer to one question");
                 assert_eq!(reply.topic, topic);
                 if reply.status == "ok" {
                     self.granted_count += 1;
                     if is_join {
-                        self.members.insert(topic);
+                        self.members.insert(topic, number);
                     }
                 }
             }
             Received::Message(message) if is_reserved_event(&message.event) => {
-                self.members.remove(&*message.topic);
+                // A join takes the place of an earlier one, whose end is told later.
+                let ended = number(message.reference.as_ref());
+                self.members
+                    .retain(|topic, join| *topic != message.topic || Some(*join) != ended);
             }
             Received::Message(message) => {
                 assert!(
-                    self.members.contains(&*message.topic),
+                    self.members.contains_key(&*message.topic),
                     "only members hear of {message:?}"
                 );
             }
         }
     }
+}
+
+/// The number that this end gave a message.
+fn number(reference: Option<&Ref<'_>>) -> Option<u32> {
+    reference.and_then(|reference| reference.plain().parse().ok())
 }
 
 /// RFC 6455 §1.3: the example's key.
