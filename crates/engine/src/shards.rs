@@ -25,7 +25,7 @@ pub struct Shards<M> {
 #[non_exhaustive]
 pub enum StartError {
     /// `bind(2)` or `listen(2)` failed.
-    #[error("cannot listen on {address}: {errno}")]
+    #[error("cannot listen on {address}: {}", cause(*errno))]
     Listen {
         /// The address asked for.
         address: SocketAddr,
@@ -38,6 +38,18 @@ pub enum StartError {
     /// A thread could not be started.
     #[error("cannot start a shard's thread: {0}")]
     Thread(io::Error),
+}
+
+/// Why `bind(2)` failed, in the words of whoever chose the address.
+fn cause(errno: Errno) -> String {
+    match errno {
+        Errno::ADDRINUSE => "another program listens there".to_owned(),
+        Errno::ADDRNOTAVAIL => "this machine has no such address".to_owned(),
+        Errno::ACCESS => {
+            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE".to_owned()
+        }
+        errno => errno.to_string(),
+    }
 }
 
 impl<M: Send + 'static> Shards<M> {
@@ -166,6 +178,9 @@ fn kernels(
     count: u16,
     listen: Option<SocketAddr>,
 ) -> Result<(Vec<Epoll>, Option<SocketAddr>), StartError> {
+    if let Some(address) = listen {
+        sys::probe(address).map_err(|errno| StartError::Listen { address, errno })?;
+    }
     let mut address = listen;
     let mut kernels = Vec::with_capacity(usize::from(count));
     for _ in 0..count.max(1) {

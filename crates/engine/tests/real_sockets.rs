@@ -286,3 +286,17 @@ fn a_full_mailbox_slows_the_sender_and_loses_nothing() {
         "the mailboxes were full"
     );
 }
+
+#[test]
+fn a_port_that_is_taken_is_not_shared() {
+    let server = serve(&Settings::default(), 2);
+    let seen = Arc::default();
+    let again = Shards::start(
+        &Settings::default(),
+        1,
+        Some(server.address),
+        move |_, _| EchoServer::new(Arc::clone(&seen)),
+    );
+    let error = again.unwrap_err().to_string();
+    assert!(error.ends_with("another program listens there"), "{error}");
+}

@@ -80,6 +80,16 @@ pub(crate) fn listen(address: SocketAddr, backlog: i32) -> Result<(Listener, Soc
     Ok((socket, bound))
 }
 
+/// Fails when another program listens at `address`.
+///
+/// Two programs of one user that both set `SO_REUSEPORT` would share a port without a word, each with
+/// a part of the connections; a socket without it is told.
+pub(crate) fn probe(address: SocketAddr) -> Result<(), Errno> {
+    let socket = stream_socket(address)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    net::bind(&socket, &address)
+}
+
 fn stream_socket(address: SocketAddr) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() {
         AddressFamily::INET

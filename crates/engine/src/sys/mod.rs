@@ -25,7 +25,7 @@ use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 use proto::Frame;
 use rustix::io::Errno;
 
-pub(crate) use self::epoll::{Epoll, listen};
+pub(crate) use self::epoll::{Epoll, listen, probe};
 use self::sim::SimKernel;
 use crate::{ConnId, Time};
 
