@@ -54,6 +54,17 @@ impl Sources {
         self.load_over(draft)
     }
 
+    /// Reads a file that is in memory already, called `name`, then environment and flags.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong in any of them.
+    pub fn load_text(&self, name: &str, text: &str) -> Result<Loaded, Problems> {
+        let mut draft = Draft::new();
+        File { name, text }.read(&mut draft);
+        self.load_over(draft)
+    }
+
     /// Reads what wins over the file.
     pub(super) fn load_over(&self, mut draft: Draft) -> Result<Loaded, Problems> {
         let mut variables: Vec<_> = self
