@@ -8,8 +8,14 @@
 // The bodies call the crates as the tests of these crates do.
 extern crate fourtuple_proto as proto;
 
+#[path = "../../crates/load/tests/arguments/body.rs"]
+mod arguments_body;
 #[path = "../../crates/proto/tests/wire/bodies.rs"]
 mod bodies;
+#[path = "../../crates/server/tests/config/body.rs"]
+mod config_body;
+#[path = "../../crates/server/tests/simulated/hall.rs"]
+mod hall;
 #[path = "../../crates/proto/tests/wire/phoenix_bodies.rs"]
 mod phoenix_bodies;
 #[allow(
@@ -18,6 +24,13 @@ mod phoenix_bodies;
 )]
 #[path = "../../crates/proto/tests/wire/script.rs"]
 mod script;
+
+#[path = "../../crates/server/tests/simulated/shard_body.rs"]
+mod shard_body;
+#[path = "../../crates/server/tests/simulated/shard_client.rs"]
+mod shard_client;
+#[path = "../../crates/server/tests/simulated/shard_script.rs"]
+mod shard_script;
 
 /// Gives each target its body.
 macro_rules! targets {
@@ -42,4 +55,8 @@ targets! {
     phoenix_received_text: phoenix_bodies::fuzz_phoenix_received_text;
     phoenix_received_binary: phoenix_bodies::fuzz_phoenix_received_binary;
     phoenix_params: phoenix_bodies::fuzz_phoenix_params;
+    phoenix_connect: phoenix_bodies::fuzz_phoenix_connect;
+    server_config: config_body::fuzz_config;
+    load_arguments: arguments_body::fuzz_arguments;
+    shard: shard_body::fuzz_shard;
 }

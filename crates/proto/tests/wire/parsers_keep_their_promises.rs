@@ -68,3 +68,8 @@ fn phoenix_received_binary() {
 fn phoenix_params() {
     check("phoenix_params", phoenix_bodies::fuzz_phoenix_params);
 }
+
+#[test]
+fn phoenix_connect() {
+    check("phoenix_connect", phoenix_bodies::fuzz_phoenix_connect);
+}

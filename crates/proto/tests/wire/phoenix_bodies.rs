@@ -5,7 +5,10 @@ use form_urlencoded::Serializer as Query;
 use fourtuple_proto::{
     phoenix::{
         DecodeError, Limits, Message, Payload, Received, Ref, Reply, Serializer,
-        connect::{Param, Params, ParamsLimits},
+        connect::{
+            Origin, OriginCheck, OriginPattern, Param, Params, ParamsLimits, Protocols,
+            choose_protocol, is_websocket_path,
+        },
         decode_binary, decode_received_binary, decode_received_text, decode_text, encode_broadcast,
         encode_message, encode_push, encode_reply,
     },
@@ -175,6 +178,61 @@ pub(crate) fn fuzz_phoenix_params(data: &[u8]) {
     assert!(pairs.len() <= PARAMS_LIMITS.pairs_max);
     let again = Query::new(String::new()).extend_pairs(pairs).finish();
     assert_eq!(Params::parse(&again, &PARAMS_LIMITS), Ok(params));
+}
+
+/// Who connects says it in five lines: version, path, subprotocols, origin and host. Each rule for
+/// them follows from a simpler one.
+pub(crate) fn fuzz_phoenix_connect(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let mut lines = text.split('\n');
+    let [vsn, path, protocols, origin, host] = std::array::from_fn(|_| lines.next().unwrap_or(""));
+
+    if let Ok(serializer) = Serializer::from_vsn(Some(vsn)) {
+        assert_eq!(Serializer::from_vsn(Some(serializer.vsn())), Ok(serializer));
+        assert!(vsn.starts_with(&serializer.vsn()[..4]), "{vsn}");
+    }
+    assert!(is_websocket_path(path, &format!("{path}/websocket")));
+    assert!(!is_websocket_path(path, path));
+    check_protocols(protocols);
+    check_origin(origin, &Origin::of_request("http", host));
+}
+
+fn check_protocols(header: &str) {
+    let deaf = choose_protocol([header], false);
+    assert_eq!(deaf, Ok(Protocols::default()));
+    let offered = || header.split(',').map(str::trim);
+    match choose_protocol([header], true) {
+        Ok(Protocols { answer, auth_token }) => {
+            assert_eq!(answer, Some("phoenix"));
+            assert!(offered().any(|one| one == "phoenix"));
+            assert!(auth_token.is_none_or(|token| token.len() < header.len()));
+        }
+        Err(error) => assert!(matches!(error.status(), 400 | 403)),
+    }
+    // Two headers are one list.
+    assert_eq!(
+        choose_protocol(offered(), true),
+        choose_protocol([header], true)
+    );
+}
+
+fn check_origin(header: &str, request: &Origin<'_>) {
+    let allows = |check: OriginCheck| check.allows(Some(header), request);
+    assert!(allows(OriginCheck::Off));
+    assert!(!allows(OriginCheck::List(Vec::new())));
+    let host = request.host.unwrap_or_default().to_owned();
+    let of_host = OriginCheck::Host(host);
+    assert!(of_host.allows(None, request));
+    if allows(OriginCheck::Request) {
+        assert!(allows(of_host), "{header:?} is {request:?}");
+    }
+    if let Ok(pattern) = OriginPattern::parse(header)
+        && header.contains("//")
+    {
+        assert!(allows(OriginCheck::List(vec![pattern])), "{header:?}");
+    }
 }
 
 fn flatten(name: String, param: &Param, depth: u8, pairs: &mut Vec<(String, String)>) {

@@ -95,7 +95,7 @@ impl OriginPattern {
             .is_some_and(|(_, port)| !port.ends_with(']'));
         let host = origin.host.filter(|_| !has_port || origin.port.is_some());
         let host = match host.ok_or(InvalidPattern)? {
-            "*" => return Err(InvalidPattern),
+            "*" | "*." => return Err(InvalidPattern),
             host => match host.strip_prefix("*.") {
                 Some(suffix) => Host::Below(suffix.to_ascii_lowercase()),
                 None => Host::Exactly(host.to_ascii_lowercase()),
@@ -276,6 +276,7 @@ mod tests {
             "https://",
             "*",
             "//*",
+            "//*.",
             "a b",
             "https://a.com/path",
             "a.com:port",
