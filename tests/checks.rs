@@ -84,14 +84,9 @@ fn cargo_deny() -> PathBuf {
             return candidate;
         }
     }
-    let mut install = cargo(&[
-        "install",
-        "cargo-deny",
-        "--locked",
-        "--version",
-        CARGO_DENY,
-        "--root",
-    ]);
+    // It runs for a second; the optimizer would take minutes.
+    let mut install = cargo(&["install", "cargo-deny", "--locked", "--debug"]);
+    install.args(["--version", CARGO_DENY, "--root"]);
     passes(install.arg(tools));
     installed
 }
