@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -29,6 +29,7 @@ pub(crate) struct Relay {
     addr: SocketAddr,
     arguments: Vec<String>,
     output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Relay {
@@ -55,14 +56,17 @@ impl Relay {
         let output = Arc::default();
         let (found, addr) = mpsc::sync_channel(2);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        follow(stdout.expect("stdout is piped"), &output, found.clone());
-        follow(stderr.expect("stderr is piped"), &output, found);
+        let readers = vec![
+            follow(stdout.expect("stdout is piped"), &output, found.clone()),
+            follow(stderr.expect("stderr is piped"), &output, found),
+        ];
         match addr.recv_timeout(PATIENCE) {
             Ok(addr) => Self {
                 child,
                 addr,
                 arguments,
                 output,
+                readers,
             },
             Err(error) => {
                 drop(child.kill());
@@ -87,7 +91,7 @@ impl Relay {
         Pid::from_child(&self.child)
     }
 
-    /// Everything the server has printed so far.
+    /// Everything the server has printed so far; all of it after [`wait`](Self::wait).
     pub(crate) fn output(&self) -> String {
         text(&self.output)
     }
@@ -100,7 +104,11 @@ impl Relay {
     /// Waits until the server has ended by itself; one that does not is killed, and says so.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let _watchdog = Watchdog::over(&self.child, PATIENCE);
-        self.child.wait().expect("the server is our child")
+        let status = self.child.wait().expect("the server is our child");
+        for reader in self.readers.drain(..) {
+            reader.join().expect("what it said is read to its end");
+        }
+        status
     }
 
     /// Drains the server and starts it again on the same port.
@@ -131,7 +139,7 @@ fn follow(
     pipe: impl std::io::Read + Send + 'static,
     output: &Arc<Mutex<String>>,
     found: mpsc::SyncSender<SocketAddr>,
-) {
+) -> JoinHandle<()> {
     let output = Arc::clone(output);
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
@@ -143,7 +151,7 @@ fn follow(
             output.push_str(&line);
             output.push('\n');
         }
-    });
+    })
 }
 
 /// The address in a line like `fourtuple is listening on 127.0.0.1:4000; clients …`.

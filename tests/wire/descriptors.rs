@@ -19,12 +19,12 @@ fn relay_with_descriptors(count: u32) -> Relay {
     shell
         .arg(env!("CARGO_BIN_EXE_fourtuple"))
         .stdin(Stdio::null());
-    Relay::start_by(shell, &["--shards", "1", "--handshake-timeout", "1h"])
+    Relay::start_by(shell, &["--shards", "2", "--handshake-timeout", "1h"])
 }
 
 #[test]
 fn the_server_goes_on_without_descriptors_and_says_so_once() {
-    let relay = relay_with_descriptors(256);
+    let mut relay = relay_with_descriptors(256);
     let mut inside = Wire::open(relay.addr());
     inside.join("1", "room:lobby");
     // More connections than descriptors: none of these says a word, so none is refused.
@@ -41,18 +41,21 @@ fn the_server_goes_on_without_descriptors_and_says_so_once() {
     later.join("1", "room:lobby");
     later.close(1000);
     assert_eq!(later.hear(), Heard::Closed(1000));
+    drop(inside);
+    relay.terminate();
+    relay.wait();
     let said = relay.output();
     let complaints = said
         .lines()
-        .skip(2)
-        .filter(|line| line.contains("RLIMIT_NOFILE"));
+        .filter(|line| line.contains("RLIMIT_NOFILE is used up"));
     assert_eq!(complaints.count(), 1, "{said}");
 }
 
 #[test]
 fn the_server_says_what_it_can_hold_and_how_to_hold_more() {
-    let relay = relay_with_descriptors(1_000);
-    let _wire = Wire::open(relay.addr());
+    let mut relay = relay_with_descriptors(1_000);
+    relay.terminate();
+    relay.wait();
     let said = relay.output();
     assert!(
         said.contains("can hold 900 connections (RLIMIT_NOFILE hard limit 1,000"),
