@@ -1,31 +1,75 @@
-//! When a shard accepts: as fast as its rate allows, and not while the kernel refuses.
+//! When a shard accepts: as fast as the rate allows, and not while the kernel refuses.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use crate::Time;
 
 /// How long accepting rests after a failure that would only repeat itself, for instance `EMFILE`.
 const REST: Duration = Duration::from_millis(100);
 
-/// The door of a shard.
+/// How far a rate that was not used may be caught up.
+const BURST: Duration = Duration::from_millis(100);
+
+/// A rate at which connections are accepted, shared by the shards of a node.
 ///
-/// The rate is kept by the time at which the next connection is due (a leaky bucket): each accepted
-/// one moves it by one interval, and a door that was idle may catch up by a tenth of a second.
+/// It keeps the time at which the next connection is due (a leaky bucket): each accepted one moves it by
+/// one interval, and it never lies further back than a tenth of a second.
+#[derive(Debug)]
+pub struct AcceptRate {
+    interval: Duration,
+    due_nanos: AtomicU64,
+}
+
+/// The door of one shard.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    interval: Option<Duration>,
-    due: Time,
+    rate: Option<Arc<AcceptRate>>,
     rests_until: Option<Time>,
     /// What the kernel was told last.
     open: bool,
 }
 
-impl Gate {
-    pub(crate) fn new(rate_max: Option<u32>) -> Self {
-        let interval = rate_max.map(|rate| Duration::from_secs(1) / rate.max(1));
+impl AcceptRate {
+    /// A rate of this many connections per second, at least one.
+    pub fn per_second(connections: u32) -> Self {
+        let interval = Duration::from_secs(1) / connections.max(1);
         Self {
             interval,
-            due: Time::ZERO,
+            due_nanos: AtomicU64::new(0),
+        }
+    }
+
+    /// The rate in connections per second.
+    pub fn connections_per_second(&self) -> u32 {
+        (1.0 / self.interval.as_secs_f64()).round() as u32
+    }
+
+    /// Counts a connection and returns when the next is due.
+    fn count(&self, now: Time) -> Time {
+        let burst = BURST.max(self.interval);
+        let earliest = now.as_nanos().saturating_sub(burst.as_nanos() as u64);
+        let later = |due: u64| {
+            Time::from_nanos(due.max(earliest))
+                .after(self.interval)
+                .as_nanos()
+        };
+        let before = self
+            .due_nanos
+            .fetch_update(Relaxed, Relaxed, |due| Some(later(due)));
+        Time::from_nanos(later(before.unwrap_or_else(|due| due)))
+    }
+}
+
+impl Gate {
+    pub(crate) const fn new(rate: Option<Arc<AcceptRate>>) -> Self {
+        Self {
+            rate,
             rests_until: None,
             open: true,
         }
@@ -33,14 +77,10 @@ impl Gate {
 
     /// Counts an accepted connection.
     pub(crate) fn handle_accepted(&mut self, now: Time) {
-        let Some(interval) = self.interval else {
-            return;
-        };
-        let burst = Duration::from_millis(100).max(interval);
-        let earliest = Time::from_nanos(now.as_nanos().saturating_sub(burst.as_nanos() as u64));
-        self.due = self.due.max(earliest).after(interval);
-        if self.due > now {
-            self.rests_until = Some(self.due);
+        let Some(rate) = &self.rate else { return };
+        let due = rate.count(now);
+        if due > now {
+            self.rests_until = Some(due);
         }
     }
 
@@ -71,30 +111,39 @@ impl Gate {
 mod tests {
     use super::*;
 
-    /// Accepts whenever the gate is open, in steps of 1 ms, and returns how many got in.
-    fn accepted_in(gate: &mut Gate, millis: u64, per_step: u32) -> u32 {
-        let (mut open, mut accepted) = (true, 0);
+    /// Accepts whenever a gate is open, in steps of 1 ms, and returns how many got in.
+    fn accepted_in(gates: &mut [Gate], millis: u64) -> u32 {
+        let mut accepted = 0;
+        let mut open = vec![true; gates.len()];
         for milli in 0..millis {
             let now = Time::from_nanos(milli * 1_000_000);
-            open = gate.poll(now, true).unwrap_or(open);
-            for _ in 0..if open { per_step } else { 0 } {
-                gate.handle_accepted(now);
-                accepted += 1;
+            for (gate, open) in gates.iter_mut().zip(&mut open) {
+                *open = gate.poll(now, true).unwrap_or(*open);
+                for _ in 0..100 {
+                    if *open {
+                        gate.handle_accepted(now);
+                        accepted += 1;
+                        *open = gate.poll(now, true).unwrap_or(true);
+                    }
+                }
             }
         }
         accepted
     }
 
     #[test]
-    fn the_rate_is_kept_whatever_the_burst() {
-        for per_step in [1, 10, 128] {
-            let accepted = accepted_in(&mut Gate::new(Some(1000)), 10_000, per_step);
+    fn the_rate_is_kept_by_one_door_and_by_many() {
+        for doors in [1, 4] {
+            let rate = Some(Arc::new(AcceptRate::per_second(1000)));
+            let mut gates: Vec<_> = (0..doors).map(|_| Gate::new(rate.clone())).collect();
+            let accepted = accepted_in(&mut gates, 10_000);
+            // A tenth of a second of catching up, and one too early for each door.
             assert!(
-                (10_000..10_300).contains(&accepted),
-                "{accepted} at {per_step} a step"
+                (9_990..=10_104).contains(&accepted),
+                "{accepted} through {doors} doors"
             );
         }
-        assert_eq!(accepted_in(&mut Gate::new(None), 100, 7), 700);
+        assert_eq!(accepted_in(&mut [Gate::new(None)], 3), 300);
     }
 
     #[test]

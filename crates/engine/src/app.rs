@@ -100,8 +100,9 @@ pub enum Message<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// `accept4(2)` failed; accepting pauses for a moment. `EMFILE`: descriptors of this process;
-    /// `ENFILE`: of the machine; `ENOBUFS`, `ENOMEM`: kernel memory.
+    /// A connection cannot be accepted or not be watched; accepting pauses for a moment. `EMFILE`:
+    /// descriptors of this process; `ENFILE`: of the machine; `ENOSPC`: epoll watches of this user;
+    /// `ENOBUFS`, `ENOMEM`: kernel memory.
     Accept(Errno),
     /// The accept queue is full: the machine drops handshakes, and their clients try again after one,
     /// three, seven … seconds.

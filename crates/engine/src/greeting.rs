@@ -30,6 +30,8 @@ pub(crate) struct PartialHead {
     bytes: Vec<u8>,
     /// How many of `bytes` are known to hold no end of a head, so that none is searched twice.
     searched: usize,
+    /// How often something was added.
+    additions: u32,
 }
 
 /// What the bytes so far amount to.
@@ -54,6 +56,16 @@ impl Greeting {
 }
 
 impl PartialHead {
+    /// Whether nothing of it had arrived before what was added last.
+    pub(crate) const fn has_just_begun(&self) -> bool {
+        self.additions == 1
+    }
+
+    /// What has arrived, while it is partial.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Adds what arrived. A head in one piece is used where it lies.
     pub(crate) fn handle_bytes<'a>(
         &'a mut self,
@@ -73,6 +85,7 @@ impl PartialHead {
                 }
             };
         }
+        self.additions = self.additions.saturating_add(1);
         self.bytes.extend_from_slice(arrived);
         match http::head_end(&self.bytes, self.searched) {
             Some(len) if len <= max => Head::Whole {

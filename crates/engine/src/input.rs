@@ -127,7 +127,15 @@ fn read_head<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, arrived:
     let (bytes, len) = match head.handle_bytes(arrived, &core.settings.http) {
         Head::Whole { bytes, len } => (bytes, len),
         Head::Partial => {
+            // What cannot become a head, such as the first bytes of TLS, is not waited for. Looked at
+            // once: parsing again and again what trickles in would be quadratic work.
+            let fault = head
+                .has_just_begun()
+                .then(|| first_fault(awaits, head.bytes(), &core.settings.http));
             *slot = Some(greeting);
+            if let Some(Some(error)) = fault {
+                refuse_head(core, id, error);
+            }
             return;
         }
         Head::TooLarge => return refuse_head(core, id, http::Error::HeadTooLong),
@@ -150,6 +158,14 @@ fn read_head<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, arrived:
     app.handle_open(id, &mut Io::new(core));
     if !rest.is_empty() {
         read_frames(core, app, id, rest);
+    }
+}
+
+/// What is wrong already with the beginning of a head.
+fn first_fault(awaits: &Awaits, bytes: &[u8], limits: &http::Limits) -> Option<http::Error> {
+    match awaits {
+        Awaits::Request { .. } => http::parse_request(bytes, limits).err(),
+        Awaits::Response { .. } => http::parse_response(bytes, limits).err(),
     }
 }
 

@@ -12,8 +12,9 @@ use proto::{
 use thiserror::Error;
 
 use crate::{
-    Cause, Closed, ConnId, Counters, Full, Phase, Remote, Settings, ShardIndex, Time,
+    Cause, Closed, ConnId, Counters, Phase, Remote, Settings, ShardIndex, Time,
     conn::{Conn, Origin, Stage},
+    delayed::Delayed,
     slab::Slab,
     sys::Socket,
 };
@@ -47,9 +48,11 @@ pub(crate) struct Core<M> {
     pub(crate) closed: VecDeque<(ConnId, Closed)>,
     /// Sockets to end, and whether with a reset.
     pub(crate) gone: Vec<(Socket, bool)>,
-    /// Mail that found a mailbox full. While there is any, the shard reads from no socket, so that
-    /// the load which makes it comes to a stop at its source.
-    pub(crate) delayed: VecDeque<(ShardIndex, M)>,
+    /// While there is any, the shard reads from no socket, so that the load which makes it comes to a
+    /// stop at its source.
+    pub(crate) delayed: Delayed<M>,
+    /// Whether an outbox is over its limit that was not tried to be written yet.
+    pub(crate) must_write: bool,
     pub(crate) now: Time,
     pub(crate) tick_at: Option<Time>,
     pub(crate) accepting: bool,
@@ -75,9 +78,9 @@ impl<'a, M: Send + 'static> Io<'a, M> {
 
     /// Queues whole WebSocket frames for an open connection; for any other it does nothing.
     ///
-    /// A connection whose outbox would grow beyond `outbox_bytes_max` is closed as a slow consumer
-    /// ([`CloseCode::SLOW_CONSUMER`]), and what it had still to read is dropped. One frame always
-    /// fits into an empty outbox.
+    /// A connection whose outbox is over `outbox_bytes_max` while its socket takes nothing is closed as
+    /// a slow consumer ([`CloseCode::SLOW_CONSUMER`]), and what it had still to read is dropped. One
+    /// frame always fits into an empty outbox.
     pub fn send(&mut self, conn: ConnId, frame: Frame) {
         self.core.send(conn, frame);
     }
@@ -202,7 +205,8 @@ impl<M: Send + 'static> Core<M> {
             dials: Vec::new(),
             closed: VecDeque::new(),
             gone: Vec::new(),
-            delayed: VecDeque::new(),
+            delayed: Delayed::new(remote.shards_count()),
+            must_write: false,
             now: Time::ZERO,
             tick_at: None,
             accepting: true,
@@ -216,27 +220,36 @@ impl<M: Send + 'static> Core<M> {
 
     /// Queues whole frames for an open connection.
     fn send(&mut self, id: ConnId, frame: Frame) {
+        if self
+            .conns
+            .get(id)
+            .is_some_and(|conn| matches!(conn.stage, Stage::Open))
+        {
+            self.counters.frames_out.add(1);
+            self.push(id, frame);
+            self.weigh(id);
+        }
+    }
+
+    /// Looks after an outbox that has grown. One that is over its limit because the kernel takes nothing
+    /// belongs to a slow consumer; otherwise nothing was written yet, and the turn goes on to write.
+    pub(crate) fn weigh(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        if !matches!(conn.stage, Stage::Open) {
+        if !matches!(conn.stage, Stage::Open)
+            || !conn.outbox.is_over(self.settings.outbox_bytes_max)
+        {
             return;
         }
-        // An empty outbox takes a message of any size, or none could be sent that is as long as it.
-        let bytes = conn.outbox.bytes() as usize + frame.len();
-        if !conn.outbox.is_empty() && bytes > self.settings.outbox_bytes_max as usize {
-            self.counters.slow_consumers.add(1);
-            conn.drop_unsent();
-            self.say_goodbye(
-                id,
-                CloseCode::SLOW_CONSUMER,
-                "slow consumer",
-                Cause::SlowConsumer,
-            );
+        if !conn.sending {
+            self.must_write = true;
             return;
         }
-        self.counters.frames_out.add(1);
-        self.push(id, frame);
+        self.counters.slow_consumers.add(1);
+        conn.drop_unsent();
+        let (code, cause) = (CloseCode::SLOW_CONSUMER, Cause::SlowConsumer);
+        self.say_goodbye(id, code, "slow consumer", cause);
     }
 
     /// Queues bytes for a connection, whatever its stage, and lists it for writing.
@@ -258,27 +271,13 @@ impl<M: Send + 'static> Core<M> {
         }
     }
 
-    /// Queues a control frame in this end's role.
+    /// Queues a control frame in this end's role. A peer that pings without reading is as slow as any.
     pub(crate) fn push_control(&mut self, id: ConnId, opcode: ws::OpCode, payload: &[u8]) {
-        let Some(conn) = self.conns.get_mut(id) else {
-            return;
-        };
-        // A peer that pings without reading is as slow as any other.
-        if conn.outbox.bytes() as usize + payload.len() > self.settings.outbox_bytes_max as usize {
-            self.counters.slow_consumers.add(1);
-            conn.drop_unsent();
-            self.say_goodbye(
-                id,
-                CloseCode::SLOW_CONSUMER,
-                "slow consumer",
-                Cause::SlowConsumer,
-            );
-            return;
-        }
         let mask = self.mask_of(id);
         let mut frame = Vec::with_capacity(payload.len() + 6);
         ws::encode(&mut frame, opcode, payload, mask);
         self.push(id, Frame::from(frame));
+        self.weigh(id);
     }
 
     /// Sends a close frame and waits for the peer's; a connection that is not open is dropped.
@@ -310,8 +309,11 @@ impl<M: Send + 'static> Core<M> {
             return;
         };
         let phase = conn.phase_known_to_app();
+        // The time to say goodbye counts from its first word.
+        if !matches!(conn.stage, Stage::Closing | Stage::Lingering { .. }) {
+            conn.stamp = self.now.stamp();
+        }
         conn.stage = stage;
-        conn.stamp = self.now.stamp();
         if phase == Some(Phase::Open) {
             self.counters.open.sub(1);
         }
@@ -349,26 +351,8 @@ impl<M: Send + 'static> Core<M> {
     }
 
     fn post(&mut self, shard: ShardIndex, mail: M) {
-        // Mail that waits goes first, or it would be overtaken.
-        let waits = self.delayed.iter().any(|(to, _)| *to == shard);
-        let back = if waits {
-            Some(mail)
-        } else {
-            self.remote.post(shard, mail).err().map(|Full(mail)| mail)
-        };
-        if let Some(mail) = back {
+        if self.delayed.post(shard, mail, &self.remote) {
             self.counters.mail_delayed.add(1);
-            self.delayed.push_back((shard, mail));
-        }
-    }
-
-    /// Tries again to deliver mail that found a mailbox full.
-    pub(crate) fn post_delayed(&mut self) {
-        while let Some((shard, mail)) = self.delayed.pop_front() {
-            if let Err(Full(mail)) = self.remote.post(shard, mail) {
-                self.delayed.push_front((shard, mail));
-                return;
-            }
         }
     }
 

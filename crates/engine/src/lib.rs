@@ -15,6 +15,7 @@ mod app;
 mod closed;
 mod conn;
 mod counters;
+mod delayed;
 mod greeting;
 mod ids;
 mod input;
@@ -29,6 +30,7 @@ mod sweep;
 mod sys;
 mod time;
 
+pub use accept::AcceptRate;
 pub use app::{Answer, App, Message, Trouble};
 pub use closed::{Cause, Closed, Phase};
 pub use counters::{Counters, Snapshot};

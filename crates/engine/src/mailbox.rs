@@ -27,6 +27,8 @@ pub(crate) struct Mailbox<M> {
     waker: Waker,
     /// Whether the shard sleeps or is about to, so that a sender must wake it.
     asleep: AtomicBool,
+    /// Whether the shard has ended and nobody will read any more.
+    closed: AtomicBool,
 }
 
 impl<M: Send + 'static> Remote<M> {
@@ -41,7 +43,8 @@ impl<M: Send + 'static> Remote<M> {
         self.mailboxes.len() as u16
     }
 
-    /// Puts mail into a shard's mailbox and wakes the shard.
+    /// Puts mail into a shard's mailbox and wakes the shard. For a shard that has ended, mail is as good
+    /// as read: it is dropped.
     ///
     /// # Errors
     ///
@@ -52,6 +55,9 @@ impl<M: Send + 'static> Remote<M> {
     /// There is no such shard.
     pub fn post(&self, shard: ShardIndex, mail: M) -> Result<(), Full<M>> {
         let mailbox = &self.mailboxes[usize::from(shard.0)];
+        if mailbox.closed.load(SeqCst) {
+            return Ok(());
+        }
         mailbox.queue.push(mail).map_err(Full)?;
         if mailbox.asleep.swap(false, SeqCst) {
             mailbox.waker.wake();
@@ -70,11 +76,18 @@ impl<M> Mailbox<M> {
             queue: ArrayQueue::new(capacity.max(1)),
             waker,
             asleep: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn take(&self) -> Option<M> {
         self.queue.pop()
+    }
+
+    /// Ends the mailbox with its shard, so that no sender waits for room in it.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
+        while self.take().is_some() {}
     }
 
     /// How much mail waits.
@@ -133,6 +146,16 @@ mod tests {
         assert_eq!(remote.post(ShardIndex(0), 3), Err(Full(3)));
         assert_eq!(remote.mailbox(ShardIndex(0)).take(), Some(1));
         assert_eq!(remote.post(ShardIndex(0), 3), Ok(()));
+    }
+
+    #[test]
+    fn mail_for_a_shard_that_has_ended_is_dropped() {
+        let remote = remote(1);
+        remote.post(ShardIndex(0), 1).unwrap();
+        remote.mailbox(ShardIndex(0)).close();
+        assert_eq!(remote.post(ShardIndex(0), 2), Ok(()));
+        assert_eq!(remote.post(ShardIndex(0), 3), Ok(()));
+        assert_eq!(remote.mailbox(ShardIndex(0)).take(), None);
     }
 
     #[test]

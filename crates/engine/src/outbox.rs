@@ -19,6 +19,10 @@ pub(crate) struct Outbox {
 
 const _: () = assert!(size_of::<Outbox>() == 32);
 
+/// What a queued frame costs beside its bytes, roughly: its place in the list, its reference count and
+/// the allocator's share. Without it, frames of two bytes would cost many times the limit.
+const FRAME_COST: usize = 64;
+
 #[derive(Debug, Default)]
 enum Queue {
     #[default]
@@ -106,8 +110,19 @@ impl Outbox {
     }
 
     /// Bytes that are not written yet.
+    #[cfg(test)]
     pub(crate) const fn bytes(&self) -> u32 {
         self.bytes
+    }
+
+    /// Whether it holds more than it may. Each frame counts [`FRAME_COST`] beside its bytes, and a
+    /// single frame is never too much, or no message could be sent that is as long as the limit.
+    pub(crate) fn is_over(&self, bytes_max: u32) -> bool {
+        let frames = match &self.queue {
+            Queue::Empty | Queue::One(_) => return false,
+            Queue::Many(frames) => frames.len(),
+        };
+        self.bytes as usize + frames * FRAME_COST > bytes_max as usize
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -175,6 +190,20 @@ mod tests {
             assert_eq!(wire, b"HTTP/1.1 101\x88\x00");
             assert!(outbox.is_empty());
         }
+    }
+
+    #[test]
+    fn one_frame_is_never_too_much_and_many_small_ones_are() {
+        let mut outbox = Outbox::default();
+        outbox.push(Frame::from(vec![0; 5000]));
+        assert!(!outbox.is_over(1000));
+        outbox.push(Frame::from(vec![0; 2]));
+        assert!(outbox.is_over(1000));
+        let mut outbox = Outbox::default();
+        (0..15).for_each(|_| outbox.push(Frame::from(vec![0; 2])));
+        assert!(!outbox.is_over(1000), "15 * (2 + 64) = 990");
+        outbox.push(Frame::from(vec![0; 2]));
+        assert!(outbox.is_over(1000));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! broadcast to a thousand connections that answers one message is a thousand outboxes first and a
 //! thousand writes after, and never a write in the middle of a read.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustix::io::Errno;
 
@@ -22,7 +22,7 @@ use crate::{
     io::Core,
     mailbox::Mailbox,
     sweep::Hand,
-    sys::{Completion, FRAMES_PER_SEND, Kernel, Submission, Waker, sim::SimKernel},
+    sys::{Completion, FRAMES_PER_SEND, Kernel, Socket, Submission, Waker, Wanted, sim::SimKernel},
 };
 
 /// Mail read per turn, so that a flood of it does not keep the shard from its sockets.
@@ -60,7 +60,7 @@ impl<A: App> Reactor<A> {
         counters: Arc<Counters>,
         seed: u64,
     ) -> Self {
-        let gate = Gate::new(settings.accept_rate_max);
+        let gate = Gate::new(settings.accept_rate.clone());
         let mut core = Core::new(settings, shard, remote, counters, seed);
         core.now = kernel.now();
         Self {
@@ -162,51 +162,37 @@ impl<A: App> Reactor<A> {
     }
 
     fn wait(&mut self) -> Result<(), Errno> {
-        self.core.post_delayed();
+        self.core.delayed.retry(&self.core.remote);
         let must_turn = !self.core.dirty.is_empty() || !self.core.dials.is_empty();
         let mailbox = self.core.remote.mailbox(self.core.shard);
-        let deadline = if must_turn || !mailbox.may_sleep() {
+        let mut deadline = if must_turn || !mailbox.may_sleep() {
             Some(Time::ZERO)
         } else {
             self.deadline()
         };
-        let waited = if self.core.delayed.is_empty() {
-            self.kernel.wait(deadline)
-        } else {
-            // Sockets stay unread until the mail has left, or they would only make more of it.
-            self.kernel
-                .wait_for_waker(deadline.unwrap_or(self.core.now))
-        };
+        if !self.core.delayed.is_empty() {
+            // Sockets that nobody reads now must not end the sleep.
+            self.kernel.wait_for_waker(deadline.unwrap_or(Time::ZERO))?;
+            deadline = Some(Time::ZERO);
+        }
+        let waited = self.kernel.wait(deadline);
         self.core.remote.mailbox(self.core.shard).awake();
         self.core.now = self.kernel.now();
         waited
     }
 
-    /// Takes up everything the kernel reports.
+    /// Takes up what the kernel reports: everything, or, while mail is delayed, only what makes no more
+    /// of it. An outbox that is over its limit is written first; the rest is reported again.
     fn receive(&mut self) {
-        while let Some(completion) = self.kernel.next(&self.core.conns) {
+        let wanted = if self.core.delayed.is_empty() {
+            Wanted::Everything
+        } else {
+            Wanted::Answers
+        };
+        while let Some(completion) = self.kernel.next(wanted, &self.core.conns) {
             match completion {
-                Completion::Accepted { socket, peer } => {
-                    self.gate.handle_accepted(self.core.now);
-                    let Some(conn) = input::admit(&mut self.core, &mut self.app, socket, peer)
-                    else {
-                        continue;
-                    };
-                    let attached = match self.core.conns.get(conn).and_then(|c| c.socket.as_ref()) {
-                        Some(socket) => self.kernel.attach(conn, socket),
-                        None => Ok(()),
-                    };
-                    if let Err(errno) = attached {
-                        self.core.remove(conn, Cause::Socket(errno), true);
-                    }
-                }
-                Completion::AcceptFailed(errno) => {
-                    self.core.counters.accept_errors.add(1);
-                    self.gate.handle_failure(self.core.now);
-                    let trouble = Trouble::Accept(errno);
-                    self.app
-                        .handle_trouble(trouble, &mut Io::new(&mut self.core));
-                }
+                Completion::Accepted { socket, peer } => self.accept(socket, peer),
+                Completion::AcceptFailed(errno) => self.handle_accept_failure(errno),
                 Completion::AcceptQueueFull { max } => {
                     self.core.counters.accept_queue_full.add(1);
                     let trouble = Trouble::AcceptQueue { max };
@@ -224,11 +210,50 @@ impl<A: App> Reactor<A> {
                 }
             }
             input::report_closed(&mut self.core, &mut self.app);
+            let must_stop = wanted == Wanted::Everything && !self.core.delayed.is_empty();
+            if self.core.must_write || must_stop {
+                return;
+            }
+        }
+    }
+
+    fn accept(&mut self, socket: Socket, peer: SocketAddr) {
+        self.gate.handle_accepted(self.core.now);
+        self.tell_gate();
+        let Some(conn) = input::admit(&mut self.core, &mut self.app, socket, peer) else {
+            return;
+        };
+        let socket = self
+            .core
+            .conns
+            .get(conn)
+            .and_then(|conn| conn.socket.as_ref());
+        let attached = socket.map_or(Ok(()), |socket| self.kernel.attach(conn, socket));
+        if let Err(errno) = attached {
+            self.core.remove(conn, Cause::Socket(errno), true);
+            self.handle_accept_failure(errno);
+        }
+    }
+
+    fn handle_accept_failure(&mut self, errno: Errno) {
+        self.core.counters.accept_errors.add(1);
+        self.gate.handle_failure(self.core.now);
+        self.tell_gate();
+        self.app
+            .handle_trouble(Trouble::Accept(errno), &mut Io::new(&mut self.core));
+    }
+
+    fn tell_gate(&mut self) {
+        if let Some(accepting) = self.gate.poll(self.core.now, self.core.accepting) {
+            self.kernel.set_accepting(accepting);
         }
     }
 
     fn read_mail(&mut self) {
         for _ in 0..MAIL_PER_TURN {
+            if self.core.must_write {
+                return;
+            }
             let Some(mail) = self.core.remote.mailbox(self.core.shard).take() else {
                 return;
             };
@@ -249,9 +274,7 @@ impl<A: App> Reactor<A> {
             self.listening = false;
             self.kernel.stop_listening();
         }
-        if let Some(accepting) = self.gate.poll(self.core.now, self.core.accepting) {
-            self.kernel.set_accepting(accepting);
-        }
+        self.tell_gate();
     }
 
     fn dial(&mut self) {
@@ -277,6 +300,7 @@ impl<A: App> Reactor<A> {
 
     /// Writes each dirty outbox once.
     fn write(&mut self) {
+        self.core.must_write = false;
         let mut dirty = std::mem::take(&mut self.core.dirty);
         for conn in dirty.drain(..) {
             self.write_one(conn);
@@ -315,7 +339,7 @@ impl<A: App> Reactor<A> {
             }
         }
         let Stage::Lingering { hang_up, shut } = &mut conn.stage else {
-            return;
+            return self.core.weigh(id);
         };
         if !conn.outbox.is_empty() {
             return;
@@ -360,5 +384,12 @@ impl<A: App> Reactor<A> {
 
     fn mailbox_len(&self) -> usize {
         self.core.remote.mailbox(self.core.shard).len()
+    }
+}
+
+/// Also when the app panics: mail for a shard that has ended must not fill its mailbox.
+impl<A: App> Drop for Reactor<A> {
+    fn drop(&mut self) {
+        self.core.remote.mailbox(self.core.shard).close();
     }
 }

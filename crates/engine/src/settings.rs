@@ -1,8 +1,10 @@
 //! What an operator decided about connections, as values that the engine can trust.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proto::{http, ws};
+
+use crate::AcceptRate;
 
 /// The limits and deadlines of every connection of one shard.
 ///
@@ -19,13 +21,13 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// From the first word of a goodbye to the end of the socket.
     pub close_timeout: Duration,
-    /// Bytes that a connection may have still to write; one byte more, unless it is all one frame, and
-    /// it is a slow consumer.
+    /// Bytes that a connection may have still to write, each frame counting 64 more than its length. One
+    /// byte more, unless it is all one frame, while its socket takes nothing: a slow consumer.
     pub outbox_bytes_max: u32,
     /// Connections of this shard, in all phases.
     pub connections_max: u32,
-    /// Connections this shard accepts per second; `None` accepts as fast as it can.
-    pub accept_rate_max: Option<u32>,
+    /// How fast connections are accepted, by all shards that share it; `None` is as fast as they can.
+    pub accept_rate: Option<Arc<AcceptRate>>,
     /// The length of the accept queue asked of the kernel (`listen(2)`; `net.core.somaxconn` caps it).
     pub backlog: i32,
     /// Messages that may wait in this shard's mailbox.
@@ -49,7 +51,7 @@ impl Default for Settings {
             close_timeout: Duration::from_secs(5),
             outbox_bytes_max: 1 << 20,
             connections_max: 1 << 20,
-            accept_rate_max: None,
+            accept_rate: None,
             backlog: 65_535,
             mailbox_max: 4_096,
         }

@@ -18,6 +18,9 @@ const STEP: Duration = Duration::from_millis(100);
 /// Steps per revolution: a deadline is at most 0.8 s late.
 const STEPS: u32 = 8;
 
+/// A step this late means that the shard did not run.
+const STALL: Duration = Duration::from_secs(1);
+
 /// Where the sweep of a shard stands.
 #[derive(Debug, Default)]
 pub(crate) struct Hand {
@@ -33,7 +36,15 @@ impl Hand {
 
     /// Moves the hand if it is time.
     pub(crate) fn sweep<M: Send + 'static>(&mut self, core: &mut Core<M>) {
-        if core.now < self.next_step {
+        let late = core.now.since(self.next_step);
+        if core.conns.len() == 0 || (late.is_zero() && core.now < self.next_step) {
+            self.next_step = self.next_step.max(core.now);
+            return;
+        }
+        // A shard that stood still has not heard its peers for as long: they get a moment to be heard.
+        // The same while it hears nobody.
+        if late > STALL || !core.delayed.is_empty() {
+            self.next_step = core.now.after(STALL);
             return;
         }
         self.next_step = core.now.after(STEP);

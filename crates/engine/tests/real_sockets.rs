@@ -10,7 +10,7 @@ use std::{
 };
 
 use apps::{Clients, EchoServer, Seen, Tally, masked};
-use fourtuple_engine::{Settings, ShardIndex, Shards, Trouble};
+use fourtuple_engine::{AcceptRate, Settings, ShardIndex, Shards, Trouble};
 use proto::Frame;
 
 /// A running echo server; its shards end with the test's process.
@@ -225,7 +225,7 @@ fn a_full_accept_queue_is_noticed_and_emptied() {
     // One connection a second is let in, and two may wait: the third waits for the first to leave.
     let settings = Settings {
         backlog: 2,
-        accept_rate_max: Some(1),
+        accept_rate: Some(Arc::new(AcceptRate::per_second(1))),
         ..Settings::default()
     };
     let server = serve(&settings, 1);

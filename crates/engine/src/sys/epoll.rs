@@ -27,7 +27,7 @@ use rustix::{
 };
 
 use super::{
-    Completion, FRAMES_PER_SEND, Received, Socket, Sockets, Submission, Waiting, Waker,
+    Completion, FRAMES_PER_SEND, Received, Socket, Sockets, Submission, Waiting, Waker, Wanted,
     accept_queue::AcceptQueue,
 };
 use crate::{ConnId, Time};
@@ -62,9 +62,6 @@ pub(crate) struct Epoll {
     /// Whether the accept queue is to be looked at before the turn's first accept.
     look_at_queue: bool,
     buffer: Box<[u8]>,
-    /// Closed sockets, kept until the turn's events are used up: a descriptor number may not be given
-    /// out again while an event for its last owner may still come.
-    closed: Vec<OwnedFd>,
 }
 
 /// Opens a listening socket that shares its port with other shards' (`SO_REUSEPORT`).
@@ -130,7 +127,6 @@ impl Epoll {
             accepts_left: 0,
             look_at_queue: false,
             buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
-            closed: Vec::new(),
         })
     }
 
@@ -142,7 +138,10 @@ impl Epoll {
         Waker::Event(Arc::clone(&self.waker))
     }
 
-    pub(crate) fn set_accepting(&self, accepting: bool) {
+    pub(crate) fn set_accepting(&mut self, accepting: bool) {
+        if !accepting {
+            self.accepts_left = 0;
+        }
         if let Some(listener) = &self.listener {
             let interest = if accepting {
                 EventFlags::IN
@@ -220,13 +219,12 @@ impl Epoll {
         let _ = net::shutdown(fd(socket), Shutdown::Write);
     }
 
-    pub(crate) fn close(&mut self, socket: Socket, abort: bool) {
+    pub(crate) fn close(&self, socket: Socket, abort: bool) {
         let Socket::Fd(socket) = socket else { return };
         if abort {
             // `man 7 socket`: with a linger time of zero, close sends a reset.
             let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
         }
-        self.closed.push(socket);
     }
 
     pub(crate) fn wait(&mut self, deadline: Option<Time>) -> Result<(), Errno> {
@@ -244,23 +242,25 @@ impl Epoll {
         }
     }
 
-    pub(crate) fn wait_for_waker(&mut self, deadline: Time) -> Result<(), Errno> {
-        self.begin_turn();
+    pub(crate) fn wait_for_waker(&self, deadline: Time) -> Result<(), Errno> {
         let timeout = self.until(deadline);
         let mut waker = [PollFd::new(&*self.waker, PollFlags::IN)];
         match poll(&mut waker, Some(&timeout)) {
-            Ok(0) | Err(Errno::INTR) => Ok(()),
-            Ok(_) => {
-                self.clear_waker();
-                Ok(())
-            }
+            Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(errno),
         }
     }
 
-    pub(crate) fn next(&mut self, sockets: &impl Sockets) -> Option<Completion<'_>> {
+    pub(crate) fn next(
+        &mut self,
+        wanted: Wanted,
+        sockets: &impl Sockets,
+    ) -> Option<Completion<'_>> {
         loop {
             if let Some((conn, flags)) = self.rest.take() {
+                if wanted == Wanted::Answers {
+                    continue;
+                }
                 if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
                     match self.receive(conn, sockets) {
                         Read::Nothing => {}
@@ -284,6 +284,7 @@ impl Epoll {
             }
             let &(word, flags) = self.events.get(self.cursor)?;
             match word {
+                LISTENER if wanted == Wanted::Answers => self.cursor += 1,
                 LISTENER => match self.accept() {
                     Some(completion) => return Some(completion),
                     None => self.cursor += 1,
@@ -303,9 +304,8 @@ impl Epoll {
         }
     }
 
-    /// Forgets the last turn's events, and with them the reason to keep its closed sockets.
+    /// Forgets the last turn's events; those that were not used are reported again.
     fn begin_turn(&mut self) {
-        self.closed.clear();
         self.cursor = 0;
         self.rest = None;
         self.accepts_left = ACCEPTS_PER_TURN;

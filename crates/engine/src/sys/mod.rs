@@ -54,6 +54,14 @@ pub(crate) enum Waiting {
     Data,
 }
 
+/// Which completions a shard wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Everything,
+    /// Nothing that makes more work: only the answers to what the shard has asked for.
+    Answers,
+}
+
 /// How a kernel finds the socket behind a connection it has news of.
 pub(crate) trait Sockets {
     /// The socket, unless the connection is gone.
@@ -220,22 +228,24 @@ impl Kernel {
         }
     }
 
-    /// As [`Kernel::wait`], but only a waker ends the sleep before `deadline`; nothing is reported then.
+    /// Sleeps until a waker was used or `deadline` has come, whatever else happens.
     pub(crate) fn wait_for_waker(&mut self, deadline: Time) -> Result<(), Errno> {
         match self {
             Self::Epoll(kernel) => kernel.wait_for_waker(deadline),
-            Self::Sim(kernel) => {
-                kernel.skip();
-                Ok(())
-            }
+            Self::Sim(_) => Ok(()),
         }
     }
 
-    /// The next thing that has happened, until this turn's are used up.
-    pub(crate) fn next(&mut self, sockets: &impl Sockets) -> Option<Completion<'_>> {
+    /// The next thing that has happened, until this turn's are used up. What is wanted may change from
+    /// turn to turn; the rest is reported in a later one.
+    pub(crate) fn next(
+        &mut self,
+        wanted: Wanted,
+        sockets: &impl Sockets,
+    ) -> Option<Completion<'_>> {
         match self {
-            Self::Epoll(kernel) => kernel.next(sockets),
-            Self::Sim(kernel) => kernel.next(sockets),
+            Self::Epoll(kernel) => kernel.next(wanted, sockets),
+            Self::Sim(kernel) => kernel.next(wanted, sockets),
         }
     }
 }

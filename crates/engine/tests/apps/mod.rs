@@ -39,7 +39,6 @@ pub(crate) struct Seen {
     /// How connections ended, by label.
     pub(crate) ends: BTreeMap<&'static str, u32>,
     pub(crate) troubles: Vec<Trouble>,
-    pub(crate) accept_errors: u32,
 }
 
 /// Echoes text; `all:` goes to everybody on every shard; `flood:N` is answered with N KiB; `bye` is
@@ -176,7 +175,6 @@ pub(crate) struct Clients {
     pub(crate) then_close: bool,
     pub(crate) tally: Arc<Mutex<Tally>>,
     pub(crate) expected: BTreeMap<(u32, u32), u32>,
-    pub(crate) failed: u32,
 }
 
 impl Clients {
@@ -188,7 +186,6 @@ impl Clients {
             then_close,
             tally,
             expected,
-            failed: 0,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ConnId, Time,
-    sys::{Completion, Received, Socket, Sockets, Submission, Waiting},
+    sys::{Completion, Received, Socket, Sockets, Submission, Waiting, Wanted},
 };
 
 /// One shard's kernel on a simulated network.
@@ -143,15 +143,15 @@ impl SimKernel {
         self.ready = ready;
     }
 
-    /// Reports nothing this turn.
-    pub(crate) fn skip(&mut self) {
-        self.ready.clear();
-    }
-
-    pub(crate) fn next(&mut self, sockets: &impl Sockets) -> Option<Completion<'_>> {
+    pub(crate) fn next(
+        &mut self,
+        wanted: Wanted,
+        sockets: &impl Sockets,
+    ) -> Option<Completion<'_>> {
         while let Some(ready) = self.ready.pop() {
             let mut state = self.net.0.borrow_mut();
             let id = match ready {
+                Ready::Listener(_) if wanted == Wanted::Answers => continue,
                 Ready::Listener(listener) => match state.accept(listener) {
                     Some(completion) => return Some(completion),
                     None => continue,
@@ -173,6 +173,9 @@ impl SimKernel {
                     conn,
                     result: Ok(sent),
                 });
+            }
+            if wanted == Wanted::Answers {
+                continue;
             }
             if state.suffers(|faults| faults.reset) {
                 state.reset_both(id);
