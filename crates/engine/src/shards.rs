@@ -1,6 +1,14 @@
 //! One reactor per thread, all of one app, on one port.
 
-use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+};
 
 use rustix::io::Errno;
 use thiserror::Error;
@@ -16,7 +24,10 @@ use crate::{
 pub struct Shards<M> {
     remote: Remote<M>,
     counters: Vec<Arc<Counters>>,
-    threads: Vec<JoinHandle<Result<(), Errno>>>,
+    /// In the order of shards; `None` once joined.
+    threads: Vec<Option<JoinHandle<Result<(), Errno>>>>,
+    /// Says which shard has ended, as they end.
+    ended: Receiver<usize>,
     address: Option<SocketAddr>,
 }
 
@@ -77,19 +88,38 @@ impl<M: Send + 'static> Shards<M> {
             .map(|kernel| Mailbox::new(settings.mailbox_max, kernel.waker()));
         let remote = Remote::new(mailboxes);
         let app = Arc::new(app);
+        let (tell_end, ended) = sync_channel(kernels.len());
         let mut shards = Self {
             remote,
             counters: Vec::new(),
             threads: Vec::new(),
+            ended,
             address,
         };
+        // Each thread waits for a word before it serves, so that a thread which cannot be started
+        // leaves none behind that serves: the words of the others are never said.
+        let mut starts = Vec::with_capacity(kernels.len());
         for (kernel, index) in kernels.into_iter().zip(0..) {
+            let (start, started) = sync_channel::<()>(1);
+            starts.push(start);
+            let signals = Signals {
+                started,
+                end: End {
+                    shard: usize::from(index),
+                    tell: tell_end.clone(),
+                },
+            };
             shards.spawn(
                 kernel,
                 ShardIndex(index),
                 settings.clone(),
                 Arc::clone(&app),
+                signals,
             )?;
+        }
+        for start in starts {
+            // Fails only for a thread that is gone, and `join` tells why.
+            let _ = start.send(());
         }
         Ok(shards)
     }
@@ -123,20 +153,24 @@ impl<M: Send + 'static> Shards<M> {
 
     /// Whether every shard has ended.
     pub fn are_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+        self.threads.iter().flatten().all(JoinHandle::is_finished)
     }
 
-    /// Waits until every shard's app has stopped it.
+    /// Waits until every shard's app has stopped it, or until the first shard fails.
     ///
     /// # Errors
     ///
-    /// A shard's kernel failed.
+    /// A shard's kernel failed; the others may still run, and end with the process.
     ///
     /// # Panics
     ///
     /// A shard's app panicked.
-    pub fn join(self) -> Result<(), Errno> {
-        for thread in self.threads {
+    pub fn join(mut self) -> Result<(), Errno> {
+        for _ in 0..self.threads.len() {
+            let Ok(shard) = self.ended.recv() else { break };
+            let Some(thread) = self.threads[shard].take() else {
+                continue;
+            };
             match thread.join() {
                 Ok(result) => result?,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -151,6 +185,7 @@ impl<M: Send + 'static> Shards<M> {
         shard: ShardIndex,
         settings: Settings,
         app: Arc<F>,
+        signals: Signals,
     ) -> Result<(), StartError>
     where
         A: App<Mail = M>,
@@ -160,6 +195,13 @@ impl<M: Send + 'static> Shards<M> {
         let counters = Arc::new(Counters::default());
         self.counters.push(Arc::clone(&counters));
         let run = move || {
+            let Signals {
+                started,
+                end: _told_when_dropped,
+            } = signals;
+            if started.recv().is_err() {
+                return Ok(());
+            }
             let app = app(shard, remote.clone());
             let kernel = Kernel::Epoll(kernel);
             let seed = fastrand::u64(..);
@@ -167,8 +209,27 @@ impl<M: Send + 'static> Shards<M> {
         };
         let thread = std::thread::Builder::new().name(format!("shard-{}", shard.0));
         self.threads
-            .push(thread.spawn(run).map_err(StartError::Thread)?);
+            .push(Some(thread.spawn(run).map_err(StartError::Thread)?));
         Ok(())
+    }
+}
+
+/// What a shard's thread waits for, and what it says at its end.
+struct Signals {
+    started: Receiver<()>,
+    end: End,
+}
+
+/// Says that a shard has ended, also when it panicked.
+struct End {
+    shard: usize,
+    tell: SyncSender<usize>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // There is room for every shard, and nobody may be listening.
+        let _ = self.tell.try_send(self.shard);
     }
 }
 

@@ -300,3 +300,14 @@ fn a_port_that_is_taken_is_not_shared() {
     let error = again.unwrap_err().to_string();
     assert!(error.ends_with("another program listens there"), "{error}");
 }
+
+#[test]
+fn a_shard_that_panics_is_not_waited_for_behind_the_others() {
+    let shards = Shards::start(&Settings::default(), 3, None, |shard, _| {
+        assert_ne!(shard, ShardIndex(2), "as this test wants it");
+        EchoServer::new(Arc::default())
+    });
+    let shards = shards.unwrap();
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shards.join()));
+    assert!(panic.is_err());
+}
