@@ -1,6 +1,9 @@
 //! Each limit of the server, reached from outside.
 
-use std::io::Write;
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -32,7 +35,7 @@ fn a_peer_that_does_not_answer_a_close_is_not_waited_for_for_ever() {
 
 #[test]
 fn one_connection_too_many_is_told_so() {
-    let relay = Relay::start(&["--shards", "1", "--connections-max", "3"]);
+    let relay = Relay::start(&["--connections-max", "3"]);
     let held: Vec<_> = (0..3).map(|_| Wire::open(relay.addr())).collect();
     let answer = http(relay.addr(), UPGRADE);
     assert_eq!(answer.status, 503, "{answer:?}");
@@ -42,7 +45,7 @@ fn one_connection_too_many_is_told_so() {
 
 #[test]
 fn a_connection_that_ends_makes_room() {
-    let relay = Relay::start(&["--shards", "1", "--connections-max", "1"]);
+    let relay = Relay::start(&["--connections-max", "1"]);
     for _ in 0..20 {
         let mut wire = Wire::open(relay.addr());
         wire.close(1000);
@@ -84,6 +87,45 @@ fn topics_and_events_have_a_length() {
     let mut wire = Wire::open(relay.addr());
     wire.send(&json!(["1", "1", "room:sixteen-abcd", "phx_join", {}]));
     assert_eq!(wire.hear(), Heard::Closed(1011));
+}
+
+#[test]
+fn a_head_has_so_many_headers() {
+    let relay = Relay::start(&["--headers-max", "6"]);
+    let more = |count: usize| UPGRADE.replace("Host:", &("X: y\r\n".repeat(count) + "Host:"));
+    assert_eq!(http(relay.addr(), &more(2)).status, 431);
+    // Five make an upgrade, so one more is allowed.
+    let mut stream = dial(relay.addr());
+    stream.write_all(more(1).as_bytes()).unwrap();
+    stream.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
+    assert!(read_to_end(&mut stream).starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn connect_params_have_a_number_and_a_depth() {
+    let relay = Relay::start(&["--params-pairs-max", "3", "--params-depth-max", "2"]);
+    let open = |query: &str| {
+        let target = format!("/socket/websocket?vsn=2.0.0&{query}");
+        Wire::upgrade(relay.addr(), &target, &[]).err()
+    };
+    assert_eq!(open("a=1&b=2"), None);
+    assert_eq!(open("a=1&b=2&c=3"), Some(400));
+    assert_eq!(open("a[b][c]=1"), None);
+    assert_eq!(open("a[b][c][d]=1"), Some(400));
+}
+
+#[test]
+fn connections_come_in_at_a_rate() {
+    let relay = Relay::start(&["--shards", "1", "--connect-rate-max", "20"]);
+    let began = Instant::now();
+    let held: Vec<_> = (0..60).map(|_| Wire::open(relay.addr())).collect();
+    // Nobody is refused; the last ones have waited. A full second's worth may come at once.
+    assert!(
+        began.elapsed() >= Duration::from_millis(1_500),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(held);
 }
 
 #[test]
