@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Remote, Settings, ShardIndex};
+use engine::{AcceptRate, Remote, Settings, ShardIndex};
 use hub::{Hub, Router, Socket};
 
 use crate::{
@@ -66,7 +66,7 @@ impl<S: Socket> Blueprint<S> {
 
     /// What the engine is told of the configuration. Each shard has room for all connections, since the
     /// kernel may give all of them to one.
-    pub(crate) fn settings(&self, shards: u16) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let config = &self.config;
         Settings {
             ws: config.limits.ws(),
@@ -76,12 +76,60 @@ impl<S: Socket> Blueprint<S> {
             close_timeout: config.close_timeout,
             outbox_bytes_max: config.limits.outbox_bytes_max,
             connections_max: self.connections_max.saturating_add(LOBBY),
-            accept_rate_max: config
+            accept_rate: config
                 .limits
                 .connect_rate_max
-                .map(|rate| rate.div_ceil(shards.into())),
+                .map(|rate| AcceptRate::per_second(rate).into()),
             backlog: config.limits.backlog,
             mailbox_max: config.limits.mailbox_max,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::relay;
+
+    #[test]
+    fn every_limit_of_the_configuration_reaches_the_engine() {
+        let mut config = Config {
+            handshake_timeout: Duration::from_secs(1),
+            idle_timeout: Some(Duration::from_secs(2)),
+            close_timeout: Duration::from_secs(3),
+            ..Config::default()
+        };
+        config.limits.connect_rate_max = Some(4);
+        config.limits.head_bytes_max = 500;
+        config.limits.headers_max = 6;
+        config.limits.frame_bytes_max = Some(700);
+        config.limits.message_bytes_max = 8_000;
+        config.limits.fragments_max = 9;
+        config.limits.outbox_bytes_max = 10_000;
+        config.limits.mailbox_max = 110;
+        config.limits.backlog = 12;
+        let settings = Blueprint::new(relay(&config), config, 13).settings();
+        assert_eq!(settings.handshake_timeout, Duration::from_secs(1));
+        assert_eq!(settings.idle_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(settings.close_timeout, Duration::from_secs(3));
+        assert_eq!(
+            settings
+                .accept_rate
+                .map(|rate| rate.connections_per_second()),
+            Some(4)
+        );
+        assert_eq!(
+            (settings.http.head_bytes_max, settings.http.headers_max),
+            (500, 6)
+        );
+        assert_eq!(settings.ws.frame_bytes_max, 700);
+        assert_eq!(settings.ws.message_bytes_max, 8_000);
+        assert_eq!(settings.ws.fragments_max, 9);
+        assert_eq!(settings.outbox_bytes_max, 10_000);
+        assert_eq!(settings.mailbox_max, 110);
+        assert_eq!(settings.backlog, 12);
+        assert_eq!(settings.connections_max, 13 + LOBBY);
     }
 }

@@ -1,8 +1,13 @@
 //! One running server: its shards, from the first listener to the last goodbye.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
-use capacity::{Holds, Machine, raise_nofile};
+use capacity::{Grouped, Holds, Machine, raise_nofile};
 use engine::{Errno, Full, Remote, ShardIndex, Shards, Snapshot, StartError};
 use hub::{Router, Socket};
 use signal_hook::{
@@ -11,13 +16,7 @@ use signal_hook::{
 };
 use thiserror::Error;
 
-use crate::{
-    blueprint::Blueprint,
-    config::{self, Config},
-    drain::Drain,
-    log,
-    shard::ShardMail,
-};
+use crate::{blueprint::Blueprint, config::Config, drain::Drain, log, shard::ShardMail};
 
 /// A server that runs.
 #[derive(Debug)]
@@ -79,7 +78,7 @@ impl Node {
             .unwrap_or_else(|| machine.cores_count.clamp(1, 1024) as u16);
         let blueprint = Blueprint::new(router, config, connections_max);
         let config = Arc::clone(blueprint.config());
-        let settings = blueprint.settings(shards_count);
+        let settings = blueprint.settings();
         let build = move |shard, remote| blueprint.build(shard, remote);
         let shards = Shards::start(&settings, shards_count, Some(config.listen), build)?;
         let address = shards.local_addr().expect("a server listens");
@@ -108,7 +107,7 @@ impl Node {
 
     /// Begins to close everything in order; [`Node::join`] waits for the end.
     pub fn drain(&self) {
-        drain(self.shards.remote(), &self.config.drain);
+        drain(self.shards.remote(), &self.config);
     }
 
     /// Waits until every shard has ended.
@@ -120,25 +119,30 @@ impl Node {
         self.shards.join().map_err(ServeError::Kernel)
     }
 
+    /// Says where clients connect and how many may. Nobody has to read it.
     fn announce(&self) {
-        println!(
-            "fourtuple is listening on {}; clients connect to ws://{}{}/websocket",
+        let mut words = format!(
+            "fourtuple is listening on {}; clients connect to ws://{}{}/websocket\n{}\n",
             self.address,
             displayed_host(self.address),
             self.config.path.trim_end_matches('/'),
+            Holds::of(&Machine::read()),
         );
-        println!("{}", Holds::of(&Machine::read()));
         if let Some(wanted) = self.config.limits.connections_max {
-            let held = self.connections_max;
-            if held < wanted {
-                println!("limits.connections_max asks for {wanted}; {held} is what fits");
-            }
+            let held = Grouped(self.connections_max.into());
+            words += &if self.connections_max < wanted {
+                let wanted = Grouped(wanted.into());
+                format!("limits.connections_max asks for {wanted}, and {held} is what fits\n")
+            } else {
+                format!("limits.connections_max keeps it at {held}\n")
+            };
         }
+        let _ = io::stdout().write_all(words.as_bytes());
     }
 
     fn run_until_signalled(self, mut signals: Signals) -> Result<(), ServeError> {
         let handle = signals.handle();
-        let (remote, plan) = (self.shards.remote().clone(), self.config.drain.clone());
+        let (remote, config) = (self.shards.remote().clone(), Arc::clone(&self.config));
         let listener = std::thread::spawn(move || {
             let mut received = signals.forever();
             if let Some(signal) = received.next() {
@@ -146,7 +150,8 @@ impl Node {
                     signal,
                     "closing all connections; a second signal ends at once"
                 );
-                drain(&remote, &plan);
+                // On a thread of its own: a shard that is stuck must not keep the second signal waiting.
+                std::thread::spawn(move || drain(&remote, &config));
             }
             if let Some(signal) = received.next() {
                 #[allow(
@@ -166,14 +171,14 @@ impl Node {
 }
 
 /// Tells every shard to close its connections in order.
-pub(crate) fn drain(remote: &Remote<ShardMail>, plan: &config::Drain) {
+pub(crate) fn drain(remote: &Remote<ShardMail>, config: &Config) {
     let count = remote.shards_count();
     for shard in 0..count {
-        let mut mail = ShardMail::Drain(Drain::new(plan, count));
+        let mut mail = ShardMail::Drain(Drain::new(config, count));
         // A mailbox that is full now is read within a turn of its shard.
         while let Err(Full(back)) = remote.post(ShardIndex(shard), mail) {
             mail = back;
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     }
 }

@@ -77,6 +77,10 @@ impl Channel<RelaySocket> for Relay {
         if is_reserved_event(event) || !rule.allows_event(event) {
             return Reply::reason("event not allowed").into();
         }
+        // Phoenix sends objects only, and its stricter clients take nothing else.
+        if payload.as_json().is_some_and(|json| !json.starts_with('{')) {
+            return Reply::reason("payload must be an object").into();
+        }
         let bytes_max = rule.payload_bytes_max.unwrap_or(u64::MAX);
         if payload.as_bytes().len() as u64 > bytes_max {
             return Reply::reason("payload too large").into();

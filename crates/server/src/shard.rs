@@ -149,7 +149,8 @@ impl<S: Socket> App for Shard<S> {
             ShardMail::Hub(mail) => self.hub.handle_mail(mail, &mut carry_out(io)),
             ShardMail::Drain(drain) => {
                 io.stop_listening();
-                self.drain = Some(drain);
+                // A second word to go changes nothing.
+                self.drain.get_or_insert(drain);
                 self.go_on_draining(io);
             }
         }

@@ -32,7 +32,7 @@ impl SimulatedNode {
         let kernels: Vec<_> = kernels.into_iter().collect();
         let connections_max = config.limits.connections_max.unwrap_or(u32::MAX);
         let blueprint = Blueprint::new(router, config.clone(), connections_max);
-        let settings = blueprint.settings(kernels.len() as u16);
+        let settings = blueprint.settings();
         let reached = RefCell::new(None);
         let shards = Reactor::simulate(kernels, &settings, |shard, remote| {
             reached.borrow_mut().get_or_insert_with(|| remote.clone());
@@ -50,7 +50,7 @@ impl SimulatedNode {
 
     /// Begins to close everything in order, as [`Node::drain`](crate::Node::drain) does.
     pub fn drain(&self) {
-        node::drain(&self.remote, &self.config.drain);
+        node::drain(&self.remote, &self.config);
     }
 }
 

@@ -82,8 +82,8 @@ fn say(trouble: Trouble, again: u64) {
         Trouble::Crowded => tracing::warn!(
             limit = "connections_max",
             again,
-            "connections dropped: this server holds as many as limits.connections_max allows, and \
-             as many again are being refused",
+            "connections dropped unanswered: beside those that limits.connections_max allows, no more can \
+             be refused or say goodbye at once",
         ),
         _ => tracing::warn!(again, "the kernel refuses something: {trouble:?}"),
     }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Phoenix calls `connect` before it looks at the upgrade headers; here it comes last, so that an
-//! application only ever hears of requests that can become sockets.
+//! application only ever hears of requests that can become sockets. And where Phoenix refuses with an
+//! empty body, the reason stands in it: browsers hide both, people with curl do not have to guess.
 
 use std::{net::SocketAddr, sync::Arc};
 

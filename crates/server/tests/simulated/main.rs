@@ -15,7 +15,7 @@ use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc, time::D
 
 use client::Client;
 use engine::{
-    Time, Turn,
+    Turn,
     sim::{Faults, Net, Shard},
 };
 use fourtuple_server::{
@@ -293,15 +293,122 @@ fn heartbeats_keep_a_socket_and_silence_ends_it() {
     for client in [&alive, &silent] {
         client.borrow_mut().upgrade("2.0.0");
     }
-    world.settle(Duration::from_millis(10));
-    for _ in 0..4 {
+    let beat = || {
         alive
             .borrow_mut()
-            .say("[null,\"1\",\"phoenix\",\"heartbeat\",{}]");
-        world.settle(Duration::from_secs(30));
-    }
+            .say("[null,\"1\",\"phoenix\",\"heartbeat\",{}]")
+    };
+    world.settle(Duration::from_millis(10));
+    beat();
+    world.settle(Duration::from_secs(29));
+    beat();
+    world.settle(Duration::from_secs(30));
+    assert_eq!(silent.borrow().closed, None, "after 59 seconds");
+    beat();
+    world.settle(Duration::from_secs(3));
+    assert_eq!(silent.borrow().closed, Some(1002), "after 62 seconds");
+    world.settle(Duration::from_secs(55));
+    beat();
+    world.settle(Duration::from_secs(1));
     assert_eq!(alive.borrow().closed, None);
     assert_eq!(alive.borrow().replies_ok(), 4);
-    assert_eq!(silent.borrow().closed, Some(1002));
-    assert!(world.net.now().since(Time::ZERO) >= Duration::from_secs(61));
+}
+
+#[test]
+fn a_shard_that_ends_first_in_a_drain_does_not_stop_the_others() {
+    let mut config = Config::default();
+    config.drain.batch = 2;
+    config.drain.interval = Duration::from_secs(2);
+    config.limits.mailbox_max = 16;
+    let mut world = World::new(4, Faults::default(), config);
+    for _ in 0..17 {
+        let client = world.connect().expect("nobody is refused");
+        client.borrow_mut().upgrade("2.0.0");
+        client.borrow_mut().join("room:a");
+    }
+    world.settle(Duration::from_secs(1));
+    world.node.drain();
+    let mut unequal = false;
+    for _ in 0..40 {
+        let left: Vec<_> = world
+            .node
+            .shards
+            .iter()
+            .map(|shard| shard.counters().open)
+            .collect();
+        unequal |= left.contains(&0) && left != [0, 0];
+        for client in world
+            .clients
+            .iter()
+            .filter(|client| client.borrow().closed.is_none())
+        {
+            let mut client = client.borrow_mut();
+            let before = client.replies_ok();
+            (0..10).for_each(|_| client.push("room:a", "msg", "{}"));
+            drop(client);
+            assert!(before > 0);
+        }
+        world.settle(Duration::from_millis(500));
+        for client in world
+            .clients
+            .iter()
+            .filter(|client| client.borrow().closed.is_none())
+        {
+            assert_eq!(
+                client.borrow().replies_ok() % 10,
+                1,
+                "each push so far is answered"
+            );
+        }
+    }
+    assert!(unequal, "one shard was to end before the other");
+    assert!(
+        world
+            .clients
+            .iter()
+            .all(|client| client.borrow().closed == Some(1012))
+    );
+    assert_eq!(world.conns(), 0);
+}
+
+#[test]
+fn who_is_left_when_a_drain_is_nearly_over_is_told_too() {
+    let mut config = Config::default();
+    config.drain.batch = 1;
+    config.drain.timeout = Duration::from_secs(1);
+    let mut world = World::new(1, Faults::default(), config);
+    for _ in 0..5 {
+        world
+            .connect()
+            .expect("nobody is refused")
+            .borrow_mut()
+            .upgrade("2.0.0");
+    }
+    world.settle(Duration::from_millis(100));
+    world.node.drain();
+    world.settle(Duration::from_secs(5));
+    assert!(
+        world
+            .clients
+            .iter()
+            .all(|client| client.borrow().closed == Some(1012))
+    );
+}
+
+#[test]
+fn only_objects_are_passed_on() {
+    let mut world = World::new(1, Faults::default(), Config::default());
+    let client = world.connect().expect("nobody is refused");
+    client.borrow_mut().upgrade("2.0.0");
+    client.borrow_mut().join("room:a");
+    for payload in ["\"text\"", "[1]", "7", "null", "{\"ok\":1}"] {
+        client.borrow_mut().push("room:a", "msg", payload);
+    }
+    world.settle(Duration::from_secs(1));
+    let client = client.borrow();
+    assert_eq!(
+        client.broadcasts("room:a", "msg"),
+        [&serde_json::json!({ "ok": 1 })]
+    );
+    assert_eq!(client.replies_ok(), 2, "the join and the object");
 }
