@@ -76,10 +76,9 @@ impl Outbox {
     }
 
     /// Drops what has not started to go out, so that a goodbye can follow what is on the wire. The
-    /// first `held` frames are in the hands of a kernel and stay, too, and so does the answer to an
-    /// upgrade, before which a goodbye means nothing.
+    /// first `held` frames are in the hands of a kernel and stay, too.
     pub(crate) fn drop_unsent(&mut self, held: usize) {
-        let kept = held.max(usize::from(self.head_sent > 0 || self.begins_with_answer()));
+        let kept = held.max(usize::from(self.head_sent > 0));
         if kept == 0 {
             *self = Self::default();
             return;
@@ -89,13 +88,6 @@ impl Outbox {
             let left: usize = frames.iter().map(Frame::len).sum();
             self.bytes = left as u32 - self.head_sent;
         }
-    }
-
-    /// Whether an HTTP answer comes first. RFC 6455 §5.2, §5.5: as a frame its `H` would be a close
-    /// with a reserved bit, which nobody writes.
-    fn begins_with_answer(&self) -> bool {
-        let first = self.frames().0.first();
-        first.is_some_and(|first| first.as_bytes().first() == Some(&b'H'))
     }
 
     /// The frames to write next, in order (perhaps not all there are), and how many bytes of the
@@ -173,23 +165,6 @@ mod tests {
         }
         assert_eq!(wire, b"firstbye");
         assert_eq!(outbox.bytes(), 0);
-    }
-
-    #[test]
-    fn the_answer_to_an_upgrade_is_not_dropped() {
-        for others in [0, 2] {
-            let mut outbox = Outbox::default();
-            outbox.push(Frame::from(&b"HTTP/1.1 101"[..]));
-            for _ in 0..others {
-                outbox.push(Frame::from(&b"\x81\x01a"[..]));
-            }
-            outbox.drop_unsent(0);
-            outbox.push(Frame::from(&b"\x88\x00"[..]));
-            let mut wire = Vec::new();
-            write(&mut outbox, usize::MAX, &mut wire);
-            assert_eq!(wire, b"HTTP/1.1 101\x88\x00");
-            assert!(outbox.is_empty());
-        }
     }
 
     #[test]
