@@ -1,9 +1,16 @@
 //! How the server ends: SIGTERM closes every socket so that its client comes back elsewhere.
 
-use rustix::process::{Signal, kill_process};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
     relay::Relay,
+    watchdog::Watchdog,
     wire::{Heard, Wire},
 };
 
@@ -51,4 +58,25 @@ fn a_drain_ends_at_its_deadline() {
     relay.terminate();
     relay.wait();
     drop(wire);
+}
+
+#[test]
+fn a_server_that_nobody_listens_to_ends_in_order_too() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fourtuple"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut first = String::new();
+    let stdout = child.stdout.take().expect("stdout is piped");
+    BufReader::new(stdout)
+        .read_line(&mut first)
+        .expect("it says where it listens");
+    // Both pipes are broken now: every line of the log fails.
+    drop(child.stderr.take());
+    let _watchdog = Watchdog::over(&child, Duration::from_secs(15));
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("the server is running");
+    let status = child.wait().expect("the server is our child");
+    assert!(status.success(), "{status}");
 }
