@@ -76,7 +76,8 @@ impl OriginPattern {
     ///
     /// # Errors
     ///
-    /// [`InvalidPattern`] without a host, or with anything after the port.
+    /// [`InvalidPattern`] without a host, with a star anywhere but in a first `*.`, or with anything
+    /// after the port.
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
         let with_slashes;
         let text = if text.contains("//") {
@@ -94,16 +95,9 @@ impl OriginPattern {
             .rsplit_once(':')
             .is_some_and(|(_, port)| !port.ends_with(']'));
         let host = origin.host.filter(|_| !has_port || origin.port.is_some());
-        let host = match host.ok_or(InvalidPattern)? {
-            "*" | "*." => return Err(InvalidPattern),
-            host => match host.strip_prefix("*.") {
-                Some(suffix) => Host::Below(suffix.to_ascii_lowercase()),
-                None => Host::Exactly(host.to_ascii_lowercase()),
-            },
-        };
         Ok(Self {
             scheme: origin.scheme.map(str::to_ascii_lowercase),
-            host,
+            host: Host::parse(host.ok_or(InvalidPattern)?)?,
             port: origin.port,
         })
     }
@@ -120,6 +114,19 @@ impl OriginPattern {
 }
 
 impl Host {
+    fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        let below = text.strip_prefix("*.");
+        let name = below.unwrap_or(text).to_ascii_lowercase();
+        // No host of an origin has a star or an empty first part, so these would match nothing.
+        if name.contains('*') || name.is_empty() || name.starts_with('.') {
+            return Err(InvalidPattern);
+        }
+        Ok(match below {
+            Some(_) => Self::Below(name),
+            None => Self::Exactly(name),
+        })
+    }
+
     fn matches(&self, host: &str) -> bool {
         match self {
             Self::Exactly(own) => host.eq_ignore_ascii_case(own),
@@ -182,11 +189,15 @@ impl<'a> Origin<'a> {
     }
 }
 
+/// The port that a scheme stands for. RFC 3986 §3.1: schemes are case-insensitive.
 fn default_port(scheme: &str) -> Option<u16> {
-    match scheme {
-        "http" | "ws" => Some(80),
-        "https" | "wss" => Some(443),
-        _ => None,
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    if is("http") || is("ws") {
+        Some(80)
+    } else if is("https") || is("wss") {
+        Some(443)
+    } else {
+        None
     }
 }
 
@@ -269,6 +280,15 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_in_capitals_stands_for_its_port_too() {
+        let check = list(&["HTTPS://a.com"]);
+        assert!(allows(&check, "https://a.com") && allows(&check, "https://a.com:443"));
+        assert!(allows(&check, "Https://a.com") && !allows(&check, "HTTP://a.com"));
+        let request = Origin::of_request("HTTP", "a.com");
+        assert!(OriginCheck::Request.allows(Some("http://a.com:80"), &request));
+    }
+
+    #[test]
     fn what_is_no_origin_is_no_pattern() {
         for text in [
             "",
@@ -277,6 +297,13 @@ mod tests {
             "*",
             "//*",
             "//*.",
+            "//*..",
+            "//*.:80",
+            "//*..com",
+            "//*.*.com",
+            "//a.*.com",
+            "//a*.com",
+            "//.com",
             "a b",
             "https://a.com/path",
             "a.com:port",
