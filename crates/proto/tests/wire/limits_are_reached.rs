@@ -75,16 +75,20 @@ fn fragments() {
     let start = frame(BINARY, b"", None);
     let empty = frame(CONTINUATION, b"", None);
     let end = frame(FIN | CONTINUATION, b"", None);
-    let heard = hear_frames(&limits, &[start.clone(), empty.clone(), end]);
-    assert_eq!(heard, [Heard::Binary(Vec::new())]);
+    let too_many = [Heard::Failed(Error::TooManyFragments)];
+    let three = [start.clone(), empty.clone(), end.clone()];
+    assert_eq!(hear_frames(&limits, &three), [Heard::Binary(Vec::new())]);
+
+    // The fourth is refused even when it is only one more; the third still waits for its end.
+    let mut frames = vec![start.clone(), empty.clone(), empty.clone()];
+    assert_eq!(hear_frames(&limits, &frames), []);
+    frames.push(empty.clone());
+    assert_eq!(hear_frames(&limits, &frames), too_many);
 
     // A flood of empty fragments never grows a message and still ends.
-    let mut flood = vec![start];
+    let mut flood = vec![start.clone()];
     flood.extend(std::iter::repeat_n(empty, 1000));
-    assert_eq!(
-        hear_frames(&limits, &flood),
-        [Heard::Failed(Error::TooManyFragments)]
-    );
+    assert_eq!(hear_frames(&limits, &flood), too_many);
 
     // One is enough for a message that is not fragmented, and for the next one.
     let limits = Limits {
@@ -94,6 +98,7 @@ fn fragments() {
     let whole = frame(FIN | TEXT, b"x", None);
     let heard = hear_frames(&limits, &[whole.clone(), whole]);
     assert_eq!(heard, [Heard::Text("x".into()), Heard::Text("x".into())]);
+    assert_eq!(hear_frames(&limits, &[start, end]), too_many);
 }
 
 #[test]
