@@ -121,8 +121,9 @@ settings! {
 
         /// How many channels a connection may have joined at once.
         ///
-        /// The same as in Phoenix.
-        channels_per_socket_max: usize = 100, Count { min: 1, max: 1_000_000, unit: "channels" };
+        /// The default is the same as in Phoenix. The range ends where it does because every message
+        /// looks for its channel among those of its connection, one after the other.
+        channels_per_socket_max: usize = 100, Count { min: 1, max: 10_000, unit: "channels" };
 
         /// How long the name of a topic may be.
         ///
@@ -146,7 +147,9 @@ settings! {
         backlog: i32 = 65_535, Count { min: 1, max: 1 << 24, unit: "connections" };
 
         /// How many params a connect request may have.
-        params_pairs_max: usize = 128, Count { min: 1, max: 10_000, unit: "pairs" };
+        ///
+        /// The range ends where it does because each name is compared with those before it.
+        params_pairs_max: usize = 128, Count { min: 1, max: 1_000, unit: "pairs" };
 
         /// How deep the params of a connect request may be nested.
         params_depth_max: u8 = 8, Count { min: 1, max: 64, unit: "levels" };

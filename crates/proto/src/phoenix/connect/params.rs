@@ -27,7 +27,7 @@ pub enum Param {
 /// How much a query string may ask for; its length is the limit of the request's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamsLimits {
-    /// Most `name=value` pairs. Default: 128.
+    /// Most `name=value` pairs; each name is compared with those before it. Default: 128.
     pub pairs_max: usize,
     /// Most brackets after a name. Default: 8; each costs a level of the stack.
     pub depth_max: u8,

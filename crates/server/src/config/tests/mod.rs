@@ -40,8 +40,8 @@ const RANGES: &[(&str, [&str; 2], [&str; 2])] = &[
     ("limits.fragments_max", ["1", "1000000"], ["0", "1000001"]),
     (
         "limits.channels_per_socket_max",
-        ["1", "1000000"],
-        ["0", "1000001"],
+        ["1", "10000"],
+        ["0", "10001"],
     ),
     ("limits.topic_bytes_max", ["7", "255"], ["6", "256"]),
     ("limits.event_bytes_max", ["9", "255"], ["8", "256"]),
@@ -52,7 +52,7 @@ const RANGES: &[(&str, [&str; 2], [&str; 2])] = &[
     ),
     ("limits.mailbox_max", ["16", "16777216"], ["15", "16777217"]),
     ("limits.backlog", ["1", "16777216"], ["0", "16777217"]),
-    ("limits.params_pairs_max", ["1", "10000"], ["0", "10001"]),
+    ("limits.params_pairs_max", ["1", "1000"], ["0", "1001"]),
     ("limits.params_depth_max", ["1", "64"], ["0", "65"]),
 ];
 
