@@ -83,7 +83,10 @@ settings! {
         /// How long to wait between two batches.
         interval: Duration = Duration::from_secs(2), Span { min: MS, max: HOUR };
 
-        /// How long the whole may take; what is open then is cut off.
+        /// How long the whole may take; what is left near its end is closed at once.
+        ///
+        /// The last quarter, at most `close_timeout`, is for the goodbyes of those; what is open then
+        /// is cut off.
         timeout: Duration = Duration::from_secs(30), Span { min: MS, max: DAY };
     }
 
@@ -136,6 +139,8 @@ settings! {
         event_bytes_max: u8 = 255, Bytes { min: 9, max: 255 };
 
         /// How much a connection may have still to write; who reads slower is closed with 4008.
+        ///
+        /// Each frame counts 64 bytes more than its length, and one frame alone is never too much.
         outbox_bytes_max: u32 = 1 << 20, Bytes { min: 1 << 10, max: 1 << 30 };
 
         /// How many messages of other shards may wait for a shard.
