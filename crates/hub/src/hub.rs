@@ -165,7 +165,9 @@ impl<S: Socket> Hub<S> {
 
     /// A connection is gone, whoever ended it. Its channels end.
     pub fn handle_close(&mut self, conn: ConnId, out: &mut Sink<'_>) {
-        self.remove_conn(conn, StopReason::Closed, out);
+        if let Some(detached) = self.detach(conn) {
+            self.say_last_words(detached, StopReason::Closed, out);
+        }
         self.run_disconnects(out);
     }
 
@@ -187,31 +189,6 @@ impl<S: Socket> Hub<S> {
             Mail::Info(mail) => self.inform(mail, out),
         }
         self.run_disconnects(out);
-    }
-
-    /// The server is about to stop: closes up to `conns_max` connections with 1012, upon which
-    /// clients connect again, and says how many it closed. Less than asked for means that none is
-    /// left.
-    pub fn handle_drain(&mut self, conns_max: usize, out: &mut Sink<'_>) -> usize {
-        let batch: Vec<_> = self
-            .conns
-            .iter()
-            .take(conns_max)
-            .map(|(conn, _)| conn)
-            .collect();
-        for conn in &batch {
-            let reason = "server is about to stop";
-            self.close(
-                *conn,
-                CloseCode::SERVICE_RESTART,
-                reason,
-                StopReason::Draining,
-                out,
-            );
-        }
-        self.counters.drained += batch.len() as u64;
-        self.run_disconnects(out);
-        batch.len()
     }
 
     /// What has been counted so far.

@@ -82,6 +82,7 @@ mod conns;
 mod context;
 mod counters;
 mod crash;
+mod departure;
 mod dispatch;
 mod effects;
 mod hub;

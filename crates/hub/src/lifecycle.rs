@@ -1,11 +1,8 @@
-//! How channels and connections begin and end.
+//! How channels begin and end.
 
 use std::sync::Arc;
 
-use proto::{
-    phoenix::{End, Message, Ref, Serializer, encode_end},
-    ws::CloseCode,
-};
+use proto::phoenix::{End, Message, Ref, encode_end};
 
 use crate::{
     Channel, ConnId, Hub, Output, Reply, Socket, StopReason,
@@ -15,7 +12,6 @@ use crate::{
     dispatch::BelongsTo,
     hub::Sink,
     ids::JoinId,
-    topics::Membership,
 };
 
 /// A join that was granted: what is to be kept, and what the client is told.
@@ -93,88 +89,6 @@ impl<S: Socket> Hub<S> {
     pub(crate) fn crash(&mut self, conn: ConnId, position: usize, out: &mut Sink<'_>) {
         self.counters.channels_crashed += 1;
         self.end(conn, position, End::Crashed, out);
-    }
-
-    /// Closes a connection and forgets it.
-    pub(crate) fn close(
-        &mut self,
-        conn: ConnId,
-        code: CloseCode,
-        reason: &'static str,
-        stop: StopReason,
-        out: &mut Sink<'_>,
-    ) {
-        if self.remove_conn(conn, stop, out) {
-            out(Output::Close { conn, code, reason });
-        }
-    }
-
-    /// Forgets a connection and ends its channels, in the order of their joins. Whether it was
-    /// there.
-    pub(crate) fn remove_conn(
-        &mut self,
-        conn: ConnId,
-        reason: StopReason,
-        out: &mut Sink<'_>,
-    ) -> bool {
-        let Some(mut own) = self.conns.remove(conn) else {
-            return false;
-        };
-        if let Some(id) = own.id {
-            self.unsubscribe_id(id, own.serializer);
-        }
-        // It leaves all topics first, so that no channel's last words are sent to it.
-        let mut left = Vec::with_capacity(own.channels.as_slice().len());
-        for joined in own.channels.into_iter() {
-            let topic = self.topics.topic(joined.membership.topic);
-            let name = topic
-                .expect("a topic lives as long as its last member")
-                .name()
-                .clone();
-            self.unsubscribe(joined.membership, own.serializer);
-            left.push((joined, name));
-        }
-        self.channels_count -= left.len();
-        for (mut joined, name) in left {
-            let join = joined.join;
-            let (channel, join_ref) = joined.split();
-            let mut ctx = Context {
-                assigns: &mut own.assigns,
-                effects: &mut self.effects,
-                call: Call {
-                    post: &self.post,
-                    shard: self.shard,
-                    conn,
-                    serializer: own.serializer,
-                    topic: &name,
-                    join,
-                    join_ref,
-                    reference: None,
-                },
-            };
-            if caught(|| channel.terminate(reason, &mut ctx)).is_err() {
-                self.counters.terminates_crashed += 1;
-            }
-            self.drop_application_value(joined);
-            self.apply_effects(conn, out);
-        }
-        self.drop_application_value(own.assigns);
-        true
-    }
-
-    /// Closes the connections of the socket ids that callbacks and other shards have named.
-    pub(crate) fn run_disconnects(&mut self, out: &mut Sink<'_>) {
-        while let Some(id) = self.disconnects.pop_front() {
-            let Some(named) = self.ids.find(&id).and_then(|id| self.ids.topic(id)) else {
-                continue;
-            };
-            let (v2, v1) = (named.members(Serializer::V2), named.members(Serializer::V1));
-            for conn in [v2, v1].concat() {
-                self.counters.disconnects += 1;
-                let code = CloseCode::GOING_AWAY;
-                self.close(conn, code, "disconnect", StopReason::Closed, out);
-            }
-        }
     }
 
     fn ask_to_join(
@@ -292,30 +206,6 @@ impl<S: Socket> Hub<S> {
         self.channels_count -= 1;
         self.unsubscribe(joined.membership, serializer);
         self.drop_application_value(joined);
-    }
-
-    /// Leaves a topic, and tells whoever takes the place where it now is.
-    fn unsubscribe(&mut self, left: Membership, serializer: Serializer) {
-        let Some(moved) = self.topics.unsubscribe(left, serializer) else {
-            return;
-        };
-        let channels = self
-            .conns
-            .get_mut(moved)
-            .map(|conn| conn.channels.as_mut_slice());
-        let is_left = |joined: &&mut Joined<S>| joined.membership.topic == left.topic;
-        if let Some(joined) = channels.and_then(|channels| channels.iter_mut().find(is_left)) {
-            joined.membership.place = left.place;
-        }
-    }
-
-    fn unsubscribe_id(&mut self, left: Membership, serializer: Serializer) {
-        let Some(moved) = self.ids.unsubscribe(left, serializer) else {
-            return;
-        };
-        if let Some(id) = self.conns.get_mut(moved).and_then(|conn| conn.id.as_mut()) {
-            id.place = left.place;
-        }
     }
 }
 

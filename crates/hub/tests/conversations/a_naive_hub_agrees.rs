@@ -134,7 +134,7 @@ impl Pair {
             } => self.connect(place, serializer, name),
             Step::Go { place } => {
                 if let Some((client, ..)) = self.clients[place as usize].take() {
-                    self.model.end(place, None);
+                    self.model.end(&[place], None);
                     client.goes();
                 }
             }
@@ -142,7 +142,7 @@ impl Pair {
             Step::SayBytes { place, said } => self.say_bytes(place, said),
             Step::Garbage { place } => {
                 if let Some((client, ..)) = &self.clients[place as usize] {
-                    self.model.end(place, Some(1011));
+                    self.model.end(&[place], Some(1011));
                     client.says("[1,2");
                 }
             }

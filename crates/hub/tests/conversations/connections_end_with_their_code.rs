@@ -11,7 +11,7 @@ use fourtuple_hub::{
 
 use crate::{
     room::{Person, router},
-    script::{Node, Office},
+    script::{Client, Node, Office},
 };
 
 #[test]
@@ -148,6 +148,89 @@ fn a_drain_closes_in_batches_and_then_is_done() {
             .all(|(_, reason)| *reason == StopReason::Draining)
     );
     assert_eq!(node.counters().drained, 5);
+}
+
+const SPEAKS_AT_THE_END: &str = r#"["1","1","room:a","phx_join",{"on_terminate":"speak"}]"#;
+const LEFT: &str = r#"[null,null,"room:a","left",{}]"#;
+
+#[test]
+fn who_is_drained_together_hears_no_last_words() {
+    let node = Node::new();
+    let clients: Vec<_> = (0..4).map(|_| node.connect(V2)).collect();
+    for client in &clients {
+        client.says(SPEAKS_AT_THE_END);
+        client.next();
+    }
+    node.run(0, |hub, out| assert_eq!(hub.handle_drain(3, out), 3));
+    for client in &clients[..3] {
+        client.is_closed(1012);
+    }
+    for _ in 0..3 {
+        clients[3].hears(LEFT);
+    }
+    clients[3].hears_nothing();
+    assert_eq!(node.counters().deliveries, 3);
+}
+
+#[test]
+fn who_is_disconnected_together_hears_no_last_words() {
+    let node = Node::new();
+    let ann: Vec<_> = [V2, V1, V2]
+        .map(|serializer| node.connect_to(0, serializer, Person::named("ann")))
+        .into();
+    ann[0].says(SPEAKS_AT_THE_END);
+    ann[1].says(
+        r#"{"topic":"room:a","event":"phx_join","payload":{"on_terminate":"speak"},"ref":"1"}"#,
+    );
+    ann[2].says(SPEAKS_AT_THE_END);
+    for client in &ann {
+        client.next();
+    }
+    let bob = node.connect(V2);
+    bob.joins("room:a");
+    bob.pushes("room:a", "disconnect", "\"person:ann\"");
+    for client in &ann {
+        client.is_closed(1001);
+    }
+    for _ in 0..3 {
+        bob.hears(LEFT);
+    }
+    bob.hears_nothing();
+}
+
+#[test]
+fn last_words_in_a_drain_may_disconnect_who_is_not_in_its_batch() {
+    let node = Node::new();
+    let joins = |client: &Client, name: &str| {
+        let orders = format!(r#"{{"on_terminate":"person:{name}"}}"#);
+        client.says(&format!(r#"["1","1","room:a","phx_join",{orders}]"#));
+        client.next();
+    };
+    let people = ["ann", "bob", "eve"].map(|name| node.connect_as(name));
+    joins(&people[0], "bob");
+    joins(&people[1], "ann");
+    joins(&people[2], "nobody");
+    let other = node.connect(V2);
+
+    node.run(0, |hub, out| assert_eq!(hub.handle_drain(1, out), 1));
+    people[0].is_closed(1012);
+    people[1].is_closed(1001);
+    assert_eq!(
+        (node.counters().drained, node.counters().disconnects),
+        (1, 1)
+    );
+
+    // Who is named by another of its own batch is drained, and not a second time disconnected.
+    let fay = node.connect_as("fay");
+    joins(&fay, "eve");
+    node.run(0, |hub, out| assert_eq!(hub.handle_drain(9, out), 3));
+    for client in [&people[2], &other, &fay] {
+        client.is_closed(1012);
+    }
+    assert_eq!(
+        (node.counters().drained, node.counters().disconnects),
+        (4, 1)
+    );
 }
 
 #[test]

@@ -67,23 +67,21 @@ impl Model {
         self.inboxes.remove(&conn).unwrap_or_default()
     }
 
-    /// The connection ends; with a code when the server ends it.
-    pub(crate) fn end(&mut self, conn: u32, code: Option<u16>) {
-        let Some(gone) = self.conns.remove(&conn) else {
-            return;
-        };
-        for channel in gone
-            .channels
+    /// Connections end together, with a code when the server ends them. All are gone before the
+    /// first of them says its last words.
+    pub(crate) fn end(&mut self, conns: &[u32], code: Option<u16>) {
+        let gone: Vec<_> = conns
             .iter()
-            .filter(|channel| channel.speaks_at_the_end)
-        {
-            self.broadcast(channel.topic, "left", "{}", None);
-        }
-        if let Some(code) = code {
-            self.inboxes
-                .entry(conn)
-                .or_default()
-                .push(Got::Closed(code));
+            .filter_map(|conn| Some((*conn, self.conns.remove(conn)?)))
+            .collect();
+        for (conn, own) in gone {
+            let speaking = |channel: &&Channel| channel.speaks_at_the_end;
+            for channel in own.channels.iter().filter(speaking) {
+                self.broadcast(channel.topic, "left", "{}", None);
+            }
+            if let Some(code) = code {
+                self.get(conn, Got::Closed(code));
+            }
         }
     }
 
@@ -92,9 +90,7 @@ impl Model {
             .filter(|conn| self.is_connected(*conn))
             .take(conns_max)
             .collect();
-        for conn in batch {
-            self.end(conn, Some(1012));
-        }
+        self.end(&batch, Some(1012));
     }
 
     pub(crate) fn say(&mut self, conn: u32, said: &Said) {
@@ -250,9 +246,7 @@ impl Model {
                     .filter(|(_, own)| is_named(own))
                     .map(|(conn, _)| *conn)
                     .collect();
-                for conn in named {
-                    self.end(conn, Some(1001));
-                }
+                self.end(&named, Some(1001));
             }
             _ => {}
         }
