@@ -134,8 +134,8 @@ impl Channel<Visitors> for Room {
                 ctx.broadcast("told", payload);
                 return Reply::empty().into();
             }
-            "stop" => return Outcome::StopWithReply(StopReason::Normal, Reply::ok(payload)),
-            "stop_silently" => return Outcome::Stop(StopReason::Normal),
+            "stop" => return Outcome::StopWithReply(Reply::ok(payload)),
+            "stop_silently" => return Outcome::Stop,
             "crash" => panic!("the fixture crashes here on purpose"),
             "disconnect_me" => {
                 let id = ctx.assigns().id.clone().unwrap_or_default();

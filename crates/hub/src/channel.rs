@@ -9,7 +9,9 @@ use crate::{Context, Socket};
 /// A conversation between a connection and a topic; `Phoenix.Channel`.
 ///
 /// The value is the state of the channel; a type without fields costs nothing to keep. A panic in
-/// any method costs this channel and nothing else: the client is told `phx_error` and joins again.
+/// any method costs this channel and nothing else: in [`join`](Self::join) it is a refusal with the
+/// reason `join crashed`, in [`handle_in`](Self::handle_in) and
+/// [`handle_info`](Self::handle_info) the client is told `phx_error` and joins again.
 pub trait Channel<S: Socket>: 'static {
     /// A client asks to join a topic that matches the channel's pattern.
     ///
@@ -40,7 +42,7 @@ pub trait Channel<S: Socket>: 'static {
     }
 
     /// The channel ends, for any reason but a panic of its own. What is broadcast here still
-    /// reaches the others.
+    /// reaches the others. A panic here is counted and changes nothing that the client is told.
     fn terminate(&mut self, reason: StopReason, ctx: &mut Context<'_, S>) {
         let _ = (reason, ctx);
     }
@@ -57,19 +59,21 @@ pub enum Outcome {
     NoReply,
     /// An answer to the client.
     Reply(Reply),
-    /// The end of the channel.
-    Stop(StopReason),
-    /// An answer, and then the end of the channel.
-    StopWithReply(StopReason, Reply),
+    /// The channel is done; its client is told `phx_close`.
+    Stop,
+    /// An answer, and then the end of the channel as by [`Stop`](Self::Stop).
+    StopWithReply(Reply),
+    /// The channel gives up; its client is told `phx_error` and joins again.
+    Crash,
 }
 
-/// Why a channel ends.
+/// Why a channel ends, as its [`terminate`](Channel::terminate) is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The channel is done; its client is told `phx_close`.
+    /// It is done: [`Outcome::Stop`].
     Normal,
-    /// The channel gives up; its client is told `phx_error` and joins again.
+    /// It gives up: [`Outcome::Crash`].
     Crash,
     /// The client left.
     Left,

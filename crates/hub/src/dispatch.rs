@@ -70,7 +70,7 @@ impl<S: Socket> Hub<S> {
         };
         let outcome = self.call(mail.conn, position, None, |channel, ctx| {
             let outcome = channel.handle_info(mail.message, ctx);
-            let replies = matches!(outcome, Outcome::Reply(_) | Outcome::StopWithReply(..));
+            let replies = matches!(outcome, Outcome::Reply(_) | Outcome::StopWithReply(_));
             assert!(!replies, "handle_info has no message to reply to");
             outcome
         });
@@ -91,8 +91,9 @@ impl<S: Socket> Hub<S> {
             None => return self.crash(conn, position, out),
             Some(Outcome::NoReply) => (None, None),
             Some(Outcome::Reply(reply)) => (Some(reply), None),
-            Some(Outcome::Stop(reason)) => (None, Some(reason)),
-            Some(Outcome::StopWithReply(reason, reply)) => (Some(reply), Some(reason)),
+            Some(Outcome::Stop) => (None, Some(StopReason::Normal)),
+            Some(Outcome::StopWithReply(reply)) => (Some(reply), Some(StopReason::Normal)),
+            Some(Outcome::Crash) => (None, Some(StopReason::Crash)),
         };
         if let (Some(reply), Some(message)) = (reply, message) {
             self.reply(conn, BelongsTo::Channel(position), message, &reply, out);

@@ -54,7 +54,7 @@
 //!         match event {
 //!             "new_msg" => ctx.broadcast("new_msg", payload),
 //!             "whoami" => return Outcome::Reply(Reply::ok(json!({ "name": ctx.assigns().name }))),
-//!             "bye" => return Outcome::Stop(StopReason::Normal),
+//!             "bye" => return Outcome::Stop,
 //!             _ => return Outcome::Reply(Reply::reason("unknown event")),
 //!         }
 //!         Outcome::NoReply

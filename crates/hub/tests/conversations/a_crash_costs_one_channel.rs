@@ -88,10 +88,25 @@ fn in_terminate_it_changes_nothing() {
     client.says(r#"["1","2","room:a","phx_leave",{}]"#);
     client.hears(r#"["1","2","room:a","phx_reply",{"status":"ok","response":{}}]"#);
     client.hears(r#"["1","1","room:a","phx_close",{}]"#);
+    // Phoenix, too, has told the transport how the channel ends before it runs `terminate`
+    // (`lib/phoenix/channel/server.ex`, `handle_result`).
+    for (order, end) in [
+        ("stop", r#"["1","1","room:a","phx_close",{}]"#),
+        (
+            "give_up",
+            r#"["1","1","room:a","phx_error",{"reason":"channel_crash"}]"#,
+        ),
+    ] {
+        client.says(join);
+        client.next();
+        client.pushes("room:a", order, "{}");
+        client.hears(end);
+        client.hears_nothing();
+    }
     client.says(join);
     client.next();
     client.goes();
-    assert_eq!(node.counters().terminates_crashed, 2);
+    assert_eq!(node.counters().terminates_crashed, 4);
     assert_eq!(
         node.ask(|hub| (hub.conns_count(), hub.channels_count())),
         (0, 0)

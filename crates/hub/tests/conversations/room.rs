@@ -143,11 +143,9 @@ impl Channel<House> for Room {
                 let id: String = payload.decode().unwrap();
                 ctx.disconnect(&id);
             }
-            "stop" => return Outcome::Stop(StopReason::Normal),
-            "stop_with_reply" => {
-                return Outcome::StopWithReply(StopReason::Normal, Reply::ok(payload));
-            }
-            "give_up" => return Outcome::Stop(StopReason::Crash),
+            "stop" => return Outcome::Stop,
+            "stop_with_reply" => return Outcome::StopWithReply(Reply::ok(payload)),
+            "give_up" => return Outcome::Crash,
             "panic" => {
                 ctx.push("pushed", json!({ "before": "panic" }));
                 panic!("handle_in was told to");
@@ -162,7 +160,7 @@ impl Channel<House> for Room {
         match message.downcast::<&'static str>() {
             Ok("panic") => panic!("handle_info was told to"),
             Ok("reply") => Outcome::Reply(Reply::empty()),
-            Ok("stop") => Outcome::Stop(StopReason::Normal),
+            Ok("stop") => Outcome::Stop,
             Ok(text) => {
                 ctx.push("info", json!({ "text": text }));
                 Outcome::NoReply

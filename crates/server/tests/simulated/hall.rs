@@ -91,8 +91,8 @@ impl Channel<Hall> for Room {
             }
             "elsewhere" => ctx.broadcast_to("room:b", "msg", payload),
             "kick" => ctx.disconnect("me"),
-            "stop" => return Outcome::StopWithReply(StopReason::Normal, Reply::empty()),
-            "give up" => return Outcome::Stop(StopReason::Crash),
+            "stop" => return Outcome::StopWithReply(Reply::empty()),
+            "give up" => return Outcome::Crash,
             _ => ctx.broadcast("msg", payload),
         }
         Outcome::NoReply
@@ -101,12 +101,12 @@ impl Channel<Hall> for Room {
     fn handle_info(&mut self, message: Info, ctx: &mut Context<'_, Hall>) -> Outcome {
         match message.downcast::<usize>() {
             // As many as there are lengths of payloads: some messages end their channel.
-            Ok(4) => Outcome::Stop(StopReason::Normal),
+            Ok(4) => Outcome::Stop,
             Ok(len) => {
                 ctx.push("info", len);
                 Outcome::NoReply
             }
-            Err(_) => Outcome::Stop(StopReason::Crash),
+            Err(_) => Outcome::Crash,
         }
     }
 
