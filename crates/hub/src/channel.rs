@@ -15,8 +15,9 @@ use crate::{Context, Socket};
 pub trait Channel<S: Socket>: 'static {
     /// A client asks to join a topic that matches the channel's pattern.
     ///
-    /// What is pushed and broadcast here goes out after the reply; if the join is refused or
-    /// panics, it does not.
+    /// What is pushed and broadcast here goes out after the reply. If the join is refused or
+    /// panics, what is for the client or for this topic does not; broadcasts to other topics and
+    /// disconnects do.
     ///
     /// # Errors
     ///
@@ -86,6 +87,9 @@ pub enum StopReason {
 }
 
 /// The answer to a message.
+///
+/// V1 has no binary messages: to a client that speaks it, a response of bytes is dropped and counted
+/// as undeliverable. When it would answer a join, the join fails with `join crashed` instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// `ok`, `error`, or a word of the application.

@@ -1,7 +1,8 @@
 //! What a channel can do while it handles a message.
 //!
 //! Nothing is done at once: effects are written down in order and carried out when the callback has
-//! returned, also when it panicked. So no callback ever runs inside another.
+//! returned, also when it panicked. So no callback ever runs inside another. Of a join that is not
+//! granted only what reaches beyond the topic is carried out.
 
 use std::{fmt, sync::Arc};
 
@@ -35,7 +36,8 @@ pub(crate) struct Call<'a> {
 }
 
 impl<S: Socket> Context<'_, S> {
-    /// Sends an event to this client.
+    /// Sends an event to this client. V1 has no binary messages: to a client that speaks it, a
+    /// payload of bytes is dropped and counted as undeliverable.
     ///
     /// # Panics
     ///
@@ -63,7 +65,8 @@ impl<S: Socket> Context<'_, S> {
         }
     }
 
-    /// Sends an event to everyone in this topic, on every shard and this client too.
+    /// Sends an event to everyone in this topic, on every shard and this client too. As with
+    /// [`push`](Self::push), bytes do not reach those who speak V1.
     ///
     /// # Panics
     ///
@@ -81,7 +84,8 @@ impl<S: Socket> Context<'_, S> {
         self.record_broadcast(Arc::clone(self.call.topic), event, value, true);
     }
 
-    /// Sends an event to everyone in another topic; `Endpoint.broadcast`.
+    /// Sends an event to everyone in another topic; `Endpoint.broadcast`. In this topic it is the
+    /// same as [`broadcast`](Self::broadcast).
     ///
     /// # Panics
     ///
@@ -178,6 +182,17 @@ pub(crate) enum Effect {
     },
     /// Of a socket id.
     Disconnect(Arc<str>),
+}
+
+impl Effect {
+    /// Whether it is for this client or for this topic only.
+    pub(crate) fn is_within(&self, topic: &str) -> bool {
+        match self {
+            Self::Send(_) => true,
+            Self::Broadcast { broadcast, .. } => broadcast.topic() == topic,
+            Self::Disconnect(_) => false,
+        }
+    }
 }
 
 impl<S: Socket> fmt::Debug for Context<'_, S> {

@@ -18,7 +18,7 @@ pub struct Counters {
     pub joins_over_limit: u64,
     /// Joins of a topic that the connection was in already.
     pub joins_duplicate: u64,
-    /// Joins that panicked.
+    /// Joins that panicked, or were granted in a reply that the client's serializer cannot carry.
     pub joins_crashed: u64,
     /// Channels left by their client.
     pub leaves: u64,
@@ -26,7 +26,8 @@ pub struct Counters {
     pub stops: u64,
     /// Channels that panicked.
     pub channels_crashed: u64,
-    /// Panics while a channel or a connection ended; they change nothing.
+    /// Panics while a channel or a connection ended, or a message to an ended channel was dropped;
+    /// they change nothing.
     pub terminates_crashed: u64,
     /// Connections closed because their socket panicked.
     pub sockets_crashed: u64,

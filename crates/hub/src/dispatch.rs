@@ -124,7 +124,8 @@ impl<S: Socket> Hub<S> {
             .is_some_and(|conn| conn.channels.as_slice()[position].takes(message.join_ref.as_ref()))
     }
 
-    /// Replies to a message.
+    /// Replies to a message, unless the client's serializer cannot carry the reply. Whether it was
+    /// sent.
     pub(crate) fn reply(
         &mut self,
         conn: ConnId,
@@ -132,9 +133,9 @@ impl<S: Socket> Hub<S> {
         message: &Message<'_>,
         reply: &Reply,
         out: &mut Sink<'_>,
-    ) {
+    ) -> bool {
         let Some(own) = self.conns.get(conn) else {
-            return;
+            return false;
         };
         let join_ref = match belongs_to {
             BelongsTo::NoJoin => None,
@@ -156,8 +157,12 @@ impl<S: Socket> Hub<S> {
             Ok(frame) => {
                 self.counters.replies += 1;
                 out(Output::Send { conn, frame });
+                true
             }
-            Err(_) => self.counters.undeliverable += 1,
+            Err(_) => {
+                self.counters.undeliverable += 1;
+                false
+            }
         }
     }
 }

@@ -47,25 +47,21 @@ impl<S: Socket> Hub<S> {
             last_words = std::mem::take(&mut self.effects.list);
         }
         let verdict = self.ask_to_join(conn, message, again.is_some());
-        let (belongs_to, reply) = match &verdict {
-            Ok(granted) => (BelongsTo::GivenJoin, &granted.reply),
-            Err(refused) => (refused.belongs_to, &refused.reply),
-        };
-        self.reply(conn, belongs_to, message, reply, out);
+        let granted = self.answer_join(conn, message, verdict, out);
         if let Some(position) = again {
             let first_words = std::mem::take(&mut self.effects.list);
             self.apply(conn, last_words.into_iter(), out);
             self.end(conn, position, End::Closed, out);
             self.effects.list = first_words;
         }
-        match verdict {
-            Ok(granted) => {
-                self.counters.joins += 1;
-                self.insert_channel(conn, message, granted);
-                self.apply_effects(conn, out);
-            }
-            Err(_) => self.effects.list.clear(),
+        if let Some(granted) = granted {
+            self.counters.joins += 1;
+            self.insert_channel(conn, message, granted);
+        } else {
+            let topic = &*message.topic;
+            self.effects.list.retain(|effect| !effect.is_within(topic));
         }
+        self.apply_effects(conn, out);
     }
 
     /// The channel ends by a decision, its own or another's: it may say its last words.
@@ -151,9 +147,34 @@ impl<S: Socket> Hub<S> {
             }
             Err(_) => {
                 self.counters.joins_crashed += 1;
-                Err(Refused::because("join crashed"))
+                Err(Refused::because(JOIN_CRASHED))
             }
         }
+    }
+
+    /// Tells the client whether it has joined. Who cannot be told has not.
+    fn answer_join(
+        &mut self,
+        conn: ConnId,
+        message: &Message<'_>,
+        verdict: Result<Granted<S>, Refused>,
+        out: &mut Sink<'_>,
+    ) -> Option<Granted<S>> {
+        let (belongs_to, reply) = match &verdict {
+            Ok(granted) => (BelongsTo::GivenJoin, &granted.reply),
+            Err(refused) => (refused.belongs_to, &refused.reply),
+        };
+        if self.reply(conn, belongs_to, message, reply, out) {
+            return verdict.ok();
+        }
+        // Without an answer a client waits for one and then asks again, for ever.
+        let reply = Reply::reason(JOIN_CRASHED);
+        self.reply(conn, BelongsTo::GivenJoin, message, &reply, out);
+        if let Ok(granted) = verdict {
+            self.counters.joins_crashed += 1;
+            self.drop_application_value(granted.state);
+        }
+        None
     }
 
     fn insert_channel(&mut self, conn: ConnId, message: &Message<'_>, granted: Granted<S>) {
@@ -217,3 +238,6 @@ impl Refused {
         }
     }
 }
+
+/// The words of Phoenix, which clients may look for.
+const JOIN_CRASHED: &str = "join crashed";

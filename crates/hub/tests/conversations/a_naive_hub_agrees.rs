@@ -52,6 +52,8 @@ fn said() -> impl Strategy<Value = Said> {
         r#"{"on_terminate":"speak"}"#,
         r#"{"refuse":{"reason":"no"}}"#,
         r#"{"panic":true}"#,
+        r#"{"elsewhere":"room:b","panic":true}"#,
+        r#"{"bytes":"ok"}"#,
     ]);
     let other = select(vec![
         "echo",

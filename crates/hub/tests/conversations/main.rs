@@ -7,6 +7,7 @@ mod script;
 mod a_conversation_is_phoenixs_word_for_word;
 mod a_crash_costs_one_channel;
 mod a_duplicate_join_closes_the_old_channel;
+mod a_join_that_fails_is_answered;
 mod a_naive_hub_agrees;
 mod an_idle_connection_is_small;
 mod broadcasts_reach_exactly_the_members;

@@ -137,6 +137,8 @@ impl Model {
             .iter()
             .filter(|channel| channel.topic != topic);
         let is_full = others.count() >= CHANNELS_MAX;
+        let is_v2 = self.conns[&conn].serializer == Serializer::V2;
+        let crashed = (join_ref, "error", r#"{"reason":"join crashed"}"#);
         let (join_ref_back, status, response) = match payload {
             _ if !topic.starts_with("room:") => (None, "error", r#"{"reason":"unmatched topic"}"#),
             _ if is_full => (
@@ -145,14 +147,24 @@ impl Model {
                 r#"{"reason":"too many channels joined"}"#,
             ),
             r#"{"refuse":{"reason":"no"}}"# => (join_ref, "error", r#"{"reason":"no"}"#),
-            r#"{"panic":true}"# => (join_ref, "error", r#"{"reason":"join crashed"}"#),
+            r#"{"panic":true}"# | r#"{"elsewhere":"room:b","panic":true}"# => crashed,
+            r#"{"bytes":"ok"}"# if !is_v2 => crashed,
             _ => (join_ref, "ok", "{}"),
         };
-        self.reply(conn, join_ref_back, said, status, response);
+        if status == "ok" && payload == r#"{"bytes":"ok"}"# {
+            self.reply_bytes(conn, join_ref, said, b"bytes");
+        } else {
+            self.reply(conn, join_ref_back, said, status, response);
+        }
         if let Some(joined) = joined {
             self.stop(conn, &joined, "phx_close", "{}");
         }
         if status != "ok" {
+            let has_run = response == crashed.2 && topic != "room:b";
+            if has_run && payload == r#"{"elsewhere":"room:b","panic":true}"# {
+                let from = format!(r#"{{"from":"{topic}"}}"#);
+                self.broadcast("room:b", "shout", &from, None);
+            }
             return;
         }
         let own_ref = join_ref.or(reference);
@@ -191,17 +203,8 @@ impl Model {
                 self.get(conn, Got::Binary(bytes.concat()));
             }
             "reverse" if is_v2 => {
-                let (join, reference) = (plain(own_ref), plain(said.reference));
-                let lens = [
-                    1,
-                    join.len() as u8,
-                    reference.len() as u8,
-                    topic.len() as u8,
-                    2,
-                ];
                 let data: Vec<_> = payload.bytes().rev().collect();
-                let bytes = [&lens, join, reference, topic.as_bytes(), b"ok", &data];
-                self.get(conn, Got::Binary(bytes.concat()));
+                self.reply_bytes(conn, own_ref, said, &data);
             }
             "broadcast" => self.broadcast(topic, "shout", payload, None),
             "broadcast_from" => self.broadcast(topic, "shout", payload, Some(conn)),
@@ -286,6 +289,27 @@ impl Model {
             "phx_reply",
             &payload,
         );
+    }
+
+    fn reply_bytes(
+        &mut self,
+        conn: u32,
+        join_ref: Option<&'static str>,
+        said: &Said,
+        response: &[u8],
+    ) {
+        let (join, reference, topic) = (plain(join_ref), plain(said.reference), said.topic);
+        let lens = [join.len(), reference.len(), topic.len(), 2].map(|len| len as u8);
+        let bytes = [
+            &[1],
+            &lens[..],
+            join,
+            reference,
+            topic.as_bytes(),
+            b"ok",
+            response,
+        ];
+        self.get(conn, Got::Binary(bytes.concat()));
     }
 
     fn broadcast(&mut self, topic: &str, event: &str, payload: &str, but: Option<u32>) {

@@ -82,10 +82,22 @@ impl Channel<House> for Room {
         if let Some(value) = orders.get("announce") {
             ctx.broadcast("joined", value);
         }
+        if let Some(topic) = orders["elsewhere"].as_str() {
+            ctx.broadcast_to(topic, "shout", json!({ "from": ctx.topic() }));
+        }
+        if let Some(id) = orders["disconnect"].as_str() {
+            ctx.disconnect(id);
+        }
         if let Some(value) = orders.get("refuse") {
             return Err(Reply::error(value));
         }
         assert!(orders.get("panic").is_none(), "join was told to");
+        let bytes = || Payload::binary(&b"bytes"[..]);
+        match orders["bytes"].as_str() {
+            Some("ok") => return Ok((Self::default(), Reply::ok(bytes()))),
+            Some(_) => return Err(Reply::error(bytes())),
+            None => {}
+        }
         let reply = orders.get("reply").map_or_else(Reply::empty, Reply::ok);
         let on_terminate = orders["on_terminate"].as_str().map(str::to_owned);
         Ok((Self { on_terminate }, reply))
