@@ -3,14 +3,17 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 
-use fourtuple_hub::{ConnectError, ConnectRequest, Serializer::V2};
+use fourtuple_hub::{
+    ConnectError, ConnectRequest,
+    Serializer::{V1, V2},
+};
 use proto::{
     http::{self, Parsed},
     phoenix::connect::{Params, ParamsLimits},
 };
 
 use crate::{
-    room::{Person, router},
+    room::{Bomb, Person, router},
     script::Node,
 };
 
@@ -111,6 +114,80 @@ fn in_terminate_it_changes_nothing() {
         node.ask(|hub| (hub.conns_count(), hub.channels_count())),
         (0, 0)
     );
+}
+
+#[test]
+fn in_the_drop_of_a_channel_it_changes_nothing() {
+    let node = Node::new();
+    let client = node.connect(V2);
+    let ends = |order: &str, end: &str| {
+        client.joins("room:a");
+        client.pushes("room:a", "arm", "{}");
+        client.pushes("room:a", order, "{}");
+        client.hears(end);
+        client.hears_nothing();
+    };
+    ends("stop", r#"["1","1","room:a","phx_close",{}]"#);
+    ends(
+        "give_up",
+        r#"["1","1","room:a","phx_error",{"reason":"channel_crash"}]"#,
+    );
+    client.joins("room:a");
+    client.joins("room:b");
+    client.pushes("room:a", "arm", "{}");
+    client.pushes("room:b", "arm", "{}");
+    client.goes();
+    assert_eq!(node.counters().terminates_crashed, 4);
+    assert_eq!(
+        node.ask(|hub| (hub.conns_count(), hub.channels_count())),
+        (0, 0)
+    );
+}
+
+#[test]
+fn in_the_drop_of_a_channel_whose_join_is_not_answered_it_changes_nothing() {
+    let node = Node::new();
+    let client = node.connect(V1);
+    client.says(
+        r#"{"topic":"room:a","event":"phx_join","payload":{"bytes":"ok","arm":true},"ref":"1"}"#,
+    );
+    client.hears(r#"{"topic":"room:a","event":"phx_reply","payload":{"status":"error","response":{"reason":"join crashed"}},"ref":"1"}"#);
+    let counters = node.counters();
+    assert_eq!(
+        (counters.joins_crashed, counters.terminates_crashed),
+        (1, 1)
+    );
+}
+
+#[test]
+fn in_the_drop_of_the_assigns_it_changes_nothing() {
+    let node = Node::new();
+    let (client, drained, other) = (node.connect(V2), node.connect(V2), node.connect(V2));
+    for client in [&client, &drained] {
+        client.joins("room:a");
+        client.pushes("room:a", "arm_the_connection", "{}");
+    }
+    client.goes();
+    node.run(0, |hub, out| assert_eq!(hub.handle_drain(1, out), 1));
+    drained.is_closed(1012);
+    assert_eq!(node.counters().terminates_crashed, 2);
+    other.joins("room:a");
+}
+
+#[test]
+fn in_the_drop_of_a_message_it_changes_nothing() {
+    let node = Node::new();
+    let person = Person::default();
+    let client = node.connect_to(0, V2, person.clone());
+    client.joins("room:a");
+    client.pushes("room:a", "handle", "{}");
+    client.pushes("room:a", "stop", "{}");
+    client.next();
+    let channel = person.table.channel_refs.lock().unwrap().pop_front();
+    channel.unwrap().send(Bomb).unwrap();
+    client.joins("room:a");
+    let counters = node.counters();
+    assert_eq!((counters.mail_stale, counters.terminates_crashed), (1, 1));
 }
 
 #[test]

@@ -86,6 +86,20 @@ fn only_the_topic_itself_hears_it() {
 }
 
 #[test]
+fn another_topic_may_be_one_of_the_senders_own() {
+    let node = Node::new();
+    let client = node.connect(V2);
+    for topic in ["room:a", "room:b"] {
+        client.joins(topic);
+        client.pushes("room:a", "broadcast_to", &format!("\"{topic}\""));
+        client.hears(&format!(
+            r#"[null,null,"{topic}","shout",{{"from":"room:a"}}]"#
+        ));
+        client.hears_nothing();
+    }
+}
+
+#[test]
 fn who_has_left_hears_nothing() {
     let node = Node::new();
     let clients: Vec<_> = (0..4).map(|_| node.connect(V2)).collect();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    rc::Rc,
     sync::{Arc, Mutex},
 };
 
@@ -14,10 +15,20 @@ use serde_json::{Value, json};
 /// Everyone may connect; a person with a name has a socket id.
 pub(crate) struct House;
 
+/// A value whose drop panics.
+pub(crate) struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("drop was told to");
+    }
+}
+
 /// What is remembered about a connection.
 #[derive(Clone, Default)]
 pub(crate) struct Person {
     pub(crate) name: Option<String>,
+    pub(crate) bomb: Option<Rc<Bomb>>,
     /// What its channels hand out and leave behind, for the test to look at.
     pub(crate) table: Arc<Table>,
 }
@@ -33,7 +44,7 @@ impl Person {
     pub(crate) fn named(name: &str) -> Self {
         Self {
             name: Some(name.to_owned()),
-            table: Arc::default(),
+            ..Self::default()
         }
     }
 }
@@ -47,7 +58,7 @@ impl Socket for House {
             Some("crash") => panic!("connect was told to"),
             name => Ok(Person {
                 name: name.map(str::to_owned),
-                table: Arc::default(),
+                ..Person::default()
             }),
         }
     }
@@ -71,6 +82,7 @@ pub(crate) fn router() -> Router<House> {
 #[derive(Default)]
 pub(crate) struct Room {
     on_terminate: Option<String>,
+    bomb: Option<Bomb>,
 }
 
 impl Channel<House> for Room {
@@ -94,13 +106,26 @@ impl Channel<House> for Room {
         assert!(orders.get("panic").is_none(), "join was told to");
         let bytes = || Payload::binary(&b"bytes"[..]);
         match orders["bytes"].as_str() {
-            Some("ok") => return Ok((Self::default(), Reply::ok(bytes()))),
+            Some("ok") => {
+                let bomb = orders.get("arm").map(|_| Bomb);
+                let room = Self {
+                    bomb,
+                    ..Self::default()
+                };
+                return Ok((room, Reply::ok(bytes())));
+            }
             Some(_) => return Err(Reply::error(bytes())),
             None => {}
         }
         let reply = orders.get("reply").map_or_else(Reply::empty, Reply::ok);
         let on_terminate = orders["on_terminate"].as_str().map(str::to_owned);
-        Ok((Self { on_terminate }, reply))
+        Ok((
+            Self {
+                on_terminate,
+                bomb: None,
+            },
+            reply,
+        ))
     }
 
     fn handle_in(
@@ -155,6 +180,8 @@ impl Channel<House> for Room {
                 let id: String = payload.decode().unwrap();
                 ctx.disconnect(&id);
             }
+            "arm" => self.bomb = Some(Bomb),
+            "arm_the_connection" => ctx.assigns_mut().bomb = Some(Rc::new(Bomb)),
             "stop" => return Outcome::Stop,
             "stop_with_reply" => return Outcome::StopWithReply(Reply::ok(payload)),
             "give_up" => return Outcome::Crash,
