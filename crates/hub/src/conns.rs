@@ -22,7 +22,8 @@ pub(crate) struct Conn<S: Socket> {
     pub(crate) assigns: S::Assigns,
 }
 
-/// What a connection has joined, in the order of the joins.
+/// What a connection has joined, in the order of the joins. A list of them grows by a quarter, and
+/// shrinks when less than half of it is used.
 pub(crate) enum Channels<S: Socket> {
     None,
     One(Joined<S>),
@@ -139,6 +140,9 @@ impl<S: Socket> Channels<S> {
             Self::One(joined) => Some(joined),
             Self::Many(mut list) => {
                 let joined = list.remove(position);
+                if list.len() < list.capacity() / 2 {
+                    list.shrink_to(list.len() + list.len() / 4);
+                }
                 *self = match (list.len(), list.pop()) {
                     (1, Some(last)) => Self::One(last),
                     (_, last) => {
@@ -284,6 +288,27 @@ mod tests {
         assert!(matches!(channels, Channels::One(_)));
         channels.remove(0);
         assert!(matches!(channels, Channels::None));
+    }
+
+    #[test]
+    fn at_most_a_quarter_is_spare_while_growing_and_half_while_shrinking() {
+        let mut topics = Topics::new();
+        let mut channels = Channels::None;
+        let list_bytes = |channels: &Channels<Anyone>| match channels {
+            Channels::Many(list) => list.capacity() * size_of::<Joined<Anyone>>(),
+            Channels::None | Channels::One(_) => 0,
+        };
+        for number in 0..500 {
+            channels.push(joined(&mut topics, &number.to_string(), None));
+            let needed = size_of_val(channels.as_slice());
+            assert!(list_bytes(&channels) <= needed + needed / 4 + 48);
+        }
+        for _ in 0..500 {
+            channels.remove(0);
+            let needed = size_of_val(channels.as_slice());
+            assert!(list_bytes(&channels) <= 2 * needed + 48);
+        }
+        assert_eq!(channels.heap_bytes(), 0);
     }
 
     #[test]

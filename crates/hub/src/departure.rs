@@ -165,6 +165,7 @@ impl<S: Socket> Hub<S> {
             self.counters.disconnects += batch.len() as u64;
             self.close_detached(batch, DISCONNECT, out);
         }
+        self.disconnects.shrink_to(KEPT_DISCONNECTS_MAX);
     }
 
     /// Leaves a topic, and tells whoever takes the place where it now is.
@@ -191,6 +192,9 @@ impl<S: Socket> Hub<S> {
         }
     }
 }
+
+/// How many socket ids one input may name before their queue gives its memory back.
+const KEPT_DISCONNECTS_MAX: usize = 64;
 
 const DISCONNECT: Farewell = Farewell {
     code: CloseCode::GOING_AWAY,

@@ -123,3 +123,47 @@ impl<S: Socket> Hub<S> {
 
 /// How many effects a callback may have before their list gives its memory back.
 const KEPT_EFFECTS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{ConnectError, ConnectRequest, Full, Limits, Mail, Post, Router, ShardIndex};
+
+    struct Anyone;
+
+    impl Socket for Anyone {
+        type Assigns = ();
+
+        fn connect(&self, _: &ConnectRequest<'_>) -> Result<(), ConnectError> {
+            Ok(())
+        }
+    }
+
+    struct Nowhere;
+
+    impl Post for Nowhere {
+        fn post(&self, _: ShardIndex, _: Mail) -> Result<(), Full> {
+            Err(Full)
+        }
+    }
+
+    #[test]
+    fn a_callback_that_asks_for_much_leaves_no_memory_behind() {
+        let (router, post) = (Arc::new(Router::new(Anyone)), Arc::new(Nowhere));
+        let mut hub = Hub::new(router, ShardIndex(0), post, Limits::default());
+        let conn = ConnId {
+            index: 0,
+            generation: 0,
+        };
+        let asked = std::iter::repeat_with(|| Effect::Disconnect("nobody".into())).take(1000);
+        hub.effects.list.extend(asked);
+        let mut published = 0;
+        hub.apply_effects(conn, &mut |_| published += 1);
+        hub.run_disconnects(&mut |_| {});
+        assert_eq!(published, 1000);
+        assert!(hub.effects.list.capacity() <= KEPT_EFFECTS_MAX);
+        assert!(hub.disconnects.capacity() <= KEPT_EFFECTS_MAX);
+    }
+}

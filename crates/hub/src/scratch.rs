@@ -2,7 +2,7 @@
 
 use proto::Frame;
 
-/// Memory that is used for one frame after the other.
+/// Memory that is used for one frame after the other. Invariant: empty between two.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Vec<u8>);
 
@@ -12,11 +12,11 @@ impl Scratch {
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<Frame, E> {
+        let frame = encode(&mut self.0).map(|()| Frame::from(self.0.as_slice()));
+        // Cleared first: a vector never shrinks below its length.
         self.0.clear();
-        encode(&mut self.0)?;
-        let frame = Frame::from(self.0.as_slice());
         self.0.shrink_to(KEPT_BYTES_MAX);
-        Ok(frame)
+        frame
     }
 }
 
@@ -35,13 +35,18 @@ mod tests {
             Ok::<_, ()>(())
         });
         assert_eq!(large.unwrap().len(), 1 << 20);
-        assert!(scratch.0.capacity() <= 1 << 20);
+        assert!(scratch.0.capacity() <= KEPT_BYTES_MAX);
         let small = scratch.frame(|out| {
             out.push(1);
             Ok::<_, ()>(())
         });
         assert_eq!(small.unwrap().as_bytes(), [1]);
+        let failed = scratch.frame(|out| {
+            out.resize(1 << 20, 7);
+            Err(3)
+        });
+        assert_eq!(failed, Err(3));
         assert!(scratch.0.capacity() <= KEPT_BYTES_MAX);
-        assert_eq!(scratch.frame(|_| Err(3)), Err(3));
+        assert_eq!(scratch.frame(|_| Ok::<_, ()>(())).unwrap().len(), 0);
     }
 }
