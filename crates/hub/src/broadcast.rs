@@ -1,10 +1,17 @@
-//! A message to everyone in a topic, encoded at most once per serializer for the whole node.
+//! A message to everyone in a topic, normally encoded once per serializer for the whole node.
+//!
+//! The V2 frame is made at once, and the only copy of the payload is the one inside it:
+//!
+//! ```text
+//! JSON:  header [null,null,"topic","event", payload ]      the frame ends one byte after it
+//! bytes: header 2 lengths topic event payload              the frame ends with it
+//! ```
 
 use std::sync::{Arc, OnceLock};
 
 use proto::{
     Frame,
-    phoenix::{EncodeError, IntoPayload, Payload, Serializer, encode_broadcast},
+    phoenix::{EncodeError, IntoPayload, Json, Payload, Serializer, encode_broadcast},
 };
 use thiserror::Error;
 
@@ -13,9 +20,18 @@ use thiserror::Error;
 pub struct Broadcast {
     topic: Arc<str>,
     event: Box<str>,
-    payload: Payload<'static>,
-    v2: OnceLock<Frame>,
+    v2: Frame,
+    /// Made when the first member who speaks V1 is found.
     v1: OnceLock<Frame>,
+    /// Invariant: what `v2` was made around.
+    payload: Within,
+}
+
+/// Where in its V2 frame a payload is.
+#[derive(Clone, Copy, Debug)]
+enum Within {
+    Json { len: usize },
+    Bytes { len: usize },
 }
 
 /// Why something cannot be broadcast.
@@ -54,9 +70,9 @@ impl Broadcast {
         Ok(Self {
             topic,
             event: event.into(),
-            payload: payload.clone().into_owned(),
-            v2: OnceLock::from(v2),
+            v2,
             v1: OnceLock::new(),
+            payload: Within::of(payload),
         })
     }
 
@@ -70,24 +86,46 @@ impl Broadcast {
         &self.event
     }
 
-    /// The payload.
-    pub const fn payload(&self) -> &Payload<'static> {
-        &self.payload
+    /// The payload, borrowed from its frame. JSON is scanned again each time.
+    pub fn payload(&self) -> Payload<'_> {
+        self.payload.of_frame(&self.v2)
     }
 
     /// The bytes for one serializer; none when V1 would have to carry a binary payload.
     pub(crate) fn frame(&self, serializer: Serializer) -> Option<Frame> {
-        let cell = match serializer {
-            Serializer::V1 => &self.v1,
-            Serializer::V2 => &self.v2,
-        };
-        if let Some(frame) = cell.get() {
-            return Some(frame.clone());
+        if serializer == Serializer::V2 {
+            return Some(self.v2.clone());
         }
-        // Two shards may come here at once. Then both encode, for neither may wait for the other.
-        let frame = encode(serializer, &self.topic, &self.event, &self.payload).ok()?;
-        let _ = cell.set(frame.clone());
-        Some(frame)
+        if self.v1.get().is_none() {
+            // Two shards may come here at once. Then both encode, for neither may wait for the
+            // other, and both send the frame that was there first.
+            let frame = encode(serializer, &self.topic, &self.event, &self.payload()).ok()?;
+            let _ = self.v1.set(frame);
+        }
+        self.v1.get().cloned()
+    }
+}
+
+impl Within {
+    fn of(payload: &Payload<'_>) -> Self {
+        let len = payload.as_bytes().len();
+        match payload {
+            Payload::Json(_) => Self::Json { len },
+            Payload::Binary(_) => Self::Bytes { len },
+        }
+    }
+
+    fn of_frame(self, v2: &Frame) -> Payload<'_> {
+        let bytes = v2.as_bytes();
+        match self {
+            Self::Json { len } => {
+                let end = bytes.len() - CLOSING_BRACKET_BYTES;
+                let text = str::from_utf8(&bytes[end - len..end]).ok();
+                let json = text.and_then(|text| Json::parse(text).ok());
+                Payload::Json(json.expect("the frame was made around one JSON value"))
+            }
+            Self::Bytes { len } => Payload::binary(&bytes[bytes.len() - len..]),
+        }
     }
 }
 
@@ -107,8 +145,12 @@ fn encode(
 /// capacity.
 const ENVELOPE_BYTES: usize = 64;
 
+/// What follows a JSON payload in V2.
+const CLOSING_BRACKET_BYTES: usize = 1;
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -123,6 +165,21 @@ mod tests {
                 std::ptr::eq(first.as_bytes(), second.as_bytes()),
                 "{serializer:?}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_payload_is_found_again_in_its_frame(
+            text in ".{0,300}",
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            event in ".{0,20}",
+        ) {
+            let json = Payload::Json(Json::of(&text).unwrap());
+            for payload in [json, Payload::binary(bytes)] {
+                let broadcast = Broadcast::new("room:a", &event, &payload).unwrap();
+                prop_assert_eq!(broadcast.payload(), payload);
+            }
         }
     }
 

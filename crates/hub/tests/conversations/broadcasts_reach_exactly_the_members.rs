@@ -136,7 +136,7 @@ fn the_program_itself_may_broadcast() {
     assert_eq!((broadcast.topic(), broadcast.event()), ("room:a", "news"));
     assert_eq!(
         broadcast.payload(),
-        &Payload::Json(fourtuple_hub::Json::parse("{\"nr\":1}").unwrap())
+        Payload::Json(fourtuple_hub::Json::parse("{\"nr\":1}").unwrap())
     );
     let mail = Mail::Publish(Publication::Broadcast(broadcast));
     node.run(0, |hub, out| hub.handle_mail(mail, out));
