@@ -283,7 +283,7 @@ mod tests {
     fn a_scheme_in_capitals_stands_for_its_port_too() {
         let check = list(&["HTTPS://a.com"]);
         assert!(allows(&check, "https://a.com") && allows(&check, "https://a.com:443"));
-        assert!(allows(&check, "Https://a.com") && !allows(&check, "HTTP://a.com"));
+        assert!(!allows(&check, "https://a.com:444") && !allows(&check, "HTTPS://a.com:80"));
         let request = Origin::of_request("HTTP", "a.com");
         assert!(OriginCheck::Request.allows(Some("http://a.com:80"), &request));
     }
