@@ -29,7 +29,8 @@ pub(crate) fn command() -> Command {
              fourtuple load ws://127.0.0.1:4000/socket --connections 10000 --join room:lobby \
              --rate 5000 --hold 30s --publish 1/s\n  \
              fourtuple load ws://127.0.0.1:9001/echo --raw --connections 256 --push max\n\n\
-             Exit status: 0 if everything asked was held, 1 if not, 2 if it could not start.",
+             Exit status: 0 if everything asked was held, 1 if not or if a report could not be written,\n\
+             2 if it could not start.",
         )
         .arg(
             Arg::new("url")
@@ -49,8 +50,8 @@ pub(crate) fn command() -> Command {
 ///
 /// # Errors
 ///
-/// The run could not start or the report could not be written; the caller prints why and exits
-/// with status 2.
+/// The run could not start; the caller prints why and exits with status 2. A report that could not be
+/// written is told here, with status 1.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = options(matches);
     // Asked for now, so that a report has somewhere to go when the run is over.
@@ -69,10 +70,15 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Box::new(PlainLines::new(io::stderr()))
     };
     let report = load::run(options, progress.as_mut(), &interrupt)?;
-    if let Some(mut file) = json {
-        writeln!(file, "{}", report.to_json()).context("cannot write the JSON report")?;
+    // The run is over and cannot be had again: one reader that is gone must not cost the other its report.
+    let printed = writeln!(io::stdout(), "{report}").context("cannot print the report");
+    let written = json.map_or(Ok(()), |mut file| {
+        writeln!(file, "{}", report.to_json()).context("cannot write the JSON report")
+    });
+    for error in [printed.err(), written.err()].into_iter().flatten() {
+        eprintln!("fourtuple: {error:#}");
+        return Ok(ExitCode::FAILURE);
     }
-    writeln!(io::stdout(), "{report}").context("cannot write the report")?;
     Ok(if report.held {
         ExitCode::SUCCESS
     } else {

@@ -8,6 +8,10 @@ use crate::{Grouped, Limit, Machine, tuples};
 /// files, logs, and one spare to read /proc with when the rest is gone.
 pub const DESCRIPTORS_RESERVED: u64 = 100;
 
+/// Memory that one end of an idle connection takes, bytes: about 4,000 in the kernel (socket, inode,
+/// file, epoll watch) and 400 in this process. Traffic takes more.
+pub const CONNECTION_BYTES: u64 = 4_400;
+
 /// How many connections one process can hold here, and the limit that says so.
 ///
 /// Its `Display` is the sentence that a server prints at its start.
@@ -50,7 +54,8 @@ impl Holds {
     ///
     /// Counts with the hard descriptor limit, to which [`raise_nofile`](crate::raise_nofile) takes
     /// a process at its start. An unknown limit does not bind. What other processes have open
-    /// already is taken off `fs.file-max`.
+    /// already is taken off `fs.file-max`. Memory is counted for idle connections,
+    /// [`CONNECTION_BYTES`] each.
     pub fn of(machine: &Machine) -> Self {
         let files_left = machine.file_max.map(|max| {
             let ours = DESCRIPTORS_RESERVED;
@@ -68,6 +73,12 @@ impl Holds {
             (
                 Limit::EpollWatches,
                 machine.epoll_watches_max.map(descriptors),
+            ),
+            (
+                Limit::Memory,
+                machine
+                    .memory_available_bytes
+                    .map(|bytes| (bytes, bytes / CONNECTION_BYTES)),
             ),
         ];
         let mut least = Self {
@@ -134,6 +145,17 @@ impl fmt::Display for Holds {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::Process { wanted, holds } if holds.limit == Limit::Memory => write!(
+                f,
+                "{wanted} connections need {need} bytes of memory while they are idle ({each} each), \
+                 but {value} are available, which is enough for {possible}; to hold more, {remedy}",
+                wanted = Grouped(wanted),
+                need = Grouped(wanted.saturating_mul(CONNECTION_BYTES)),
+                each = Grouped(CONNECTION_BYTES),
+                value = Grouped(holds.value),
+                possible = Grouped(holds.connections_max),
+                remedy = holds.limit.remedy(),
+            ),
             Self::Process { wanted, holds } => write!(
                 f,
                 "{wanted} connections need {need} descriptors in this process (one each and \
@@ -177,6 +199,7 @@ impl fmt::Display for Shortage {
 fn full_name(limit: Limit) -> String {
     match limit {
         Limit::Descriptors => format!("{} hard limit", limit.name()),
+        Limit::Memory => "available memory in bytes".to_owned(),
         _ => limit.name().to_owned(),
     }
 }
@@ -198,7 +221,6 @@ mod tests {
             epoll_watches_max: Some(5_000_000),
             port_range: Some(32768..=60999),
             accept_queue_max: Some(4096),
-            memory_bytes: None,
             memory_available_bytes: None,
             cores_count: 2,
         }
@@ -275,5 +297,28 @@ mod tests {
              destination = 64,512; to hold more, dial from more source addresses (`--sources`), \
              or towards more destination addresses or ports"
         );
+    }
+
+    #[test]
+    fn memory_binds_where_descriptors_abound() {
+        let small = Machine {
+            nofile: Nofile {
+                soft: 1 << 20,
+                hard: 1 << 20,
+            },
+            memory_available_bytes: Some(512 << 20),
+            ..machine()
+        };
+        let holds = Holds::of(&small);
+        assert_eq!(
+            (holds.limit, holds.connections_max),
+            (Limit::Memory, 122_016)
+        );
+        assert_eq!(
+            holds.to_string().split(';').next(),
+            Some("can hold 122,016 connections (available memory in bytes 536,870,912")
+        );
+        let shortage = Shortage::of_process(200_000, &small).unwrap().to_string();
+        assert!(shortage.starts_with("200,000 connections need 880,000,000 bytes of memory"));
     }
 }

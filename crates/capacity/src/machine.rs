@@ -24,9 +24,8 @@ pub struct Machine {
     pub port_range: Option<RangeInclusive<u16>>,
     /// Connections that may wait to be accepted, `net.core.somaxconn`.
     pub accept_queue_max: Option<u64>,
-    /// Memory of the machine, bytes.
-    pub memory_bytes: Option<u64>,
-    /// Memory that could be had now without swapping, bytes.
+    /// Memory that could be had now without swapping, bytes: of the machine, or what the control group
+    /// of this process leaves of it.
     pub memory_available_bytes: Option<u64>,
     /// Cores that this process may run on.
     pub cores_count: usize,
@@ -56,8 +55,10 @@ impl Machine {
             epoll_watches_max: read_number(epoll_watches),
             port_range: range.ok().as_deref().and_then(parse_port_range),
             accept_queue_max: read_number("/proc/sys/net/core/somaxconn"),
-            memory_bytes: meminfo_bytes(&meminfo, "MemTotal"),
-            memory_available_bytes: meminfo_bytes(&meminfo, "MemAvailable"),
+            memory_available_bytes: [meminfo_bytes(&meminfo, "MemAvailable"), cgroup_left_bytes()]
+                .into_iter()
+                .flatten()
+                .min(),
             cores_count: thread::available_parallelism().map_or(1, NonZero::get),
         }
     }
@@ -88,6 +89,17 @@ impl From<Rlimit> for Nofile {
             hard: limit.maximum.unwrap_or(u64::MAX),
         }
     }
+}
+
+/// What the control group of this process may still take, `man 7 cgroups`, version 2; `None` without
+/// one or without a limit.
+fn cgroup_left_bytes() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let file = |name: &str| format!("/sys/fs/cgroup{}/{name}", group.trim_end_matches('/'));
+    // `memory.max` is the word "max" when there is no limit, which is no number.
+    let max = read_number(&file("memory.max"))?;
+    Some(max.saturating_sub(read_number(&file("memory.current"))?))
 }
 
 fn read_number(path: &str) -> Option<u64> {
@@ -124,7 +136,11 @@ mod tests {
         assert!(machine.nofile.soft <= machine.nofile.hard);
         assert!(machine.cores_count >= 1);
         assert!(machine.nr_open.is_some_and(|value| value >= 1024));
-        assert!(machine.memory_bytes.is_some_and(|bytes| bytes > 1 << 20));
+        assert!(
+            machine
+                .memory_available_bytes
+                .is_some_and(|bytes| bytes > 1 << 20)
+        );
     }
 
     #[test]

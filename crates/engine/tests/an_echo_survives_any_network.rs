@@ -1,6 +1,6 @@
 //! Server shards and clients on a simulated network, one run per seed.
 //!
-//! A failing seed prints the command that repeats it: `FOURTUPLE_SEED=n cargo test …`.
+//! A failing seed prints the command that repeats it: `SIMULATION_SEED=n cargo test …`.
 
 mod apps;
 
@@ -73,14 +73,14 @@ fn run(seed: u64, faults: Faults) -> Outcome {
 }
 
 fn for_seeds(count: u64, check: impl Fn(u64) + std::panic::RefUnwindSafe) {
-    let chosen = std::env::var("FOURTUPLE_SEED")
+    let chosen = std::env::var("SIMULATION_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
     let seeds = chosen.map_or(0..count, |seed| seed..seed + 1);
     for seed in seeds {
         if let Err(panic) = std::panic::catch_unwind(|| check(seed)) {
             eprintln!(
-                "repeat with: FOURTUPLE_SEED={seed} cargo test -p fourtuple-engine --test an_echo_survives_any_network"
+                "repeat with: SIMULATION_SEED={seed} cargo test -p fourtuple-engine --test an_echo_survives_any_network"
             );
             std::panic::resume_unwind(panic);
         }

@@ -34,6 +34,9 @@ pub enum ServeError {
     /// The shards could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The machine has room for no connection at all; the words say which limit, and what raises it.
+    #[error("not started, since this process {0}")]
+    NoRoom(Holds),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
@@ -65,10 +68,14 @@ impl Node {
     /// # Errors
     ///
     /// The address cannot be listened on, or the machine has no more threads or descriptors.
-    pub fn start<S: Socket>(router: Router<S>, config: Config) -> Result<Self, StartError> {
+    pub fn start<S: Socket>(router: Router<S>, config: Config) -> Result<Self, ServeError> {
         raise_nofile();
         let machine = Machine::read();
-        let holds = u32::try_from(Holds::of(&machine).connections_max).unwrap_or(u32::MAX);
+        let holds = Holds::of(&machine);
+        if holds.connections_max == 0 {
+            return Err(ServeError::NoRoom(holds));
+        }
+        let holds = u32::try_from(holds.connections_max).unwrap_or(u32::MAX);
         let connections_max = config
             .limits
             .connections_max

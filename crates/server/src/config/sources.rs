@@ -72,6 +72,7 @@ impl Sources {
             .iter()
             .map(|(name, value)| (name.to_string_lossy(), value))
             .filter(|(name, _)| name.starts_with(PREFIX) && name != CONFIG_VARIABLE)
+            .filter(|(name, value)| !is_service_link(name, &value.to_string_lossy()))
             .collect();
         // Their order in the environment is nobody's decision.
         variables.sort_unstable();
@@ -87,6 +88,18 @@ impl Sources {
     }
 }
 
+/// Whether a variable is one that Kubernetes sets for every container when there is a Service named
+/// `fourtuple`: `FOURTUPLE_SERVICE_…`, and `FOURTUPLE_PORT` and its kind with an address in them.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let Some(name) = name.strip_prefix(PREFIX) else {
+        return false;
+    };
+    let port = name == "PORT" || name.starts_with("PORT_");
+    name.starts_with("SERVICE_")
+        || (name == "PORT" && value.contains("://"))
+        || (port && name != "PORT" && ["_TCP", "_UDP"].iter().any(|kind| name.contains(kind)))
+}
+
 fn read_file(draft: &mut Draft, path: &Path, place: Place) {
     match fs::read_to_string(path) {
         Ok(text) => File {
@@ -99,5 +112,26 @@ fn read_file(draft: &mut Draft, path: &Path, place: Place) {
             reason: error.to_string(),
             place,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubernetes_says_of_a_service_is_no_setting() {
+        for (name, value) in [
+            ("FOURTUPLE_SERVICE_HOST", "10.0.0.1"),
+            ("FOURTUPLE_SERVICE_PORT_WS", "4000"),
+            ("FOURTUPLE_PORT", "tcp://10.0.0.1:4000"),
+            ("FOURTUPLE_PORT_4000_TCP", "tcp://10.0.0.1:4000"),
+            ("FOURTUPLE_PORT_4000_TCP_ADDR", "10.0.0.1"),
+        ] {
+            assert!(is_service_link(name, value), "{name}");
+        }
+        for (name, value) in [("FOURTUPLE_PORT", "4000"), ("FOURTUPLE_LISTEN", "tcp://a")] {
+            assert!(!is_service_link(name, value), "{name}");
+        }
     }
 }

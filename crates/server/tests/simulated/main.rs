@@ -92,13 +92,13 @@ impl World {
 }
 
 fn for_seeds(test: &str, count: u64, check: impl Fn(u64) + std::panic::RefUnwindSafe) {
-    let chosen = std::env::var("FOURTUPLE_SEED")
+    let chosen = std::env::var("SIMULATION_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
     for seed in chosen.map_or(0..count, |seed| seed..seed + 1) {
         if let Err(panic) = std::panic::catch_unwind(|| check(seed)) {
             eprintln!(
-                "repeat with: FOURTUPLE_SEED={seed} cargo test -p fourtuple-server --test simulated {test}"
+                "repeat with: SIMULATION_SEED={seed} cargo test -p fourtuple-server --test simulated {test}"
             );
             std::panic::resume_unwind(panic);
         }
