@@ -15,8 +15,8 @@ use anyhow::Context as _;
 use capacity::Sources;
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::TypedValueParser as _, value_parser};
 use load::{
-    Audience, Dialect, Interrupt, LiveLine, Options, PlainLines, Progress, Push, Rate, Silent,
-    Target, TopicPattern, parse_duration,
+    Audience, Dialect, Interrupt, LiveLine, LoadError, Options, PlainLines, Progress, Push, Rate,
+    Silent, Target, TopicPattern, parse_duration,
 };
 use proto::phoenix::Serializer;
 
@@ -57,7 +57,12 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     // Asked for now, so that a report has somewhere to go when the run is over.
     let json = matches.get_one::<PathBuf>("json");
     let json = json.map(|path| {
-        let file = fs::File::create(path);
+        // Not emptied before there is something to put into it: options may still be refused.
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path);
         file.with_context(|| format!("cannot write {}", path.display()))
     });
     let json = json.transpose()?;
@@ -69,10 +74,19 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     } else {
         Box::new(PlainLines::new(io::stderr()))
     };
-    let report = load::run(options, progress.as_mut(), &interrupt)?;
+    let report = match load::run(options, progress.as_mut(), &interrupt) {
+        Ok(report) => report,
+        Err(error @ LoadError::Shard(_)) => {
+            eprintln!("fourtuple: {error}");
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
+    };
     // The run is over and cannot be had again: one reader that is gone must not cost the other its report.
     let printed = writeln!(io::stdout(), "{report}").context("cannot print the report");
     let written = json.map_or(Ok(()), |mut file| {
+        // Fails for what is no file, such as a pipe, and that has nothing to be emptied of.
+        let _ = file.set_len(0);
         writeln!(file, "{}", report.to_json()).context("cannot write the JSON report")
     });
     for error in [printed.err(), written.err()].into_iter().flatten() {

@@ -67,18 +67,21 @@ impl Machine {
 /// Raises this process's soft limit on file descriptors to its hard limit and returns what applies
 /// afterwards.
 ///
-/// A refusal of the kernel (a hard limit above an `fs.nr_open` that was lowered later) leaves the
-/// soft limit as it was, which the returned value shows.
+/// The kernel refuses a hard limit above an `fs.nr_open` that was lowered later; then both limits
+/// become `fs.nr_open`.
 pub fn raise_nofile() -> Nofile {
-    let before = getrlimit(Resource::Nofile);
-    if before.current != before.maximum {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let ceiling = read_number("/proc/sys/fs/nr_open");
+    for limit in [hard, hard.min(ceiling).or(ceiling)] {
         let raised = Rlimit {
-            current: before.maximum,
-            maximum: before.maximum,
+            current: limit,
+            maximum: limit,
         };
-        // The result is read back below, so that the answer is what applies and not what was asked.
-        let _ = setrlimit(Resource::Nofile, raised);
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            break;
+        }
     }
+    // Read back, so that the answer is what applies and not what was asked.
     Nofile::from(getrlimit(Resource::Nofile))
 }
 

@@ -151,9 +151,13 @@ impl<M: Send + 'static> Shards<M> {
             .fold(Snapshot::default(), Snapshot::plus)
     }
 
-    /// Whether every shard has ended.
-    pub fn are_finished(&self) -> bool {
-        self.threads.iter().flatten().all(JoinHandle::is_finished)
+    /// How many shards have ended, in order or not.
+    pub fn finished_count(&self) -> usize {
+        self.threads
+            .iter()
+            .flatten()
+            .filter(|thread| thread.is_finished())
+            .count()
     }
 
     /// Waits until every shard's app has stopped it, or until the first shard fails.

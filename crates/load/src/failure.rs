@@ -50,6 +50,10 @@ pub enum Failure {
     Reset,
     /// The server broke the WebSocket or HTTP protocol; says how.
     ProtocolBroken(String),
+    /// The server's host went silent on an open connection, and the kernel gave it up.
+    Vanished,
+    /// This machine forbids the connection, as a firewall rule does.
+    Forbidden,
     /// The server did not read what this client sent.
     ServerReadsSlowly,
     /// The kernel reported something else; says what.
@@ -92,6 +96,8 @@ impl Failure {
             Errno::CONNREFUSED => Self::Refused,
             Errno::NETUNREACH | Errno::HOSTUNREACH => Self::Unreachable,
             Errno::TIMEDOUT if phase == Phase::Connecting => Self::ConnectTimeout,
+            Errno::TIMEDOUT => Self::Vanished,
+            Errno::ACCESS | Errno::PERM => Self::Forbidden,
             Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Self::Reset,
             // The caller has tried other tuples before it asks for the class.
             Errno::ADDRINUSE | Errno::ADDRNOTAVAIL => Self::TuplesExhausted,
@@ -101,9 +107,14 @@ impl Failure {
         }
     }
 
-    /// A refused join with the server's reason.
+    /// A refused join with the server's reason. What would move a terminal's cursor or change its
+    /// colours is written out: a server must not be able to write lines of the report.
     pub(crate) fn join_refused(reason: &str) -> Self {
-        Self::JoinRefused(reason.chars().take(TEXT_CHARS_MAX).collect())
+        let shown = |c: char| match c {
+            c if c.is_control() => c.escape_default().to_string(),
+            c => c.to_string(),
+        };
+        Self::JoinRefused(reason.chars().take(TEXT_CHARS_MAX).map(shown).collect())
     }
 
     /// The class's stable name in JSON, without what varies inside it.
@@ -131,6 +142,8 @@ impl Failure {
             Self::Gone => "gone",
             Self::Reset => "reset",
             Self::ProtocolBroken(_) => "protocol_broken",
+            Self::Vanished => "vanished",
+            Self::Forbidden => "forbidden",
             Self::ServerReadsSlowly => "server_reads_slowly",
             Self::Kernel(_) => "kernel",
             Self::Interrupted => "interrupted",
@@ -161,6 +174,10 @@ impl Failure {
                 Some("the server does not keep up, or does not speak Phoenix: see --raw")
             }
             Self::ClosedWith(1012) => Some("the server restarts or drains"),
+            Self::Vanished => Some("check the server's host and the network to it"),
+            Self::Forbidden => {
+                Some("look for a firewall rule on this machine, or a source address it may not use")
+            }
             _ => None,
         }
     }
@@ -198,6 +215,8 @@ impl fmt::Display for Failure {
             Self::Gone => f.write_str("ended by the server without a close frame"),
             Self::Reset => f.write_str("connection reset"),
             Self::ProtocolBroken(how) => write!(f, "protocol broken by the server: {how}"),
+            Self::Vanished => f.write_str("the server's host went silent"),
+            Self::Forbidden => f.write_str("this machine forbids the connection"),
             Self::ServerReadsSlowly => f.write_str("the server does not read what it is sent"),
             Self::Kernel(what) => write!(f, "the kernel reported: {what}"),
             Self::Interrupted => f.write_str("ended by the crowd before it was done"),
@@ -275,6 +294,24 @@ mod tests {
 
     fn closed(phase: Phase, cause: Cause) -> Failure {
         Failure::of_closed(&Closed { phase, cause })
+    }
+
+    #[test]
+    fn a_server_writes_no_lines_of_the_report() {
+        let failure = Failure::join_refused("\u{1b}[31mno\nheld: everything that was asked");
+        let text = failure.to_string();
+        assert_eq!(
+            text,
+            "join refused: \\u{1b}[31mno\\nheld: everything that was asked"
+        );
+    }
+
+    #[test]
+    fn no_error_of_the_kernel_that_users_meet_is_a_bare_number() {
+        let of = |errno| Failure::of_errno(errno, Phase::Open);
+        assert_eq!(of(Errno::TIMEDOUT), Failure::Vanished);
+        assert_eq!(of(Errno::PERM), Failure::Forbidden);
+        assert_eq!(of(Errno::ACCESS), Failure::Forbidden);
     }
 
     #[test]

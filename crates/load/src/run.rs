@@ -261,7 +261,11 @@ impl<'a> Conductor<'a> {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return false,
         }
-        self.outcomes.len() < self.gauges.len() && !self.shards.are_finished()
+        let finished = self.shards.finished_count();
+        // Results come before the end of their shard: one that has ended without them has failed, and
+        // nothing that it owes will ever come.
+        self.outcomes.extend(self.results.try_iter());
+        self.outcomes.len() < self.gauges.len() && finished <= self.outcomes.len()
     }
 
     /// Waits for what is outstanding, though an interrupt cannot shorten that: without it, what is
