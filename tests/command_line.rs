@@ -1,23 +1,34 @@
 //! The door as a person at a terminal meets it: what it prints, and with which status it ends.
 //!
-//! Nothing here opens a socket.
+//! Nothing here serves. Where a server would start if it were not refused, it is told to take a free
+//! port of the loopback, and ends as a failed test.
+
+mod support;
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
-const FOURTUPLE: &str = env!("CARGO_BIN_EXE_fourtuple");
+use support::binary::{fourtuple, output_of};
 
-/// Runs the binary without anybody's environment.
+/// Runs the binary without anybody's environment, to its end.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(FOURTUPLE)
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .output()
-        .expect("the binary runs")
+    let mut command = fourtuple();
+    command.args(arguments).env_clear();
+    output_of(command.envs(environment.iter().copied()))
+}
+
+/// Runs a server that must be refused, and returns how.
+#[track_caller]
+fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+    let output = run(&arguments, environment);
+    assert_status(&output, 2);
+    assert_eq!(out(&output), "");
+    err(&output)
 }
 
 #[track_caller]
@@ -68,7 +79,10 @@ fn misuse_ends_with_two_and_a_hint() {
     for (arguments, hint) in [
         (&[][..], "Usage: fourtuple <COMMAND>"),
         (&["sevre"], "'serve'"),
-        (&["serve", "--lisen", "127.0.0.1:0"], "'--listen'"),
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--topic-byte-max", "9"],
+            "'--topic-bytes-max'",
+        ),
         (&["serve", "--listen"], "a value is required"),
         (
             &[
@@ -112,33 +126,54 @@ fn help_names_the_default_and_the_variable_of_each_setting() {
 fn a_refused_configuration_says_everything_and_ends_with_two() {
     let path = file(
         "refused.toml",
-        "lisen = \"127.0.0.1:0\"\nidle_timeout = 60\n",
+        "lisen = \"127.0.0.1:0\"\nidle_timeout = 60\n[[channel]]\ntopic = \"a*b\"\n",
     );
     let path = path.to_str().expect("a path in UTF-8");
-    let arguments = ["serve", "--config", path, "--shards", "-1"];
-    let output = run(&arguments, &[("FOURTUPLE_LIMITS_BACKLOG", "many")]);
-    assert_status(&output, 2);
-    assert_eq!(out(&output), "");
+    let environment = [
+        ("FOURTUPLE_LIMITS_BACKLOG", "many"),
+        ("FOURTUPLE_LOG_LEVAL", "warn"),
+    ];
     assert_eq!(
-        err(&output),
+        refused(&["--config", path, "--shards", "-1"], &environment),
         format!(
             "\
-fourtuple: not started, 4 problems in the configuration
+fourtuple: not started, 6 problems in the configuration
 {path}:1:1: unknown key lisen; did you mean listen?
 {path}:2:16: idle_timeout = 60: expected 100ms to 24h, such as \"500ms\", \"30s\" or \"5m\", or \"off\"
+{path}:4:9: channel.topic = \"a*b\": expected a topic of 1 to 255 bytes with * only at its end, such as \"room:*\"
 environment FOURTUPLE_LIMITS_BACKLOG: limits.backlog = many: expected 1 to 16,777,216 connections
+environment FOURTUPLE_LOG_LEVAL: unknown variable; did you mean FOURTUPLE_LOG_LEVEL?
 flag --shards: shards = -1: expected 1 to 1,024 shards, or \"auto\"
 "
         )
     );
+}
 
-    let output = run(&["serve"], &[("FOURTUPLE_CONFIG", "nowhere.toml")]);
-    assert_status(&output, 2);
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
     assert_eq!(
-        err(&output),
+        refused(&[], &[("FOURTUPLE_CONFIG", "nowhere.toml")]),
         "fourtuple: not started, 1 problem in the configuration\nenvironment FOURTUPLE_CONFIG: \
          cannot read nowhere.toml: No such file or directory (os error 2)\n"
     );
+
+    let broken = file("broken.toml", "listen = \n");
+    let broken = broken.to_str().expect("a path in UTF-8");
+    let complaint = refused(&["--config", broken], &[]);
+    assert!(
+        complaint.contains(&format!("{broken}:1:10: ")),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn an_address_in_use_is_a_failure_that_names_it() {
+    // Without SO_REUSEPORT, so that nobody shares the port.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let addr = taken.local_addr().expect("it is bound").to_string();
+    let output = run(&["serve", "--listen", &addr], &[]);
+    assert_status(&output, 1);
+    assert!(err(&output).contains(&addr), "{}", err(&output));
 }
 
 #[test]

@@ -10,7 +10,11 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{relay::Relay, watchdog::Watchdog};
+use support::{
+    binary::{fourtuple, output_of},
+    relay::Relay,
+    watchdog::Watchdog,
+};
 
 /// How long a crowd may take before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,7 +25,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn crowd(url: &str, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fourtuple"));
+    let mut command = fourtuple();
     command
         .args(["load", url])
         .args(arguments.split_whitespace());
@@ -29,7 +33,7 @@ fn crowd(url: &str, arguments: &str) -> Command {
 }
 
 fn run(url: &str, arguments: &str) -> Output {
-    crowd(url, arguments).output().expect("the binary starts")
+    output_of(&mut crowd(url, arguments))
 }
 
 #[track_caller]

@@ -17,7 +17,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::watchdog::Watchdog;
+use super::{binary::fourtuple, watchdog::Watchdog};
 
 /// How long a start or a drain may take before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ pub(crate) struct Relay {
 impl Relay {
     /// Starts the server on a free port with these flags besides.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_by(Command::new(env!("CARGO_BIN_EXE_fourtuple")), arguments)
+        Self::start_by(fourtuple(), arguments)
     }
 
     /// The same, by a command that becomes the binary.
@@ -101,13 +101,19 @@ impl Relay {
         kill_process(self.pid(), Signal::TERM).expect("the server is running");
     }
 
-    /// Waits until the server has ended by itself; one that does not is killed, and says so.
+    /// Waits until the server has ended by itself; one that does not is killed and fails the test.
+    #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let _watchdog = Watchdog::over(&self.child, PATIENCE);
+        let watchdog = Watchdog::over(&self.child, PATIENCE);
         let status = self.child.wait().expect("the server is our child");
         for reader in self.readers.drain(..) {
             reader.join().expect("what it said is read to its end");
         }
+        assert!(
+            !watchdog.had_to_kill(),
+            "the server did not end in {PATIENCE:?}:\n{}",
+            self.output()
+        );
         status
     }
 
@@ -120,8 +126,7 @@ impl Relay {
             "the drain ended with {status}:\n{}",
             self.output()
         );
-        let command = Command::new(env!("CARGO_BIN_EXE_fourtuple"));
-        let next = Self::listen(command, &self.addr.to_string(), self.arguments.clone());
+        let next = Self::listen(fourtuple(), &self.addr.to_string(), self.arguments.clone());
         *self = next;
     }
 }

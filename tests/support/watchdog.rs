@@ -3,7 +3,7 @@
 use std::{
     process::Child,
     sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -13,7 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     /// Closed with the watchdog, which tells its thread to go.
-    _leash: SyncSender<()>,
+    leash: SyncSender<()>,
+    /// Ends with whether it had to kill.
+    watch: JoinHandle<bool>,
 }
 
 impl Watchdog {
@@ -21,12 +23,22 @@ impl Watchdog {
     pub(crate) fn over(child: &Child, patience: Duration) -> Self {
         let (leash, pulled) = sync_channel(0);
         let pid = Pid::from_child(child);
-        thread::spawn(move || {
-            if pulled.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+        let watch = thread::spawn(move || {
+            let late = pulled.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            if late {
                 // An error means that it ended in this very moment.
                 let _ = kill_process(pid, Signal::KILL);
             }
+            late
         });
-        Self { _leash: leash }
+        Self { leash, watch }
+    }
+
+    /// Ends the watch, and says whether the process has been killed for its slowness: then its status
+    /// is the watchdog's doing and says nothing about the process.
+    #[must_use]
+    pub(crate) fn had_to_kill(self) -> bool {
+        drop(self.leash);
+        self.watch.join().expect("the watch does not panic")
     }
 }

@@ -1,25 +1,20 @@
 //! Running out of file descriptors: who is inside stays, and who leaves makes room.
 
-use std::{
-    net::TcpStream,
-    process::{Command, Stdio},
-};
+use std::net::TcpStream;
 
 use serde_json::json;
 
 use crate::support::{
+    binary::fourtuple_with_descriptors,
     relay::Relay,
     wire::{Heard, Wire},
 };
 
-/// Starts the binary where a process may have so many descriptors and no more.
 fn relay_with_descriptors(count: u32) -> Relay {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]);
-    shell
-        .arg(env!("CARGO_BIN_EXE_fourtuple"))
-        .stdin(Stdio::null());
-    Relay::start_by(shell, &["--shards", "2", "--handshake-timeout", "1h"])
+    Relay::start_by(
+        fourtuple_with_descriptors(count),
+        &["--shards", "2", "--handshake-timeout", "1h"],
+    )
 }
 
 #[test]

@@ -6,7 +6,6 @@
 
 mod channels;
 mod descriptors;
-mod door;
 mod drain;
 mod frames;
 mod handshake;

@@ -1,0 +1,58 @@
+//! The binary under test: how it is started, and run to its end.
+
+use std::{
+    env,
+    ffi::OsStr,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use super::watchdog::Watchdog;
+
+const FOURTUPLE: &str = env!("CARGO_BIN_EXE_fourtuple");
+
+/// How long a run may take before the test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary, without the settings of whoever runs the tests.
+pub(crate) fn fourtuple() -> Command {
+    without_settings(FOURTUPLE)
+}
+
+/// The same, where a process may have so many descriptors and no more.
+pub(crate) fn fourtuple_with_descriptors(count: u32) -> Command {
+    let mut shell = without_settings("sh");
+    shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]);
+    shell.arg(FOURTUPLE);
+    shell
+}
+
+/// Runs a command to its end, which must come by itself.
+#[track_caller]
+pub(crate) fn output_of(command: &mut Command) -> Output {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let watchdog = Watchdog::over(&child, PATIENCE);
+    let output = child
+        .wait_with_output()
+        .expect("the binary is our child and its pipes are open");
+    assert!(
+        !watchdog.had_to_kill(),
+        "{command:?} did not end in {PATIENCE:?}: {output:?}"
+    );
+    output
+}
+
+fn without_settings(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("FOURTUPLE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
