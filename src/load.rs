@@ -89,11 +89,14 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         let _ = file.set_len(0);
         writeln!(file, "{}", report.to_json()).context("cannot write the JSON report")
     });
-    for error in [printed.err(), written.err()].into_iter().flatten() {
+    let failed: Vec<_> = [printed.err(), written.err()]
+        .into_iter()
+        .flatten()
+        .collect();
+    for error in &failed {
         eprintln!("fourtuple: {error:#}");
-        return Ok(ExitCode::FAILURE);
     }
-    Ok(if report.held {
+    Ok(if report.held && failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

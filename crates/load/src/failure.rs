@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(connect(Errno::ADDRNOTAVAIL), Failure::TuplesExhausted);
         assert_eq!(connect(Errno::MFILE), Failure::Limit(Limit::Descriptors));
         assert_eq!(connect(Errno::NFILE), Failure::Limit(Limit::OpenFiles));
-        assert!(matches!(connect(Errno::ACCESS), Failure::Kernel(_)));
+        assert!(matches!(connect(Errno::NOPROTOOPT), Failure::Kernel(_)));
         assert_eq!(
             closed(Phase::Open, Cause::Socket(Errno::CONNRESET)),
             Failure::Reset
