@@ -77,11 +77,15 @@ impl Source {
 
     /// The numbered lines of the program itself: everything before the tests at its end.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let tests = self
-            .text
-            .find("\n#[cfg(test)]\nmod ")
-            .unwrap_or(self.text.len());
-        let own = &self.text[..tests];
+        // A module that is only declared there lives in a file of its own, and the program goes on.
+        let is_inline = |(at, mark): &(usize, &str)| {
+            let declaration = self.text[at + mark.len()..].lines().next();
+            declaration.is_some_and(|line| line.contains('{'))
+        };
+        let mut tests = self.text.match_indices("\n#[cfg(test)]\nmod ");
+        let own = tests
+            .find(is_inline)
+            .map_or(&*self.text, |(at, _)| &self.text[..at]);
         own.lines()
             .enumerate()
             .map(|(n, line)| (n + 1, without_comment(line)))
@@ -172,6 +176,22 @@ mod tests {
         let source = source(text);
         let code: Vec<_> = source.code().collect();
         assert_eq!(code, [(1, ""), (2, "fn f() {}")]);
+    }
+
+    #[test]
+    fn code_goes_on_after_tests_that_are_in_another_file() {
+        let text = "#![x]\n#[cfg(test)]\nmod tests;\nfn f() {}\n\n#[cfg(test)]\nmod more {}\n";
+        let source = source(text);
+        let code: Vec<_> = source.code().collect();
+        assert_eq!(
+            code,
+            [
+                (1, "#![x]"),
+                (2, "#[cfg(test)]"),
+                (3, "mod tests;"),
+                (4, "fn f() {}")
+            ]
+        );
     }
 
     #[test]
