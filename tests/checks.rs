@@ -40,6 +40,20 @@ fn the_documentation_has_no_broken_link() {
     passes(doc.env("RUSTDOCFLAGS", "-D warnings"));
 }
 
+/// The fuzzers are a workspace of their own, which no other command looks at. Checking them needs
+/// neither a nightly compiler nor the fuzzing engine, and takes half a minute the first time.
+#[test]
+fn the_fuzzers_compile_and_are_formatted() {
+    let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
+    passes(cargo(&["fmt", "--check"]).args(manifest));
+    let mut check = cargo(&["check", "--locked", "--all-targets"]);
+    check.args(manifest).arg("--target-dir");
+    check.arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz"));
+    // Nothing is linked, so any file does for the engine, and no C++ compiler is needed to build it.
+    check.env("CUSTOM_LIBFUZZER_PATH", root().join("fuzz/Cargo.toml"));
+    passes(check);
+}
+
 /// Known vulnerabilities are looked up by `cargo deny check advisories`, which needs the advisory
 /// database from the network and is therefore not part of the tests.
 #[test]

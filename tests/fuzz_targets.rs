@@ -1,5 +1,5 @@
-//! Keeps `fuzz/` whole on machines that cannot run it: a workspace of its own, which no other command
-//! builds, would be found broken only when it is needed.
+//! Keeps `fuzz/` whole on machines that cannot run it: a target that nobody listed, or whose body no
+//! test runs, would be found only when it is needed. That it compiles is in tests/checks.rs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
