@@ -12,19 +12,21 @@
 //! |---|---|
 //! | received | it arrived |
 //! | lost | it did not arrive, though a later one did or though the member was there to the end |
-//! | dropped | it did not arrive because the member's connection ended first |
+//! | dropped | it did not arrive because a connection ended first |
 //!
-//! so `expected = received + lost + dropped` always, and duplicates are counted beside it.
+//! so `expected = received + lost + dropped` always. Beside it are counted duplicates and *late*
+//! arrivals: those of publishes that 64 or more later ones have overtaken. Nothing is remembered of
+//! them, so a late arrival may be one that was given up as lost, which it stays, or a repetition.
 
 /// What one member has received of its topic; 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// Bit `i`: publish `next + i` has arrived. Bit 0 is never set.
+    /// Bit `i`: publish `last - i` has arrived, or was never expected.
     seen: u64,
     /// The first expected publish; 0 while nothing is expected of anybody.
     first: u32,
-    /// Every expected publish below this one has arrived or was given up as lost.
-    next: u32,
+    /// The highest publish that has arrived; the one before `first` until one has.
+    last: u32,
 }
 
 const _: () = assert!(size_of::<Account>() == 16);
@@ -40,8 +42,10 @@ pub(crate) enum Arrival {
         /// Publishes that are given up as lost.
         lost: u32,
     },
-    /// It had arrived before (or was given up before).
+    /// It had arrived before.
     Duplicate,
+    /// It is below the window, where nothing is remembered: lost before, or received before.
+    Late,
     /// It was not expected: sent before the join was confirmed, or the account is not open.
     Extra,
 }
@@ -60,11 +64,10 @@ pub(crate) struct Settlement {
 impl Account {
     /// Opens the account with the first publish that is not yet sent when `sent` is the last.
     pub(crate) fn open(sent: u32) -> Self {
-        let first = sent.saturating_add(1);
         Self {
-            seen: 0,
-            first,
-            next: first,
+            seen: u64::MAX,
+            first: sent.saturating_add(1),
+            last: sent,
         }
     }
 
@@ -75,7 +78,7 @@ impl Account {
 
     /// Whether every publish up to `sent` has arrived or was given up.
     pub(crate) fn is_settled(&self, sent: u32) -> bool {
-        !self.is_open() || self.next > sent
+        !self.is_open() || (self.last >= sent && self.seen == u64::MAX)
     }
 
     /// Notes that publish `number` arrived.
@@ -83,26 +86,21 @@ impl Account {
         if !self.is_open() || number < self.first {
             return Arrival::Extra;
         }
-        if number < self.next {
-            return Arrival::Duplicate;
+        if number > self.last {
+            let lost = self.move_window(number - self.last);
+            self.seen |= 1;
+            return Arrival::New { lost };
         }
-        let mut lost = 0;
-        let mut ahead = number - self.next;
-        if ahead >= WINDOW {
-            // The window moves just far enough for `number` to be its last place.
-            let step = ahead - (WINDOW - 1);
-            lost = self.move_window(step);
-            ahead = number - self.next;
+        let behind = self.last - number;
+        if behind >= WINDOW {
+            return Arrival::Late;
         }
-        let bit = 1_u64 << ahead;
+        let bit = 1_u64 << behind;
         if self.seen & bit != 0 {
             return Arrival::Duplicate;
         }
         self.seen |= bit;
-        let complete = self.seen.trailing_ones();
-        self.seen = self.seen.checked_shr(complete).unwrap_or(0);
-        self.next += complete;
-        Arrival::New { lost }
+        Arrival::New { lost: 0 }
     }
 
     /// Ends the account when `sent` is the last publish sent, and closes it.
@@ -111,29 +109,24 @@ impl Account {
         if !account.is_open() || sent < account.first {
             return Settlement::default();
         }
-        // The highest place seen, plus one: everything unseen below it was overtaken.
-        let reach = u64::BITS - account.seen.leading_zeros();
         Settlement {
             expected: sent - account.first + 1,
-            overtaken: reach - account.seen.count_ones(),
-            outstanding: (sent + 1).saturating_sub(account.next + reach),
+            overtaken: account.seen.count_zeros(),
+            outstanding: sent.saturating_sub(account.last),
         }
     }
 
     /// Moves the window `step` places up and returns how many unseen places that gives up.
     fn move_window(&mut self, step: u32) -> u32 {
+        self.last += step;
         let leaving = if step >= WINDOW {
             self.seen
         } else {
-            self.seen & ((1 << step) - 1)
+            self.seen >> (WINDOW - step)
         };
-        self.seen = self.seen.checked_shr(step).unwrap_or(0);
-        self.next += step;
-        // Places at the bottom that have arrived already need not wait for anything.
-        let complete = self.seen.trailing_ones();
-        self.seen = self.seen.checked_shr(complete).unwrap_or(0);
-        self.next += complete;
-        step - leaving.count_ones()
+        self.seen = self.seen.checked_shl(step).unwrap_or(0);
+        // Beyond the old window, places are passed that were never in it.
+        step.min(WINDOW) - leaving.count_ones() + step.saturating_sub(WINDOW)
     }
 }
 
@@ -173,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn twice_is_a_duplicate_in_and_below_the_window() {
+    fn twice_is_a_duplicate_within_the_window() {
         let mut account = Account::open(0);
         assert_eq!(account.record(1), Arrival::New { lost: 0 });
         assert_eq!(account.record(1), Arrival::Duplicate);
@@ -181,6 +174,19 @@ mod tests {
         assert_eq!(account.record(3), Arrival::Duplicate);
         assert_eq!(account.record(2), Arrival::New { lost: 0 });
         assert_eq!(account.record(2), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn below_the_window_it_is_late_and_no_duplicate() {
+        let mut account = Account::open(0);
+        for number in 2..=64 {
+            assert_eq!(account.record(number), Arrival::New { lost: 0 });
+        }
+        // 1 is the last place of the window, and falls out of it with 65.
+        assert_eq!(account.record(65), Arrival::New { lost: 1 });
+        assert_eq!(account.record(1), Arrival::Late);
+        assert_eq!(account.record(2), Arrival::Duplicate);
+        assert_eq!(account.settle(65).outstanding, 0);
     }
 
     #[test]
@@ -219,8 +225,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any arrivals at all: every expected publish ends in exactly one drawer, and as long as
-        /// nothing is overtaken by a whole window, the drawers are those of a plain set.
+        /// Any arrivals at all: every expected publish ends in exactly one drawer, and what is
+        /// called a duplicate was there before.
         #[test]
         fn every_publish_ends_in_one_drawer(
             before in 0..5_u32,
@@ -229,19 +235,23 @@ mod tests {
         ) {
             let mut account = Account::open(before);
             let mut set = BTreeSet::new();
-            let (mut received, mut lost, mut duplicates, mut extras) = (0_u32, 0_u32, 0_u32, 0_u32);
-            let mut given_up = false;
+            let (mut received, mut lost) = (0_u32, 0_u32);
+            let (mut duplicates, mut late, mut extras) = (0_u32, 0_u32, 0_u32);
             for &number in &arrivals {
                 match account.record(number) {
                     Arrival::New { lost: now } => {
                         received += 1;
                         lost += now;
-                        given_up |= now > 0;
                         prop_assert!(set.insert(number));
                     }
                     Arrival::Duplicate => {
                         duplicates += 1;
-                        prop_assert!(given_up || set.contains(&number));
+                        prop_assert!(set.contains(&number));
+                    }
+                    Arrival::Late => {
+                        late += 1;
+                        let highest = set.last().copied().unwrap_or_default();
+                        prop_assert!(number + WINDOW <= highest);
                     }
                     Arrival::Extra => {
                         extras += 1;
@@ -249,7 +259,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert_eq!(received + duplicates + extras, arrivals.len() as u32);
+            prop_assert_eq!(received + duplicates + late + extras, arrivals.len() as u32);
             let sent = arrivals.iter().copied().max().unwrap_or(0).max(before) + more;
             let end = account.settle(sent);
             prop_assert_eq!(end.expected, sent - before);

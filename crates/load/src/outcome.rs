@@ -64,6 +64,9 @@ pub struct Deliveries {
     pub dropped: u64,
     /// Arrivals beyond the first.
     pub duplicated: u64,
+    /// Arrivals after 64 or more later publishes, when it is no longer known whether they are the
+    /// first: of publishes that were given up as lost, which they stay, or repetitions.
+    pub late: u64,
     /// Arrivals at members that the publish did not have to reach.
     pub extra: u64,
     /// Arrivals at members of another topic, or of publishes that were never sent.
@@ -159,6 +162,7 @@ impl Deliveries {
         self.lost += other.lost;
         self.dropped += other.dropped;
         self.duplicated += other.duplicated;
+        self.late += other.late;
         self.extra += other.extra;
         self.misrouted += other.misrouted;
     }

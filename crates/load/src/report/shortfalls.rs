@@ -60,6 +60,7 @@ fn of_publishes(report: &Report, options: &Options) -> impl Iterator<Item = Stri
             got.duplicated,
             format!("deliveries duplicated: {}", G(got.duplicated)),
         ),
+        (got.late, format!("deliveries late: {}", G(got.late))),
         (
             got.misrouted,
             format!("deliveries misrouted: {}", G(got.misrouted)),

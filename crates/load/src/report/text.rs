@@ -79,10 +79,11 @@ impl Report {
                 G(got.dropped),
                 G(got.duplicated),
             )?;
-            if got.extra + got.misrouted > 0 {
+            if got.late + got.extra + got.misrouted > 0 {
                 writeln!(
                     f,
-                    "            {} extra, {} misrouted",
+                    "            {} late, {} extra, {} misrouted",
+                    G(got.late),
                     G(got.extra),
                     G(got.misrouted)
                 )?;
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn each_shortfall_alone_is_enough_not_to_be_held() {
         type Case = (fn(&mut Outcome), &'static str);
-        let cases: [Case; 8] = [
+        let cases: [Case; 9] = [
             (
                 |o| o.readied -= 1,
                 "connections that did not get up: 1 of 10,000",
@@ -233,6 +234,7 @@ mod tests {
             (|o| o.publishes.refused += 1, "publishes refused: 1"),
             (|o| o.deliveries.lost += 1, "deliveries lost: 1 of 300,000"),
             (|o| o.deliveries.duplicated += 1, "deliveries duplicated: 1"),
+            (|o| o.deliveries.late += 1, "deliveries late: 1"),
             (|o| o.deliveries.misrouted += 1, "deliveries misrouted: 1"),
             (|o| o.pushes.sent += 1, "pushes not answered: 1"),
         ];
@@ -304,6 +306,7 @@ mod tests {
             "/deliveries/lost",
             "/deliveries/dropped",
             "/deliveries/duplicated",
+            "/deliveries/late",
             "/deliveries/extra",
             "/deliveries/misrouted",
             "/pushes/sent",

@@ -64,6 +64,7 @@ impl Swarm {
                     .record(mark.topic, mark.number, latency);
             }
             Arrival::Duplicate => deliveries.duplicated += 1,
+            Arrival::Late => deliveries.late += 1,
             Arrival::Extra => deliveries.extra += 1,
         }
     }
