@@ -47,6 +47,9 @@ pub struct Publishes {
     pub sent: u64,
     /// Answered with something other than `ok`.
     pub refused: u64,
+    /// Answered so late that the reply could not be measured: its topic had sent more publishes
+    /// since than are remembered, 65,536 or its share of 1,048,576 for the topics of a thread.
+    pub unmeasured: u64,
 }
 
 /// Deliveries of a run: `expected = received + lost + dropped`.
@@ -152,6 +155,7 @@ impl Publishes {
         self.asked += other.asked;
         self.sent += other.sent;
         self.refused += other.refused;
+        self.unmeasured += other.unmeasured;
     }
 }
 

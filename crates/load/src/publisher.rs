@@ -3,14 +3,20 @@
 //! The shard that dials client `t` publishes to topic `t`. Its topics take turns within one
 //! interval of the rate, so that many topics do not publish in the same instant.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
 use engine::Time;
 
 use crate::rate::Rate;
 
-/// Publishes whose reply is waited for, per topic; older ones are no longer measured.
-const UNANSWERED_MAX: usize = 256;
+/// Publishes of one shard whose reply is waited for, 8 MiB; its topics share them alike.
+const UNANSWERED_MAX: usize = 1 << 20;
+
+/// The share of one topic, at least and at most; replies to older publishes are not measured.
+const UNANSWERED_SHARE: RangeInclusive<usize> = 256..=65_536;
+
+/// The place of a publish that was answered.
+const ANSWERED: Time = Time::from_nanos(u64::MAX);
 
 /// The publishers of one shard.
 #[derive(Debug)]
@@ -27,15 +33,37 @@ pub(crate) struct Publishers {
 }
 
 /// The publisher of one topic.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Publisher {
     pub(crate) topic: u32,
     /// The slot of the client that publishes.
     pub(crate) client: Option<u32>,
     /// Whether a search for another client has found none; there will be none.
     pub(crate) is_forsaken: bool,
-    /// Publishes without a reply: number and intended time, oldest first.
-    unanswered: VecDeque<(u32, Time)>,
+    unanswered: Unanswered,
+}
+
+/// The publishes of one client that have no reply yet.
+#[derive(Debug)]
+struct Unanswered {
+    /// The number of the first entry of `dues`.
+    first: u32,
+    /// When each was meant to be sent, by number; [`ANSWERED`] once it has its reply.
+    dues: VecDeque<Time>,
+    dues_max: usize,
+    /// Publishes that were forgotten while they had no reply.
+    forgotten: u32,
+}
+
+/// What the reply to a publish is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It can be measured: this is when its publish was meant to be sent.
+    Due(Time),
+    /// More publishes than are remembered were sent since, so it cannot be measured.
+    Forgotten,
+    /// It answers nothing that is waited for.
+    Strange,
 }
 
 /// A publish whose time has come.
@@ -59,12 +87,9 @@ impl Publishers {
         hold: Duration,
     ) -> Self {
         let own = (u32::from(shard)..topics).step_by(usize::from(shards.max(1)));
-        let topics: Vec<_> = own
-            .map(|topic| Publisher {
-                topic,
-                ..Publisher::default()
-            })
-            .collect();
+        let share = (UNANSWERED_MAX / own.len().max(1))
+            .clamp(*UNANSWERED_SHARE.start(), *UNANSWERED_SHARE.end());
+        let topics: Vec<_> = own.map(|topic| Publisher::new(topic, share)).collect();
         let rounds = rate.count_before(hold);
         // The last round ends with the hold.
         let rest = hold.saturating_sub(rate.time_of(rounds.saturating_sub(1)));
@@ -133,21 +158,77 @@ impl Publishers {
 }
 
 impl Publisher {
-    /// Notes that publish `number` is sent and a reply may come.
-    pub(crate) fn expect_reply(&mut self, number: u32, due: Time) {
-        if self.unanswered.len() == UNANSWERED_MAX {
-            self.unanswered.pop_front();
+    fn new(topic: u32, unanswered_max: usize) -> Self {
+        Self {
+            topic,
+            client: None,
+            is_forsaken: false,
+            unanswered: Unanswered {
+                first: 0,
+                dues: VecDeque::new(),
+                dues_max: unanswered_max,
+                forgotten: 0,
+            },
         }
-        self.unanswered.push_back((number, due));
     }
 
-    /// The intended time of publish `number`, once.
-    pub(crate) fn take_reply(&mut self, number: u32) -> Option<Time> {
-        let place = self
-            .unanswered
-            .iter()
-            .position(|&(other, _)| other == number)?;
-        self.unanswered.remove(place).map(|(_, due)| due)
+    /// Notes that publish `number` is sent and a reply may come. Numbers go up, one by one.
+    pub(crate) fn expect_reply(&mut self, number: u32, due: Time) {
+        self.unanswered.push(number, due);
+    }
+
+    /// What the reply to publish `number` is good for, once.
+    pub(crate) fn take_reply(&mut self, number: u32) -> Answer {
+        self.unanswered.take(number)
+    }
+}
+
+impl Unanswered {
+    fn push(&mut self, number: u32, due: Time) {
+        if self.first as usize + self.dues.len() != number as usize {
+            debug_assert!(self.dues.is_empty(), "numbers go up, one by one");
+            self.dues.clear();
+            self.first = number;
+        }
+        if self.dues.len() == self.dues_max {
+            // The first is never answered: see `take`.
+            self.dues.pop_front();
+            self.first += 1;
+            self.forgotten += 1;
+            self.trim();
+        }
+        self.dues.push_back(due);
+    }
+
+    fn take(&mut self, number: u32) -> Answer {
+        let Some(place) = number.checked_sub(self.first) else {
+            // Which ones were forgotten is not known, only how many.
+            let is_forgotten = number > 0 && self.forgotten > 0;
+            self.forgotten -= u32::from(is_forgotten);
+            return if is_forgotten {
+                Answer::Forgotten
+            } else {
+                Answer::Strange
+            };
+        };
+        let Some(due) = self.dues.get_mut(place as usize) else {
+            return Answer::Strange;
+        };
+        match std::mem::replace(due, ANSWERED) {
+            ANSWERED => Answer::Strange,
+            due => {
+                self.trim();
+                Answer::Due(due)
+            }
+        }
+    }
+
+    /// Lets go of the oldest as far as they are answered.
+    fn trim(&mut self) {
+        while self.dues.front() == Some(&ANSWERED) {
+            self.dues.pop_front();
+            self.first += 1;
+        }
     }
 }
 
@@ -206,12 +287,45 @@ mod tests {
         let publisher = publishers
             .of_client(3, 7, 2)
             .expect("client 7 publishes to topic 3");
-        for number in 1..=300 {
+        for number in 1..=3 {
             publisher.expect_reply(number, Time::from_nanos(number.into()));
         }
-        assert_eq!(publisher.take_reply(44), None);
-        assert_eq!(publisher.take_reply(45), Some(Time::from_nanos(45)));
-        assert_eq!(publisher.take_reply(45), None);
-        assert_eq!(publisher.take_reply(300), Some(Time::from_nanos(300)));
+        let due = |nanos| Answer::Due(Time::from_nanos(nanos));
+        assert_eq!(publisher.take_reply(2), due(2));
+        assert_eq!(publisher.take_reply(2), Answer::Strange);
+        assert_eq!(publisher.take_reply(1), due(1));
+        assert_eq!(publisher.take_reply(1), Answer::Strange);
+        assert_eq!(publisher.take_reply(4), Answer::Strange);
+        assert_eq!(publisher.take_reply(3), due(3));
+    }
+
+    #[test]
+    fn the_slowest_replies_are_measured_up_to_the_limit() {
+        let mut publishers = publishers("1000/s", 1, 0, 1, 100_000);
+        let publisher = publishers.at(0);
+        let most = *UNANSWERED_SHARE.end() as u32;
+        for number in 1..=most {
+            publisher.expect_reply(number, Time::from_nanos(number.into()));
+        }
+        assert_eq!(publisher.take_reply(1), Answer::Due(Time::from_nanos(1)));
+        publisher.expect_reply(most + 1, Time::ZERO);
+        publisher.expect_reply(most + 2, Time::ZERO);
+        // 2 had to go. Its reply is known as such, and so is one more of that kind.
+        assert_eq!(publisher.take_reply(2), Answer::Forgotten);
+        assert_eq!(publisher.take_reply(2), Answer::Strange);
+        assert_eq!(publisher.take_reply(3), Answer::Due(Time::from_nanos(3)));
+    }
+
+    #[test]
+    fn many_topics_share_what_is_remembered() {
+        let mut publishers = publishers("1/s", 1 << 14, 0, 2, 10_000);
+        assert_eq!(publishers.at(0).unanswered.dues_max, 256);
+        assert_eq!(
+            self::publishers("1/s", 64, 0, 1, 9)
+                .at(0)
+                .unanswered
+                .dues_max,
+            16_384
+        );
     }
 }

@@ -70,6 +70,13 @@ impl Report {
                 G(sent.sent),
                 G(sent.asked)
             )?;
+            if sent.unmeasured > 0 {
+                writeln!(
+                    f,
+                    "            {} answered too late to be measured",
+                    G(sent.unmeasured)
+                )?;
+            }
             writeln!(
                 f,
                 "deliveries  {} expected = {} received + {} lost + {} dropped; {} duplicated",
@@ -301,6 +308,7 @@ mod tests {
             "/publishes/asked",
             "/publishes/sent",
             "/publishes/refused",
+            "/publishes/unmeasured",
             "/deliveries/expected",
             "/deliveries/received",
             "/deliveries/lost",

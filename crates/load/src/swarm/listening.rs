@@ -4,7 +4,7 @@ use engine::{ConnId, Io, Message, Time};
 
 use super::{Order, Swarm};
 use crate::{
-    account::Arrival, client::Phase, gauges::Stage, marker::Mark, options::Push, speech::Heard,
+    account::Arrival, client::Phase, gauges::Stage, marker::Mark, options::Push, publisher::Answer, speech::Heard,
 };
 
 impl Swarm {
@@ -101,9 +101,12 @@ impl Swarm {
         let Some(publisher) = publishers.of_client(client.topic, index, self.plan.shards) else {
             return;
         };
-        if let Some(due) = publisher.take_reply(number) {
-            self.outcome.publish_reply.record(now.since(due));
-            self.outcome.publishes.refused += u64::from(!ok);
+        let publishes = &mut self.outcome.publishes;
+        match publisher.take_reply(number) {
+            Answer::Due(due) => self.outcome.publish_reply.record(now.since(due)),
+            Answer::Forgotten => publishes.unmeasured += 1,
+            Answer::Strange => return,
         }
+        publishes.refused += u64::from(!ok);
     }
 }
