@@ -10,7 +10,7 @@ use std::{
 };
 
 use engine::{
-    App as _, Reactor, Settings,
+    App as _, Reactor, Settings, Time, Turn,
     sim::{Faults, Net, Shard},
 };
 
@@ -109,13 +109,25 @@ impl Rehearsal {
         self.net.run(&mut shards, until, || is_over(&look()))
     }
 
+    /// Lets time pass in which the crowd stands still, as a process does that was stopped.
+    pub(super) fn stand_still(&mut self, time: Duration) {
+        let until = self.net.now().after(time);
+        let mut server = Awake {
+            server: &mut self.server,
+            until,
+        };
+        let net = self.net.clone();
+        net.run(&mut [&mut server], until, || net.now() >= until);
+        assert_eq!(net.now(), until);
+    }
+
     pub(super) fn open(&mut self) {
         self.order(Order::Open);
         let is_open = self.pass(Duration::from_secs(60), |crowd| crowd.unsettled == 0);
         assert!(is_open, "every connection gets up or fails within its time");
     }
 
-    fn hold(&mut self) {
+    pub(super) fn hold(&mut self) {
         self.order(Order::Hold);
         let minutes = Duration::from_secs(300);
         self.pass(minutes, |crowd| {
@@ -171,5 +183,31 @@ impl Rehearsal {
         let mut all = Outcome::new();
         outcomes.into_iter().for_each(|outcome| all.merge(outcome));
         Report::new(&self.plan.options, SHARDS, all, end)
+    }
+}
+
+/// The server while the crowd stands still.
+struct Awake<'a> {
+    server: &'a mut Reactor<Room>,
+    until: Time,
+}
+
+impl Shard for Awake<'_> {
+    fn turn(&mut self) -> Turn {
+        match Shard::turn(self.server) {
+            Turn::Done(deadline) => {
+                let until = self.until;
+                Turn::Done(Some(deadline.map_or(until, |next| next.min(until))))
+            }
+            Turn::Stopped => Turn::Stopped,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        Shard::is_idle(self.server)
+    }
+
+    fn counters(&self) -> engine::Snapshot {
+        Shard::counters(self.server)
     }
 }
