@@ -5,6 +5,9 @@
 //!    run              topic    number   due              padding
 //! ```
 //!
+//! A push carries the same with the number 0, and in the place of the topic the number of the client
+//! that pushes: with the time, that tells its push from everybody else's.
+//!
 //! All numbers are hexadecimal with a fixed width. The mark is plain ASCII without quotes or
 //! backslashes, so it survives as part of any JSON string, through servers that decode and encode
 //! payloads, wrap them, or reorder their keys.
@@ -21,9 +24,9 @@ const PREFIX: &str = "ft:";
 pub(crate) struct Mark {
     /// The run that published it; marks of other runs are none of ours.
     pub(crate) run: u64,
-    /// The topic, by its number in the run.
+    /// The topic, by its number in the run; of a push, the client that pushes.
     pub(crate) topic: u32,
-    /// Its number within the topic, from 1.
+    /// Its number within the topic, from 1; 0 for a push.
     pub(crate) number: u32,
     /// When it was meant to be sent.
     pub(crate) due: Time,

@@ -4,7 +4,7 @@
 //! topic is published to. So nothing here belongs to one client: names are written on the fly, and
 //! a message is parsed once and recognised by its bytes ever after.
 
-use engine::Message;
+use engine::{Message, Time};
 use proto::{
     Frame,
     phoenix::{self, Json, Payload, Received, Ref, Serializer},
@@ -61,6 +61,8 @@ pub(crate) enum Heard {
     HeartbeatAnswered,
     /// The push was answered, well or badly.
     PushAnswered { ok: bool },
+    /// A push came back, one's own or that of another client.
+    PushEchoed { client: u32, due: Time },
     /// Publish `number` of this client was answered, well or badly.
     PublishAnswered { number: u32, ok: bool },
     /// A publish was delivered.
@@ -141,18 +143,18 @@ impl Speech {
     pub(crate) fn publish(&mut self, mark: Mark, mask: [u8; 4]) -> Frame {
         debug_assert_ne!(mark.number, PUSH_NUMBER, "publishes count from 1");
         let reference = u64::from(mark.number) + PUBLISH_REF_BASE;
-        self.say(mark, &reference.to_string(), mask)
+        self.say(mark.topic, mark, &reference.to_string(), mask)
     }
 
-    /// A push to topic `topic`, the same every time.
-    pub(crate) fn push(&mut self, topic: u32, mask: [u8; 4]) -> Frame {
+    /// The push of client `client` to topic `topic` that was meant to be sent at `due`.
+    pub(crate) fn push(&mut self, topic: u32, client: u32, due: Time, mask: [u8; 4]) -> Frame {
         let mark = Mark {
             run: self.run,
-            topic,
+            topic: client,
             number: PUSH_NUMBER,
-            due: engine::Time::ZERO,
+            due,
         };
-        self.say(mark, PUSH_REF, mask)
+        self.say(topic, mark, PUSH_REF, mask)
     }
 
     /// Understands a message from the server.
@@ -190,7 +192,7 @@ impl Speech {
         heard
     }
 
-    fn say(&mut self, mark: Mark, reference: &str, mask: [u8; 4]) -> Frame {
+    fn say(&mut self, topic: u32, mark: Mark, reference: &str, mask: [u8; 4]) -> Frame {
         self.body.clear();
         let Dialect::Phoenix(serializer) = self.dialect else {
             mark.encode(&mut self.body, self.mark_bytes);
@@ -207,7 +209,7 @@ impl Speech {
         mark.encode(&mut self.body, self.mark_bytes);
         self.body.push_str(r#""}"#);
         if let Some(pattern) = &self.pattern {
-            pattern.write(mark.topic, &mut self.name);
+            pattern.write(topic, &mut self.name);
         }
         let payload = Json::parse(&self.body).expect("a mark needs no escapes in a JSON string");
         let message = phoenix::Message {
@@ -225,7 +227,10 @@ impl Speech {
             .ok()
             .and_then(|text| Mark::find(text, self.run));
         match mark {
-            Some(mark) if mark.number == PUSH_NUMBER => Heard::PushAnswered { ok: true },
+            Some(mark) if mark.number == PUSH_NUMBER => Heard::PushEchoed {
+                client: mark.topic,
+                due: mark.due,
+            },
             Some(mark) => Heard::Delivered(mark),
             None => Heard::Other,
         }
@@ -312,8 +317,6 @@ fn encode(
 
 #[cfg(test)]
 mod tests {
-    use engine::Time;
-
     use super::*;
 
     const RUN: u64 = 9;
@@ -364,7 +367,7 @@ mod tests {
         assert_eq!(said(&join), r#"["1","1","room:3","phx_join",{"k":1}]"#);
         let heartbeat = v2.heartbeat(MASK).expect("Phoenix has heartbeats");
         assert_eq!(said(&heartbeat), r#"[null,"2","phoenix","heartbeat",{}]"#);
-        let text = said(&v2.push(3, MASK));
+        let text = said(&v2.push(3, 7, Time::ZERO, MASK));
         assert!(
             text.starts_with(r#"["1","3","room:3","new_msg",{"body":"ft:"#),
             "{text}"
@@ -493,12 +496,11 @@ mod tests {
         let mut raw = speech(Dialect::Raw);
         assert_eq!(raw.join(0, MASK), None);
         assert_eq!(raw.heartbeat(MASK), None);
-        let push = said(&raw.push(0, MASK));
+        let due = Time::from_nanos(6);
+        let push = said(&raw.push(0, 7, due, MASK));
         assert_eq!(push.len(), 80);
-        assert_eq!(
-            raw.hear(Message::Text(&push)),
-            Heard::PushAnswered { ok: true }
-        );
+        let heard = raw.hear(Message::Text(&push));
+        assert_eq!(heard, Heard::PushEchoed { client: 7, due });
         let publish = said(&raw.publish(mark(0, 5), MASK));
         assert_eq!(
             raw.hear(Message::Text(&publish)),

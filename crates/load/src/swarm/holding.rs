@@ -22,10 +22,6 @@ const FIRST_PUSHES_PER_TICK: u32 = 256;
 
 /// How often due heartbeats are sent; they need not be punctual, and turns cost.
 const BEAT: Duration = Duration::from_millis(10);
-/// Heartbeats in one tick, so that their answers are read between them.
-const BEATS_PER_TICK: u32 = 1024;
-/// How late a heartbeat may be without delaying all that follow it.
-const BEAT_LATE_MAX: Duration = Duration::from_millis(50);
 
 /// Later than anything.
 const NEVER: Time = Time::from_nanos(u64::MAX);
@@ -63,8 +59,7 @@ impl Swarm {
     pub(super) fn start_heartbeats(&mut self, now: Time) {
         let options = &self.plan.options;
         if let (Dialect::Phoenix(_), Some(period)) = (options.dialect, options.heartbeat) {
-            let round = period.saturating_add(beat_late_max(period));
-            self.heartbeats = Some(Hand::new(round, self.plan.slots_max(), now));
+            self.heartbeats = Some(Hand::new(period, self.plan.slots_max(), now));
         }
     }
 
@@ -116,22 +111,12 @@ impl Swarm {
 
     /// Sends the heartbeats that are due, gives up clients whose last one has no answer, and
     /// returns when to look again.
-    ///
-    /// Invariant: a client is given up a period at the earliest after its heartbeat really left,
-    /// and never by a crowd that stood still and has not read since what came meanwhile.
     pub(super) fn beat(&mut self, io: &mut Io<'_, Order>) -> Time {
         let now = io.now();
-        let (Some(mut hand), Some(period)) = (self.heartbeats.take(), self.plan.options.heartbeat)
-        else {
+        let Some(mut hand) = self.heartbeats.take() else {
             return NEVER;
         };
-        // A round is a period and this allowance, so what is late within it is never too early.
-        let late_max = beat_late_max(period);
-        hand.set_back(now, late_max);
-        for _ in 0..BEATS_PER_TICK {
-            let Some(pass) = hand.next_passed(now) else {
-                break;
-            };
+        while let Some(pass) = hand.next_passed(now) {
             let Some(client) = self.clients.find(pass.slot) else {
                 continue;
             };
@@ -146,12 +131,9 @@ impl Swarm {
                 self.outcome.heartbeats.sent += 1;
             }
         }
-        let next = hand.next_time();
+        let next = hand.next_time().max(now.after(BEAT));
         self.heartbeats = Some(hand);
-        if next <= now {
-            return now;
-        }
-        next.max(now.after(BEAT.min(late_max)))
+        next
     }
 
     /// Sends the publishes that are due and returns when to look again.
@@ -301,9 +283,4 @@ impl Swarm {
         io.send(conn, frame);
         self.outcome.pushes.sent += 1;
     }
-}
-
-/// How late a heartbeat of this period may be: a tenth of it, and no more than is worth waiting for.
-fn beat_late_max(period: Duration) -> Duration {
-    (period / 10).min(BEAT_LATE_MAX)
 }

@@ -22,6 +22,13 @@ impl Swarm {
                 self.handle_delivery(conn.index, mark, self.watch.now(io.now()))
             }
             Heard::PushAnswered { ok } => self.handle_push_answered(conn.index, ok, io),
+            Heard::PushEchoed { client: of, due } => {
+                // A server that broadcasts sends everybody everybody's pushes.
+                let is_own = of == self.plan.client_number(self.shard, conn.index);
+                if is_own && client.push_waits && due == client.since {
+                    self.handle_push_answered(conn.index, true, io);
+                }
+            }
             Heard::PublishAnswered { number, ok } => {
                 self.handle_publish_answered(conn.index, number, ok, self.watch.now(io.now()));
             }

@@ -131,6 +131,14 @@ impl Plan {
         share.saturating_add(share / 16).saturating_add(64)
     }
 
+    /// The number in the run of the client in slot `index` of shard `shard`.
+    fn client_number(&self, shard: u16, index: u32) -> u32 {
+        // Slots are few more than connections, so only a run of billions could wrap.
+        index
+            .wrapping_mul(self.shards.into())
+            .wrapping_add(shard.into())
+    }
+
     /// Handshakes and joins that one shard may have unfinished.
     fn pending_max(&self) -> u32 {
         self.options.concurrency.div_ceil(self.shards.into())

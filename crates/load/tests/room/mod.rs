@@ -1,7 +1,7 @@
 //! A room server for the crowd to meet: joins, broadcasts and replies as Phoenix does, as an app of
 //! the engine, with manners that can be bad in one place at a time.
 //!
-//! On a path that does not end in `/websocket` it echoes.
+//! On a path that does not end in `/websocket` it echoes, or relays.
 
 use std::net::SocketAddr;
 
@@ -24,6 +24,8 @@ pub(crate) struct Manners {
     pub(crate) join: Join,
     /// Does not answer heartbeats.
     pub(crate) ignores_heartbeats: bool,
+    /// Sends what raw clients say to all of them and not only back.
+    pub(crate) relays: bool,
     /// Does not send a broadcast back to who asked for it.
     pub(crate) to_others: bool,
     /// What happens instead of one delivery of the third broadcast, to one member that did not ask
@@ -216,7 +218,15 @@ impl App for Room {
         }
         let mut frame = Vec::new();
         ws::encode(&mut frame, OpCode::Text, text.as_bytes(), None);
-        io.send(conn, Frame::from(frame));
+        let frame = Frame::from(frame);
+        if !self.manners.relays {
+            return io.send(conn, frame);
+        }
+        for guest in &self.conns {
+            if guest.serializer.is_none() && !(guest.conn == conn && self.manners.to_others) {
+                io.send(guest.conn, frame.clone());
+            }
+        }
     }
 
     fn handle_close(&mut self, conn: ConnId, _: &Closed, _: &mut Io<'_, ()>) {
