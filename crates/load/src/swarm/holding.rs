@@ -22,6 +22,10 @@ const FIRST_PUSHES_PER_TICK: u32 = 256;
 
 /// How often due heartbeats are sent; they need not be punctual, and turns cost.
 const BEAT: Duration = Duration::from_millis(10);
+/// Heartbeats in one tick, so that their answers are read between them.
+const BEATS_PER_TICK: u32 = 1024;
+/// How late a heartbeat may be without delaying all that follow it.
+const BEAT_LATE_MAX: Duration = Duration::from_millis(50);
 
 /// Later than anything.
 const NEVER: Time = Time::from_nanos(u64::MAX);
@@ -59,7 +63,8 @@ impl Swarm {
     pub(super) fn start_heartbeats(&mut self, now: Time) {
         let options = &self.plan.options;
         if let (Dialect::Phoenix(_), Some(period)) = (options.dialect, options.heartbeat) {
-            self.heartbeats = Some(Hand::new(period, self.plan.slots_max(), now));
+            let round = period.saturating_add(beat_late_max(period));
+            self.heartbeats = Some(Hand::new(round, self.plan.slots_max(), now));
         }
     }
 
@@ -111,12 +116,22 @@ impl Swarm {
 
     /// Sends the heartbeats that are due, gives up clients whose last one has no answer, and
     /// returns when to look again.
+    ///
+    /// Invariant: a client is given up a period at the earliest after its heartbeat really left,
+    /// and never by a crowd that stood still and has not read since what came meanwhile.
     pub(super) fn beat(&mut self, io: &mut Io<'_, Order>) -> Time {
         let now = io.now();
-        let Some(mut hand) = self.heartbeats.take() else {
+        let (Some(mut hand), Some(period)) = (self.heartbeats.take(), self.plan.options.heartbeat)
+        else {
             return NEVER;
         };
-        while let Some(pass) = hand.next_passed(now) {
+        // A round is a period and this allowance, so what is late within it is never too early.
+        let late_max = beat_late_max(period);
+        hand.set_back(now, late_max);
+        for _ in 0..BEATS_PER_TICK {
+            let Some(pass) = hand.next_passed(now) else {
+                break;
+            };
             let Some(client) = self.clients.find(pass.slot) else {
                 continue;
             };
@@ -131,9 +146,12 @@ impl Swarm {
                 self.outcome.heartbeats.sent += 1;
             }
         }
-        let next = hand.next_time().max(now.after(BEAT));
+        let next = hand.next_time();
         self.heartbeats = Some(hand);
-        next
+        if next <= now {
+            return now;
+        }
+        next.max(now.after(BEAT.min(late_max)))
     }
 
     /// Sends the publishes that are due and returns when to look again.
@@ -283,4 +301,9 @@ impl Swarm {
         io.send(conn, frame);
         self.outcome.pushes.sent += 1;
     }
+}
+
+/// How late a heartbeat of this period may be: a tenth of it, and no more than is worth waiting for.
+fn beat_late_max(period: Duration) -> Duration {
+    (period / 10).min(BEAT_LATE_MAX)
 }

@@ -1,6 +1,7 @@
 //! What the crowd makes of good and bad manners, on the simulated kernel.
 
 mod accounting;
+mod pacing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -215,13 +216,13 @@ fn unanswered_joins_time_out() {
 #[test]
 fn heartbeats_keep_their_own_time() {
     let report = perform(Manners::default(), |options| {
-        options.hold = Duration::from_secs(60);
+        options.hold = Duration::from_secs(61);
         options.publish = None;
         options.heartbeat = Some(Duration::from_secs(20));
     });
     assert!(report.held, "{report}");
     let sent = report.heartbeats.sent;
-    // Three rounds in sixty seconds, and one more for clients that were passed while opening.
+    // Three rounds in a minute, and one more for clients that were passed while opening.
     assert!((3 * ALL..=4 * ALL).contains(&sent), "{sent}");
     assert_eq!(report.heartbeats.answered, sent);
 }
