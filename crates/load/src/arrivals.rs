@@ -12,25 +12,28 @@ use crate::latency::Latency;
 pub(crate) struct Arrivals {
     /// By topic, then by publish number − 1; 0 is "never", 1 is "within the first microsecond".
     micros: Vec<Vec<u32>>,
-    kept: usize,
 }
 
 impl Arrivals {
-    /// Publishes that one shard keeps, 4 MiB; later ones do not enter the measure.
-    const KEPT_MAX: usize = 1 << 20;
+    /// Publishes of a run that are followed, 4 MiB on each shard. The topics share them alike, so
+    /// that all shards follow the same ones, and each has one at least.
+    const FOLLOWED_MAX: u32 = 1 << 20;
+
+    /// Whether publish `number` of a topic is followed when there are `topics`.
+    pub(crate) fn follow(topics: u32, number: u32) -> bool {
+        number <= (Self::FOLLOWED_MAX / topics.max(1)).max(1)
+    }
 
     /// Notes that publish `number` of `topic` arrived `latency` after its intended sending.
-    pub(crate) fn record(&mut self, topic: u32, number: u32, latency: Duration) {
+    pub(crate) fn record(&mut self, topics: u32, topic: u32, number: u32, latency: Duration) {
+        if !Self::follow(topics, number) {
+            return;
+        }
         let (topic, place) = (topic as usize, number.saturating_sub(1) as usize);
-        let known = self.micros.get(topic).map_or(0, Vec::len);
-        if place >= known {
-            if self.kept + (place - known) >= Self::KEPT_MAX {
-                return;
-            }
-            self.kept += place - known + 1;
-            if topic >= self.micros.len() {
-                self.micros.resize_with(topic + 1, Vec::new);
-            }
+        if topic >= self.micros.len() {
+            self.micros.resize_with(topic + 1, Vec::new);
+        }
+        if place >= self.micros[topic].len() {
             self.micros[topic].resize(place + 1, 0);
         }
         let micros = u32::try_from(latency.as_micros())
@@ -74,11 +77,11 @@ mod tests {
     #[test]
     fn the_last_of_all_shards_counts() {
         let (mut one, mut two) = (Arrivals::default(), Arrivals::default());
-        one.record(0, 1, 3 * MS);
-        one.record(0, 1, 2 * MS);
-        one.record(0, 2, 9 * MS);
-        two.record(0, 1, 5 * MS);
-        two.record(3, 7, MS);
+        one.record(4, 0, 1, 3 * MS);
+        one.record(4, 0, 1, 2 * MS);
+        one.record(4, 0, 2, 9 * MS);
+        two.record(4, 0, 1, 5 * MS);
+        two.record(4, 3, 7, MS);
         one.merge(two);
         let seen = one.latency().percentiles();
         assert_eq!(seen.count, 3);
@@ -87,14 +90,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
-        let mut arrivals = Arrivals::default();
-        arrivals.record(0, u32::MAX, MS);
-        arrivals.record(1, Arrivals::KEPT_MAX as u32, MS);
-        arrivals.record(0, 1, MS);
-        assert_eq!(arrivals.kept, Arrivals::KEPT_MAX);
-        assert_eq!(arrivals.latency().percentiles().count, 1);
-        arrivals.record(1, Arrivals::KEPT_MAX as u32, MS);
-        assert_eq!(arrivals.latency().percentiles().count, 1);
+    fn every_shard_follows_the_same_publishes_and_no_more() {
+        for (topics, share) in [(1, 1 << 20), (4, 1 << 18), (3, 349_525), (1 << 22, 1)] {
+            assert!(Arrivals::follow(topics, share));
+            assert!(!Arrivals::follow(topics, share + 1));
+        }
+        // In whatever order a shard hears of them, it forgets the same ones.
+        let mut shard = Arrivals::default();
+        for number in [u32::MAX, (1 << 18) + 1, 1 << 18, 1] {
+            shard.record(4, 2, number, MS);
+        }
+        assert_eq!(shard.micros[2].len(), 1 << 18);
+        assert_eq!(shard.latency().percentiles().count, 2);
     }
 }

@@ -50,6 +50,9 @@ pub struct Publishes {
     /// Answered so late that the reply could not be measured: its topic had sent more publishes
     /// since than are remembered, 65,536 or its share of 1,048,576 for the topics of a thread.
     pub unmeasured: u64,
+    /// Sent, but not followed to their last delivery: a run follows the first 1,048,576 publishes,
+    /// which its topics share alike.
+    pub unfollowed: u64,
 }
 
 /// Deliveries of a run: `expected = received + lost + dropped`.
@@ -156,6 +159,7 @@ impl Publishes {
         self.sent += other.sent;
         self.refused += other.refused;
         self.unmeasured += other.unmeasured;
+        self.unfollowed += other.unfollowed;
     }
 }
 

@@ -70,12 +70,12 @@ impl Report {
                 G(sent.sent),
                 G(sent.asked)
             )?;
-            if sent.unmeasured > 0 {
-                writeln!(
-                    f,
-                    "            {} answered too late to be measured",
-                    G(sent.unmeasured)
-                )?;
+            let gaps = [
+                (sent.unmeasured, "answered too late to be measured"),
+                (sent.unfollowed, "not followed to their last delivery"),
+            ];
+            for (count, what) in gaps.into_iter().filter(|&(count, _)| count > 0) {
+                writeln!(f, "            {} {what}", G(count))?;
             }
             writeln!(
                 f,
@@ -309,6 +309,7 @@ mod tests {
             "/publishes/sent",
             "/publishes/refused",
             "/publishes/unmeasured",
+            "/publishes/unfollowed",
             "/deliveries/expected",
             "/deliveries/received",
             "/deliveries/lost",

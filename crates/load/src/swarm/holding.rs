@@ -6,6 +6,7 @@ use engine::{Io, Time};
 
 use super::{Order, Swarm};
 use crate::{
+    arrivals::Arrivals,
     client::Phase,
     failure::Failure,
     gauges::Stage,
@@ -197,7 +198,10 @@ impl Swarm {
         publisher.expect_reply(number, next.due);
         let frame = self.speech.publish(mark, io.mask());
         io.send(conn, frame);
-        self.outcome.publishes.sent += 1;
+        let publishes = &mut self.outcome.publishes;
+        publishes.sent += 1;
+        let is_followed = Arrivals::follow(self.plan.options.topics, number);
+        publishes.unfollowed += u64::from(!is_followed);
     }
 
     /// The slot of the client that publishes to the topic at `place`; another member of the topic

@@ -4,7 +4,8 @@ use engine::{ConnId, Io, Message, Time};
 
 use super::{Order, Swarm};
 use crate::{
-    account::Arrival, client::Phase, gauges::Stage, marker::Mark, options::Push, publisher::Answer, speech::Heard,
+    account::Arrival, client::Phase, gauges::Stage, marker::Mark, options::Push, publisher::Answer,
+    speech::Heard,
 };
 
 impl Swarm {
@@ -55,6 +56,7 @@ impl Swarm {
             return;
         };
         let deliveries = &mut self.outcome.deliveries;
+        let topics = self.plan.options.topics;
         let is_sent = mark.number <= self.plan.sent.last(mark.topic);
         if mark.topic != client.topic || !is_sent {
             deliveries.misrouted += 1;
@@ -68,7 +70,7 @@ impl Swarm {
                 self.outcome.delivery.record(latency);
                 self.outcome
                     .arrivals
-                    .record(mark.topic, mark.number, latency);
+                    .record(topics, mark.topic, mark.number, latency);
             }
             Arrival::Duplicate => deliveries.duplicated += 1,
             Arrival::Late => deliveries.late += 1,

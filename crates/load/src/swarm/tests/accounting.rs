@@ -27,3 +27,23 @@ fn raw_pushes_are_answered_by_ones_own_alone() {
     assert!(report.pushes.sent >= ALL, "{report}");
     assert_eq!(report.pushes.answered, 0, "{report}");
 }
+
+#[test]
+fn what_is_left_out_of_a_latency_is_said() {
+    let mut options = options();
+    options.hold = Duration::from_secs(60);
+    let rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    // As if so many had been published already.
+    for _ in 0..(1 << 20) - 100 {
+        rehearsal.plan.sent.announce(0);
+    }
+    let report = rehearsal.perform();
+    assert!(report.held, "{report}");
+    assert_eq!(report.publishes.unfollowed, 500, "{report}");
+    assert_eq!(report.latency.last_delivery.count, 100);
+    let text = report.to_string();
+    assert!(
+        text.contains("\n            500 not followed to their last delivery\n"),
+        "{text}"
+    );
+}
