@@ -1,4 +1,4 @@
-//! What a machine allows, what a connection costs, and what follows from both.
+//! What a machine allows, and what follows from it.
 //!
 //! - [`limit`]: every limit that can stop a connection, declared once with its words;
 //! - [`machine`]: the values of these limits here and now, read from the kernel;
