@@ -18,6 +18,8 @@
 //! arrivals: those of publishes that 64 or more later ones have overtaken. Nothing is remembered of
 //! them, so a late arrival may be one that was given up as lost, which it stays, or a repetition.
 
+use std::ops::RangeInclusive;
+
 /// What one member has received of its topic; 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
@@ -101,6 +103,14 @@ impl Account {
         }
         self.seen |= bit;
         Arrival::New { lost: 0 }
+    }
+
+    /// The publishes that count as lost unless they arrived, if the account ended now: all up to
+    /// `sent`, or for a member whose connection has ended, up to the last that arrived.
+    pub(crate) fn answerable(&self, sent: u32, is_dropped: bool) -> RangeInclusive<u32> {
+        let last = if is_dropped { self.last } else { sent };
+        // An account that is not open answers for nothing.
+        self.first.max(1)..=if self.is_open() { last } else { 0 }
     }
 
     /// Ends the account when `sent` is the last publish sent, and closes it.
@@ -187,6 +197,16 @@ mod tests {
         assert_eq!(account.record(1), Arrival::Late);
         assert_eq!(account.record(2), Arrival::Duplicate);
         assert_eq!(account.settle(65).outstanding, 0);
+    }
+
+    #[test]
+    fn a_member_answers_for_what_it_was_there_for() {
+        let mut account = Account::open(2);
+        account.record(4);
+        assert_eq!(account.answerable(9, false), 3..=9);
+        assert_eq!(account.answerable(9, true), 3..=4);
+        assert!(Account::default().answerable(9, false).is_empty());
+        assert!(Account::open(9).answerable(9, false).is_empty());
     }
 
     #[test]

@@ -43,6 +43,13 @@ impl Arrivals {
         *last = micros.max(*last);
     }
 
+    /// Whether publish `number` of `topic` has arrived and is followed.
+    pub(crate) fn include(&self, topic: u32, number: u32) -> bool {
+        let topic = self.micros.get(topic as usize);
+        let micros = topic.and_then(|micros| micros.get((number as usize).checked_sub(1)?));
+        micros.is_some_and(|&micros| micros > 0)
+    }
+
     /// Takes the later of both for each publish.
     pub(crate) fn merge(&mut self, other: Self) {
         if other.micros.len() > self.micros.len() {

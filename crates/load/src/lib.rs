@@ -10,7 +10,7 @@
 //!   was sent), `marker` (how it knows a publish);
 //! - the shard: `swarm` (the engine's app), `table` (its clients), `gauges` (what it shows), `watch`
 //!   (its time);
-//! - what came of it: `failure`, `latency`, `arrivals`, `outcome`, `report`;
+//! - what came of it: `failure`, `latency`, `arrivals`, `orphans`, `outcome`, `report`;
 //! - the whole: `run`, `progress`, `interrupt`.
 //!
 //! *Architecture invariant:* nothing here knows the server crate; the crowd speaks to any server.
@@ -27,6 +27,7 @@ mod interrupt;
 mod latency;
 mod marker;
 mod options;
+mod orphans;
 mod outcome;
 mod progress;
 mod publisher;

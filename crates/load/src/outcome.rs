@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{arrivals::Arrivals, failure::Failures, latency::Latency};
+use crate::{arrivals::Arrivals, failure::Failures, latency::Latency, orphans::Orphans};
 
 /// One shard's results; merged, the results of the run.
 #[derive(Clone, Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Outcome {
     pub(crate) publish_reply: Latency,
     pub(crate) push_reply: Latency,
     pub(crate) arrivals: Arrivals,
+    pub(crate) orphans: Orphans,
     pub(crate) publishes: Publishes,
     pub(crate) deliveries: Deliveries,
     pub(crate) pushes: Pushes,
@@ -66,8 +67,12 @@ pub struct Deliveries {
     /// Of these, those that never arrived though a later one did, or though their member was there
     /// to the end.
     pub lost: u64,
-    /// Of these, those that did not arrive because their member's connection ended first.
+    /// Of these, those that did not arrive because a connection ended first: their member's, or
+    /// their publisher's.
     pub dropped: u64,
+    /// Of the dropped, those of publishers whose connection ended before the publish was answered
+    /// or had arrived anywhere.
+    pub undelivered: u64,
     /// Arrivals beyond the first.
     pub duplicated: u64,
     /// Arrivals after 64 or more later publishes, when it is no longer known whether they are the
@@ -121,11 +126,24 @@ impl Outcome {
             publish_reply: Latency::new(),
             push_reply: Latency::new(),
             arrivals: Arrivals::default(),
+            orphans: Orphans::default(),
             publishes: Publishes::default(),
             deliveries: Deliveries::default(),
             pushes: Pushes::default(),
             heartbeats: Heartbeats::default(),
         }
+    }
+
+    /// Calls dropped with their publisher, and not lost, what nobody had when it ended; once, for the
+    /// merged results of all shards.
+    pub(crate) fn adopt_orphans(&mut self) {
+        let losses = std::mem::take(&mut self.orphans).losses(&self.arrivals);
+        let deliveries = &mut self.deliveries;
+        debug_assert!(losses <= deliveries.lost, "an orphan is somebody's loss");
+        let losses = losses.min(deliveries.lost);
+        deliveries.lost -= losses;
+        deliveries.dropped += losses;
+        deliveries.undelivered += losses;
     }
 
     /// Adds another shard's results.
@@ -145,6 +163,7 @@ impl Outcome {
         self.publish_reply.merge(&other.publish_reply);
         self.push_reply.merge(&other.push_reply);
         self.arrivals.merge(other.arrivals);
+        self.orphans.merge(other.orphans);
         self.publishes.merge(other.publishes);
         self.deliveries.merge(other.deliveries);
         self.pushes.merge(other.pushes);
@@ -169,6 +188,7 @@ impl Deliveries {
         self.received += other.received;
         self.lost += other.lost;
         self.dropped += other.dropped;
+        self.undelivered += other.undelivered;
         self.duplicated += other.duplicated;
         self.late += other.late;
         self.extra += other.extra;

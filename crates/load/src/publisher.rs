@@ -177,6 +177,19 @@ impl Publisher {
         self.unanswered.push(number, due);
     }
 
+    /// Takes the office from its client, whose connection has ended, and returns the publishes that
+    /// have no reply.
+    pub(crate) fn dismiss(&mut self) -> impl Iterator<Item = u32> {
+        self.client = None;
+        let unanswered = &mut self.unanswered;
+        unanswered.forgotten = 0;
+        let dues = std::mem::take(&mut unanswered.dues);
+        (unanswered.first..)
+            .zip(dues)
+            .filter(|&(_, due)| due != ANSWERED)
+            .map(|(number, _)| number)
+    }
+
     /// What the reply to publish `number` is good for, once.
     pub(crate) fn take_reply(&mut self, number: u32) -> Answer {
         self.unanswered.take(number)
@@ -297,6 +310,17 @@ mod tests {
         assert_eq!(publisher.take_reply(1), Answer::Strange);
         assert_eq!(publisher.take_reply(4), Answer::Strange);
         assert_eq!(publisher.take_reply(3), due(3));
+
+        for number in 4..=6 {
+            publisher.expect_reply(number, Time::ZERO);
+        }
+        assert_eq!(publisher.take_reply(5), Answer::Due(Time::ZERO));
+        assert_eq!(publisher.dismiss().collect::<Vec<_>>(), [4, 6]);
+        assert_eq!(publisher.client, None);
+        // A successor's publishes are its own, wherever they begin.
+        publisher.expect_reply(9, Time::ZERO);
+        assert_eq!(publisher.take_reply(6), Answer::Strange);
+        assert_eq!(publisher.take_reply(9), Answer::Due(Time::ZERO));
     }
 
     #[test]

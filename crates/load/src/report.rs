@@ -98,7 +98,8 @@ pub struct Latencies {
 }
 
 impl Report {
-    pub(crate) fn new(options: &Options, shards: u16, outcome: Outcome, end: End) -> Self {
+    pub(crate) fn new(options: &Options, shards: u16, mut outcome: Outcome, end: End) -> Self {
+        outcome.adopt_orphans();
         let connections = Connections {
             asked: options.connections.into(),
             opened: outcome.opened,

@@ -86,6 +86,13 @@ impl Report {
                 G(got.dropped),
                 G(got.duplicated),
             )?;
+            if got.undelivered > 0 {
+                writeln!(
+                    f,
+                    "            {} of the dropped ended with their publisher",
+                    G(got.undelivered)
+                )?;
+            }
             if got.late + got.extra + got.misrouted > 0 {
                 writeln!(
                     f,
@@ -314,6 +321,7 @@ mod tests {
             "/deliveries/received",
             "/deliveries/lost",
             "/deliveries/dropped",
+            "/deliveries/undelivered",
             "/deliveries/duplicated",
             "/deliveries/late",
             "/deliveries/extra",

@@ -239,7 +239,9 @@ impl Swarm {
             return;
         };
         if let Some(publisher) = publishers.of_client(client.topic, index, self.plan.shards) {
-            publisher.client = None;
+            let orphans = &mut self.outcome.orphans;
+            let topic = publisher.topic;
+            orphans.add(self.plan.options.topics, topic, publisher.dismiss());
         }
     }
 

@@ -73,7 +73,12 @@ impl Swarm {
                     .record(topics, mark.topic, mark.number, latency);
             }
             Arrival::Duplicate => deliveries.duplicated += 1,
-            Arrival::Late => deliveries.late += 1,
+            Arrival::Late => {
+                deliveries.late += 1;
+                // Whether it had arrived before or not, this is its last delivery so far.
+                let arrivals = &mut self.outcome.arrivals;
+                arrivals.record(topics, mark.topic, mark.number, now.since(mark.due));
+            }
             Arrival::Extra => deliveries.extra += 1,
         }
     }

@@ -231,7 +231,9 @@ impl Swarm {
         let Some(client) = self.clients.find(index) else {
             return;
         };
-        let end = client.account.settle(self.plan.sent.last(client.topic));
+        let sent = self.plan.sent.last(client.topic);
+        let answerable = client.account.answerable(sent, is_dropped);
+        let end = client.account.settle(sent);
         let deliveries = &mut self.outcome.deliveries;
         deliveries.expected += u64::from(end.expected);
         deliveries.lost += u64::from(end.overtaken);
@@ -241,6 +243,10 @@ impl Swarm {
             &mut deliveries.lost
         };
         *drawer += u64::from(end.outstanding);
+        // Where nothing is lost, nobody need answer for it.
+        if deliveries.lost > 0 {
+            self.outcome.orphans.answer_for(client.topic, answerable);
+        }
     }
 
     /// Opens the account of a client that is ready, if it is in the audience of publishes.

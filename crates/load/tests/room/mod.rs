@@ -55,6 +55,8 @@ pub(crate) enum Third {
     Closed,
     /// The member's channel crashes.
     Crashed,
+    /// Nobody gets it: its publisher is closed with 1012 before it is answered.
+    Orphaned,
 }
 
 /// The server's only shard.
@@ -100,6 +102,11 @@ impl Room {
         if is_join && status == "ok" {
             let guest = self.conns.iter_mut().find(|guest| guest.conn == conn);
             guest.expect("a guest").topic = message.topic.clone().into_owned();
+        }
+        let is_publish = !is_join && !is_heartbeat;
+        if is_publish && self.manners.third == Third::Orphaned && self.broadcasts == 2 {
+            self.broadcasts += 1;
+            return io.close(conn, CloseCode::SERVICE_RESTART, "");
         }
         let response = match status {
             "ok" => Payload::EMPTY,
@@ -152,7 +159,7 @@ impl Room {
             };
             match what {
                 Third::Sent => send(&message.topic, &message.event, io),
-                Third::Lost => {}
+                Third::Lost | Third::Orphaned => {}
                 Third::Twice => {
                     send(&message.topic, &message.event, io);
                     send(&message.topic, &message.event, io);

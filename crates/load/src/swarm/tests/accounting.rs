@@ -29,6 +29,32 @@ fn raw_pushes_are_answered_by_ones_own_alone() {
 }
 
 #[test]
+fn what_ended_with_its_publisher_is_lost_by_nobody() {
+    let manners = Manners {
+        third: Third::Orphaned,
+        ..Manners::default()
+    };
+    let report = perform(manners, |_| ());
+    let got = report.deliveries;
+    assert_eq!(report.publishes.sent, 10);
+    // Everybody misses the third; to the publisher itself it was dropped in any case.
+    assert_eq!((got.undelivered, got.dropped), (ALL - 1, ALL), "{report}");
+    assert_eq!(got.received, 2 * ALL + 7 * (ALL - 1));
+    assert_eq!(report.shortfalls, ["connections dropped: 1"]);
+
+    // A delivery that is lost otherwise is still lost, though its publisher ends later.
+    let manners = Manners {
+        third: Third::Lost,
+        ..Manners::default()
+    };
+    let report = perform(manners, |_| ());
+    assert_eq!(
+        (report.deliveries.undelivered, report.deliveries.lost),
+        (0, 1)
+    );
+}
+
+#[test]
 fn what_is_left_out_of_a_latency_is_said() {
     let mut options = options();
     options.hold = Duration::from_secs(60);
