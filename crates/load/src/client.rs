@@ -21,8 +21,8 @@ pub(crate) struct Client {
     /// When what `phase` waits for began: the intended time of the dial, the connect, the join. For
     /// a ready client: when the push that is not answered yet was meant to be sent.
     pub(crate) since: Time, // 8
-    /// When the push that waits for its predecessor's reply was meant to be sent; zero is none.
-    pub(crate) owed: Time, // 8
+    /// When the next push is meant to be sent, if pushes have a pace.
+    pub(crate) due: Time, // 8
     /// What was delivered.
     pub(crate) account: Account, // 16
     /// Where it was dialled from.

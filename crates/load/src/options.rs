@@ -47,9 +47,9 @@ pub struct Options {
     pub payload_bytes: u32,
     /// How often each client sends a heartbeat; `None` never does. Phoenix only.
     pub heartbeat: Option<Duration>,
-    /// From the dial to an open WebSocket.
+    /// From the dial to an open WebSocket, not zero; noticed up to a second later.
     pub connect_timeout: Duration,
-    /// From the join to its reply.
+    /// From the join to its reply, not zero; noticed up to a quarter of a second later.
     pub join_timeout: Duration,
     /// How long the crowd waits for outstanding deliveries after the last publish.
     pub settle_timeout: Duration,
@@ -82,7 +82,8 @@ pub enum Audience {
 pub enum Push {
     /// The next as soon as the reply to the last has come (closed loop).
     Max,
-    /// This often, with one unanswered at most; latency counts from the intended time.
+    /// This often, with one unanswered at most and [`Options::PUSH_INTERVAL_MIN`] between two at
+    /// least; latency counts from the intended time.
     Paced(Rate),
 }
 
@@ -100,6 +101,15 @@ pub enum OptionsError {
         /// What it may be.
         expected: String,
     },
+    /// A timeout that leaves no time at all.
+    #[error("{0} is 0s: expected at least 1ms")]
+    NoTime(&'static str),
+    /// Pushes at a pace that the crowd's timers cannot keep.
+    #[error(
+        "--push is {0}: expected at most 1000/s for each client, or max to push as soon as the \
+         last push is answered"
+    )]
+    PushRate(Rate),
     /// Two options exclude each other, or one needs another.
     #[error("{0}")]
     Contradiction(&'static str),
@@ -157,12 +167,15 @@ impl Options {
     pub const PAYLOAD_BYTES_MAX: u32 = 1 << 20;
     /// The most threads.
     pub const SHARDS_MAX: u16 = 64;
+    /// The least time between a client's pushes: the crowd's timers are no finer.
+    pub const PUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
     /// Checks everything that can be checked without the network.
     ///
     /// # Errors
     ///
-    /// [`OptionsError::Range`], [`OptionsError::Contradiction`], [`OptionsError::JoinPayload`].
+    /// [`OptionsError::Range`], [`OptionsError::NoTime`], [`OptionsError::PushRate`],
+    /// [`OptionsError::Contradiction`], [`OptionsError::JoinPayload`].
     pub fn check(&self) -> Result<(), OptionsError> {
         range("--connections", self.connections, 1, u32::MAX)?;
         range("--concurrency", self.concurrency, 1, u32::MAX)?;
@@ -171,6 +184,19 @@ impl Options {
         if let Some(shards) = self.shards {
             let most = self.connections.min(Self::SHARDS_MAX.into());
             range("--shards", shards.into(), 1, most)?;
+        }
+        for (name, time) in [
+            ("--connect-timeout", self.connect_timeout),
+            ("--join-timeout", self.join_timeout),
+        ] {
+            if time.is_zero() {
+                return Err(OptionsError::NoTime(name));
+            }
+        }
+        if let Some(Push::Paced(rate)) = self.push
+            && rate.interval() < Self::PUSH_INTERVAL_MIN
+        {
+            return Err(OptionsError::PushRate(rate));
         }
         serde_json::from_str::<serde_json::Value>(&self.join_payload)
             .map_err(OptionsError::JoinPayload)?;
@@ -322,6 +348,29 @@ mod tests {
             })
             .contains("--push needs a topic")
         );
+    }
+
+    #[test]
+    fn paces_and_times_that_cannot_be_kept_are_refused() {
+        let push = |options: &mut Options, rate: &str| {
+            options.push = Some(Push::Paced(rate.parse().expect(rate)));
+        };
+        assert_eq!(
+            refusal(|o| o.connect_timeout = Duration::ZERO),
+            "--connect-timeout is 0s: expected at least 1ms"
+        );
+        assert!(refusal(|o| o.join_timeout = Duration::ZERO).starts_with("--join-timeout is 0s"));
+        for rate in ["1001/s", "100000000/s", "60001/min"] {
+            let mut options = options();
+            push(&mut options, rate);
+            let text = options.check().expect_err(rate).to_string();
+            assert!(text.starts_with(&format!("--push is {rate}: expected at most 1000/s")));
+        }
+        for rate in ["1000/s", "100000/h"] {
+            let mut options = options();
+            push(&mut options, rate);
+            options.check().expect(rate);
+        }
     }
 
     #[test]

@@ -88,13 +88,17 @@ pub struct Deliveries {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Pushes {
+    /// The rate times the hold, over all clients that were there when it began; 0 for a closed loop.
+    pub asked: u64,
     /// Sent.
     pub sent: u64,
     /// Answered.
     pub answered: u64,
+    /// Of these, those that were answered before the hold was over.
+    pub answered_in_hold: u64,
     /// Answered with something other than `ok`.
     pub refused: u64,
-    /// Not sent because the two before them had no answer yet.
+    /// Due and not sent, because the answer to an earlier one took too long or the crowd itself did.
     pub skipped: u64,
 }
 
@@ -198,8 +202,10 @@ impl Deliveries {
 
 impl Pushes {
     fn merge(&mut self, other: Self) {
+        self.asked += other.asked;
         self.sent += other.sent;
         self.answered += other.answered;
+        self.answered_in_hold += other.answered_in_hold;
         self.refused += other.refused;
         self.skipped += other.skipped;
     }

@@ -45,7 +45,7 @@ pub struct Report {
     pub deliveries: Deliveries,
     /// Pushes.
     pub pushes: Pushes,
-    /// Pushes answered per second of the hold, rounded down.
+    /// Pushes answered within the hold, per second of it, rounded down.
     pub pushes_answered_per_second: u64,
     /// Heartbeats.
     pub heartbeats: Heartbeats,
@@ -133,7 +133,7 @@ impl Report {
             publishes: outcome.publishes,
             deliveries: outcome.deliveries,
             pushes: outcome.pushes,
-            pushes_answered_per_second: per_second(outcome.pushes.answered, hold_ms),
+            pushes_answered_per_second: per_second(outcome.pushes.answered_in_hold, hold_ms),
             heartbeats: outcome.heartbeats,
             not_opened: outcome.not_opened.counts(),
             dropped: outcome.dropped.counts(),

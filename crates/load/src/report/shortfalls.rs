@@ -75,6 +75,7 @@ fn of_publishes(report: &Report, options: &Options) -> impl Iterator<Item = Stri
 
 fn of_pushes(report: &Report, options: &Options) -> impl Iterator<Item = String> {
     let pushes = report.pushes;
+    let unsent = pushes.asked.saturating_sub(pushes.sent + pushes.skipped);
     let unanswered = pushes.sent.saturating_sub(pushes.answered);
     let is_asked = options.push == Some(Push::Max) && report.connections.ready > 0;
     let none = u64::from(is_asked && pushes.sent == 0);
@@ -89,7 +90,15 @@ fn of_pushes(report: &Report, options: &Options) -> impl Iterator<Item = String>
         ),
         (
             pushes.skipped,
-            format!("pushes not sent in time: {}", G(pushes.skipped)),
+            format!(
+                "pushes not sent in time: {} of {}",
+                G(pushes.skipped),
+                G(pushes.asked)
+            ),
+        ),
+        (
+            unsent,
+            format!("pushes not sent: {} of {}", G(unsent), G(pushes.asked)),
         ),
         (none, "no push was sent".to_owned()),
     ];

@@ -1,10 +1,10 @@
-//! Holding: heartbeats, publishes and pushes.
+//! Holding: heartbeats and publishes.
 
 use std::time::Duration;
 
 use engine::{Io, Time};
 
-use super::{Order, Swarm};
+use super::{NEVER, Order, Swarm};
 use crate::{
     arrivals::Arrivals,
     client::Phase,
@@ -12,14 +12,15 @@ use crate::{
     gauges::Stage,
     hand::Hand,
     marker::Mark,
-    options::{Audience, Dialect, Push},
+    options::{Audience, Dialect},
     publisher::{DuePublish, Publishers},
 };
 
 /// Publishes in one tick, so that deliveries are read between them.
 const PUBLISHES_PER_TICK: u32 = 64;
-/// First pushes of a closed loop in one tick.
-const FIRST_PUSHES_PER_TICK: u32 = 256;
+
+/// How often a hold that is over looks whether all is sent.
+const OWED_LOOK: Duration = Duration::from_millis(5);
 
 /// How often due heartbeats are sent; they need not be punctual, and turns cost.
 const BEAT: Duration = Duration::from_millis(10);
@@ -28,34 +29,38 @@ const BEATS_PER_TICK: u32 = 1024;
 /// How late a heartbeat may be without delaying all that follow it.
 const BEAT_LATE_MAX: Duration = Duration::from_millis(50);
 
-/// Later than anything.
-const NEVER: Time = Time::from_nanos(u64::MAX);
-
 impl Swarm {
-    /// One tick of holding; the hold ends when its time is over and everything that was meant to be
-    /// published within it is.
+    /// One tick of holding.
+    ///
+    /// The hold ends when its time is over and what was due within it is sent. Who falls so far
+    /// behind that this takes longer than the settle timeout is cut off there.
     pub(super) fn hold(&mut self, io: &mut Io<'_, Order>) -> Time {
         let next = self
             .beat(io)
             .min(self.publish_due(io))
             .min(self.push_due(io));
+        let now = io.now();
         let end = self.since.after(self.plan.options.hold);
-        let has_published = self
-            .publishers
-            .as_ref()
-            .is_none_or(|publishers| publishers.peek().is_none());
-        if io.now() < end {
+        if now < end {
             return next.min(end);
         }
-        if has_published {
+        let cut_off = end.after(self.plan.options.settle_timeout);
+        if now >= cut_off || !(self.owes_publishes() || self.owes_pushes(now)) {
             self.settle(io);
         }
-        next
+        next.min(now.after(OWED_LOOK)).min(cut_off)
+    }
+
+    /// Whether publishes of the hold are not sent yet.
+    fn owes_publishes(&self) -> bool {
+        self.publishers
+            .as_ref()
+            .is_some_and(|publishers| publishers.peek().is_some())
     }
 
     /// Stops sending and waits for what is outstanding.
     pub(super) fn settle(&mut self, io: &mut Io<'_, Order>) {
-        self.stop_sending();
+        self.stop_sending(io.now());
         self.enter(Stage::Settling, io);
         // Before anybody sees the stage: an old count would look like the end of the wait.
         self.count_waiting();
@@ -102,17 +107,11 @@ impl Swarm {
         }
     }
 
-    pub(super) fn start_pushing(&mut self, now: Time) {
-        if let Some(Push::Paced(rate)) = self.plan.options.push {
-            self.pushes = Some(Hand::new(rate.interval(), self.slots, now));
-        }
-    }
-
-    pub(super) fn stop_sending(&mut self) {
+    pub(super) fn stop_sending(&mut self, now: Time) {
         if let Some(publishers) = &mut self.publishers {
             publishers.cancel();
         }
-        self.pushes = None;
+        self.stop_pushing(now);
     }
 
     /// Sends the heartbeats that are due, gives up clients whose last one has no answer, and
@@ -243,69 +242,6 @@ impl Swarm {
             let topic = publisher.topic;
             orphans.add(self.plan.options.topics, topic, publisher.dismiss());
         }
-    }
-
-    /// Sends the pushes that are due and returns when to look again.
-    pub(super) fn push_due(&mut self, io: &mut Io<'_, Order>) -> Time {
-        let now = io.now();
-        if self.plan.options.push == Some(Push::Max) {
-            return self.push_first(io);
-        }
-        let Some(mut hand) = self.pushes.take() else {
-            return NEVER;
-        };
-        let end = self.since.after(self.plan.options.hold);
-        while let Some(pass) = hand.next_passed(now) {
-            if pass.at < end {
-                self.push_or_owe(pass.slot, pass.at, io);
-            }
-        }
-        let next = hand.next_time();
-        self.pushes = Some(hand);
-        next
-    }
-
-    /// Lets the clients of a closed loop make their first push.
-    fn push_first(&mut self, io: &mut Io<'_, Order>) -> Time {
-        let now = io.now();
-        let end = self
-            .slots
-            .min(self.cursor.saturating_add(FIRST_PUSHES_PER_TICK));
-        for index in self.cursor..end {
-            self.push_or_owe(index, now, io);
-        }
-        self.cursor = end;
-        if end < self.slots { now } else { NEVER }
-    }
-
-    /// Pushes for a client, or notes that it owes the push until the last one is answered.
-    fn push_or_owe(&mut self, index: u32, due: Time, io: &mut Io<'_, Order>) {
-        let Some(client) = self.clients.find(index) else {
-            return;
-        };
-        if client.phase != Phase::Ready {
-            return;
-        }
-        if !client.push_waits {
-            self.push(index, due, io);
-        } else if client.owed == Time::ZERO {
-            client.owed = due;
-        } else {
-            self.outcome.pushes.skipped += 1;
-        }
-    }
-
-    pub(super) fn push(&mut self, index: u32, due: Time, io: &mut Io<'_, Order>) {
-        let Some(client) = self.clients.find(index) else {
-            return;
-        };
-        client.push_waits = true;
-        client.since = due;
-        let conn = client.conn(index);
-        let number = self.plan.client_number(self.shard, index);
-        let frame = self.speech.push(client.topic, number, due, io.mask());
-        io.send(conn, frame);
-        self.outcome.pushes.sent += 1;
     }
 }
 

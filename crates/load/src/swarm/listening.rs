@@ -95,15 +95,15 @@ impl Swarm {
         pushes.answered += 1;
         pushes.refused += u64::from(!ok);
         self.outcome.push_reply.record(now.since(client.since));
-        let owed = std::mem::take(&mut client.owed);
-        let is_over = now >= self.since.after(self.plan.options.hold);
-        if self.stage != Stage::Holding || is_over {
+        if self.stage != Stage::Holding {
             return;
         }
-        if owed != Time::ZERO {
-            self.push(index, owed, io);
-        } else if self.plan.options.push == Some(Push::Max) {
-            self.push(index, now, io);
+        let is_over = now >= self.since.after(self.plan.options.hold);
+        self.outcome.pushes.answered_in_hold += u64::from(!is_over);
+        match self.plan.options.push {
+            Some(Push::Max) if !is_over => self.push(index, now, io),
+            Some(Push::Max) | None => {}
+            Some(Push::Paced(_)) => self.push_if_due(index, now, io),
         }
     }
 

@@ -15,6 +15,7 @@ mod closing;
 mod holding;
 mod listening;
 mod opening;
+mod pushing;
 #[cfg(test)]
 mod rehearsal;
 #[cfg(test)]
@@ -85,6 +86,8 @@ pub(crate) struct Plan {
 const TICK_MAX: Duration = Duration::from_millis(50);
 /// The shortest time between two ticks for work that need not be punctual to the microsecond.
 const TICK_MIN: Duration = Duration::from_millis(1);
+/// Later than anything.
+const NEVER: Time = Time::from_nanos(u64::MAX);
 
 /// One shard's clients and what they have met.
 #[derive(Debug)]
@@ -382,7 +385,7 @@ impl App for Swarm {
                 self.enter(Stage::Closing, io);
                 self.schedule.cancel();
                 self.give_up_retries();
-                self.stop_sending();
+                self.stop_sending(io.now());
             }
         }
     }

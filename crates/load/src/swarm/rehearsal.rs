@@ -129,6 +129,11 @@ impl Rehearsal {
 
     pub(super) fn hold(&mut self) {
         self.order(Order::Hold);
+        self.hold_on();
+    }
+
+    /// Lets the hold come to its end, and what is outstanding arrive.
+    pub(super) fn hold_on(&mut self) {
         let minutes = Duration::from_secs(300);
         self.pass(minutes, |crowd| {
             crowd.stage == Stage::Settling || crowd.ready == 0

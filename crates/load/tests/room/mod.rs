@@ -31,6 +31,8 @@ pub(crate) struct Manners {
     /// What happens instead of one delivery of the third broadcast, to one member that did not ask
     /// for it.
     pub(crate) third: Third,
+    /// Does not answer pushes.
+    pub(crate) ignores_pushes: bool,
     /// Answers pushes with the status `error`.
     pub(crate) refuses_pushes: bool,
 }
@@ -95,6 +97,7 @@ impl Room {
         let status = match () {
             () if is_heartbeat && self.manners.ignores_heartbeats => return,
             () if is_join && self.manners.join == Join::Unanswered => return,
+            () if !is_join && !is_heartbeat && self.manners.ignores_pushes => return,
             () if is_join && self.manners.join == Join::Refused => "error",
             () if !is_join && !is_heartbeat && self.manners.refuses_pushes => "error",
             () => "ok",

@@ -35,3 +35,91 @@ fn heartbeats_faster_than_the_looks_give_nobody_up() {
     assert!(report.held, "{report}");
     assert!(report.heartbeats.sent >= 100 * ALL, "{report}");
 }
+
+/// Sixty clients that push at `rate` for `hold` and do nothing else.
+fn pushes_only(rate: &str, hold: Duration) -> Options {
+    let mut options = options();
+    options.publish = None;
+    options.heartbeat = None;
+    options.push = Some(Push::Paced(rate.parse().expect("a rate")));
+    options.hold = hold;
+    options
+}
+
+#[test]
+fn a_push_that_is_due_leaves_with_the_answer_to_the_last() {
+    // Four intervals pass between any two looks, and every push is answered at once.
+    let options = pushes_only("1000/s", Duration::from_secs(1));
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    for _ in 0..300 {
+        rehearsal.stand_still(Duration::from_millis(4));
+        rehearsal.pass(Duration::ZERO, |_| false);
+    }
+    rehearsal.hold_on();
+    let report = rehearsal.close();
+    assert!(report.held, "{report}");
+    assert_eq!(report.pushes.asked, 1_000 * ALL);
+    assert_eq!(report.pushes.sent, 1_000 * ALL);
+}
+
+#[test]
+fn a_crowd_that_missed_its_pushes_counts_them_and_ends() {
+    let options = pushes_only("1000/s", Duration::from_secs(600));
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    rehearsal.stand_still(Duration::from_secs(599));
+    rehearsal.hold_on();
+    let report = rehearsal.close();
+    let pushes = report.pushes;
+    assert_eq!(pushes.asked, 600_000 * ALL);
+    assert_eq!(pushes.sent + pushes.skipped, pushes.asked, "{report}");
+    // What lies more than 50 ms back when the crowd wakes is skipped, the rest is sent.
+    assert_eq!(pushes.sent / ALL, 1_050, "{report}");
+    assert!(report.shortfalls[0].starts_with("pushes not sent in time: "));
+}
+
+#[test]
+fn a_push_that_the_hold_leaves_behind_is_not_forgotten() {
+    let manners = Manners {
+        ignores_pushes: true,
+        ..Manners::default()
+    };
+    // Each client pushes once and waits for the answer until the hold is over.
+    let mut options = pushes_only("10/s", Duration::from_millis(200));
+    options.settle_timeout = Duration::from_millis(100);
+    let report = Rehearsal::new(7, Faults::default(), manners, options).perform();
+    assert_eq!(report.pushes.asked, 2 * ALL);
+    assert_eq!((report.pushes.sent, report.pushes.skipped), (ALL, ALL));
+    assert_eq!(
+        report.shortfalls,
+        [
+            "pushes not answered: 60",
+            "pushes not sent in time: 60 of 120"
+        ]
+    );
+    assert_eq!(report.pushes_answered_per_second, 0);
+}
+
+#[test]
+fn a_client_that_is_gone_leaves_pushes_unsent() {
+    let options = pushes_only("10/s", Duration::from_secs(2));
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    rehearsal.pass(Duration::from_secs(1), |_| false);
+    let report = rehearsal.close();
+    let pushes = report.pushes;
+    assert_eq!(pushes.asked, 20 * ALL);
+    assert!((10 * ALL..=11 * ALL).contains(&pushes.sent), "{report}");
+    assert_eq!(
+        report.shortfalls,
+        [format!(
+            "pushes not sent: {} of {}",
+            capacity::Grouped(pushes.asked - pushes.sent),
+            capacity::Grouped(pushes.asked)
+        )]
+    );
+}
