@@ -227,13 +227,13 @@ impl Options {
         })
     }
 
-    /// The number of shards, the default applied; never more than connections.
+    /// The number of shards, the default applied; never more than connections, nor than handshakes
+    /// that may be unfinished, for a shard that may have none would never dial.
     pub fn shards(&self, cores: usize) -> u16 {
         let by_cores = u16::try_from(cores.clamp(1, 8)).unwrap_or(1);
         let shards = self.shards.unwrap_or(by_cores);
-        shards
-            .min(u16::try_from(self.connections).unwrap_or(u16::MAX))
-            .max(1)
+        let most = self.connections.min(self.concurrency);
+        shards.min(u16::try_from(most).unwrap_or(u16::MAX)).max(1)
     }
 
     /// Bytes of a publish's mark, so that the whole payload has the size that was asked for.
@@ -378,6 +378,8 @@ mod tests {
         let mut options = options();
         assert_eq!(options.shards(2), 2);
         assert_eq!(options.shards(64), 8);
+        options.concurrency = 3;
+        assert_eq!(options.shards(8), 3, "each shard may dial");
         options.connections = 1;
         assert_eq!(options.shards(8), 1);
     }

@@ -142,9 +142,10 @@ impl Plan {
             .wrapping_add(shard.into())
     }
 
-    /// Handshakes and joins that one shard may have unfinished.
-    fn pending_max(&self) -> u32 {
-        self.options.concurrency.div_ceil(self.shards.into())
+    /// Handshakes and joins that shard `shard` may have unfinished: its share of those of the run.
+    fn pending_max(&self, shard: u16) -> u32 {
+        let (all, shards) = (self.options.concurrency, u32::from(self.shards));
+        all / shards + u32::from(u32::from(shard) < all % shards)
     }
 }
 

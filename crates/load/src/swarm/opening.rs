@@ -59,7 +59,7 @@ impl Swarm {
                 intended,
                 tuples_busy: 0,
             };
-            if self.pending >= self.plan.pending_max() {
+            if self.pending >= self.plan.pending_max(self.shard) {
                 return now.after(TICK_MIN);
             }
             self.schedule.advance();
