@@ -115,7 +115,10 @@ fn connection_args() -> [Arg; 12] {
             .long("rate")
             .value_name("RATE")
             .value_parser(value_parser!(Rate))
-            .help("Connections opened per second, an open loop [default: 1000]"),
+            .help(
+                "Connections opened per second, an open loop; falling behind is reported, not \
+                 judged [default: 1000]",
+            ),
         duration(
             "ramp",
             "Time over which the rate grows from nothing [default: 0s]",
@@ -139,7 +142,7 @@ fn connection_args() -> [Arg; 12] {
             ),
         duration(
             "connect-timeout",
-            "From the dial to an open WebSocket [default: 30s]",
+            "From the dial to an open WebSocket, noticed up to 1s late [default: 30s]",
         ),
         duration("join-timeout", "From the join to its reply [default: 10s]"),
         duration(
@@ -201,7 +204,7 @@ fn message_args() -> [Arg; 9] {
             .long("push")
             .value_name("RATE")
             .value_parser(clap::builder::NonEmptyStringValueParser::new().try_map(parse_push))
-            .help("Every client pushes this often and waits for the reply; max for a closed loop"),
+            .help("Every client pushes this often, at most 1000/s, and waits for the reply; max for a closed loop"),
         Arg::new("event")
             .long("event")
             .value_name("NAME")

@@ -44,7 +44,8 @@ pub(crate) struct Outcome {
 pub struct Publishes {
     /// The rate times the hold, over all topics.
     pub asked: u64,
-    /// Really sent; the others had no member left to send them, or the run was interrupted.
+    /// Really sent. The others had no member left on the publisher's thread to send them, whatever
+    /// other threads had; or the hold was over, interrupted or overrun by the settle timeout.
     pub sent: u64,
     /// Answered with something other than `ok`.
     pub refused: u64,

@@ -1,7 +1,9 @@
 //! Who publishes when: one client per topic, in turns, an open loop.
 //!
 //! The shard that dials client `t` publishes to topic `t`. Its topics take turns within one
-//! interval of the rate, so that many topics do not publish in the same instant.
+//! interval of the rate, so that many topics do not publish in the same instant. When the publisher
+//! of a topic is gone, another member on the same shard takes over; members that other shards hold
+//! do not, and what nobody is left to publish is reported as not sent.
 
 use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 

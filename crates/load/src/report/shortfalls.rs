@@ -46,7 +46,12 @@ fn of_publishes(report: &Report, options: &Options) -> impl Iterator<Item = Stri
     let sentences = [
         (
             unsent,
-            format!("publishes not sent: {} of {}", G(unsent), G(sent.asked)),
+            format!(
+                "publishes not sent: {} of {} (no member left on the publisher's thread, or no \
+                 time)",
+                G(unsent),
+                G(sent.asked)
+            ),
         ),
         (
             sent.refused,

@@ -125,3 +125,41 @@ fn a_client_that_is_gone_leaves_pushes_unsent() {
         )]
     );
 }
+
+#[test]
+fn handshakes_unfinished_are_limited_over_all_shards() {
+    let mut options = options();
+    // One shard may have two at once and the other one, which it takes thirty times in a row.
+    options.concurrency = 3;
+    options.rate = "1000000/s".parse().expect("a rate");
+    options.join_timeout = Duration::from_secs(1);
+    let manners = Manners {
+        join: Join::Unanswered,
+        ..Manners::default()
+    };
+    let mut rehearsal = Rehearsal::new(1, Faults::default(), manners, options);
+    rehearsal.open();
+    let taken = rehearsal.net.now().since(Time::ZERO);
+    assert!(taken >= Duration::from_secs(30), "{taken:?}");
+    assert_eq!(rehearsal.close().connections.not_opened, ALL);
+}
+
+#[test]
+fn a_hold_overruns_by_the_settle_timeout_at_most() {
+    let mut options = options();
+    options.publish = Some("1000/s".parse().expect("a rate"));
+    options.settle_timeout = Duration::from_secs(1);
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    // A second of hold and a second to catch up are over before anything was sent.
+    rehearsal.stand_still(Duration::from_secs(3));
+    rehearsal.hold_on();
+    let report = rehearsal.close();
+    // One tick's worth left before the look at the time.
+    assert_eq!((report.publishes.asked, report.publishes.sent), (1_000, 64));
+    assert_eq!(
+        report.shortfalls,
+        ["publishes not sent: 936 of 1,000 (no member left on the publisher's thread, or no time)"]
+    );
+}
