@@ -5,7 +5,7 @@ mod support;
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -91,9 +91,9 @@ fn a_crowd_that_is_not_let_in_is_not_held() {
     );
 }
 
-#[test]
-fn a_drained_server_drops_its_crowd_with_1012() {
-    let mut server = Relay::start(&[]);
+/// Fifty clients that are up and would stay for an hour, who looks after them, and what is left of
+/// their progress to read.
+fn a_crowd_that_holds(server: &Relay) -> (Child, Watchdog, impl Iterator<Item = String> + use<>) {
     let mut command = crowd(
         &server.url(),
         "--connections 50 --join room:lobby --hold 1h",
@@ -103,13 +103,20 @@ fn a_drained_server_drops_its_crowd_with_1012() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    let _watchdog = Watchdog::over(&child, PATIENCE);
+    let watchdog = Watchdog::over(&child, PATIENCE);
     let stderr = child.stderr.take().expect("stderr is piped");
     let mut progress = BufReader::new(stderr).lines().map_while(Result::ok);
     assert!(
         progress.any(|line| line.contains("holding")),
         "the crowd gets up"
     );
+    (child, watchdog, progress)
+}
+
+#[test]
+fn a_drained_server_drops_its_crowd_with_1012() {
+    let mut server = Relay::start(&[]);
+    let (child, _watchdog, progress) = a_crowd_that_holds(&server);
     server.terminate();
     assert!(server.wait().success());
     progress.for_each(drop);
@@ -125,22 +132,7 @@ fn a_drained_server_drops_its_crowd_with_1012() {
 #[test]
 fn ctrl_c_ends_the_hold_and_still_reports() {
     let server = Relay::start(&[]);
-    let mut command = crowd(
-        &server.url(),
-        "--connections 50 --join room:lobby --hold 1h",
-    );
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let _watchdog = Watchdog::over(&child, PATIENCE);
-    let stderr = child.stderr.take().expect("stderr is piped");
-    let mut progress = BufReader::new(stderr).lines().map_while(Result::ok);
-    assert!(
-        progress.any(|line| line.contains("holding")),
-        "the crowd gets up"
-    );
+    let (child, _watchdog, progress) = a_crowd_that_holds(&server);
     kill_process(Pid::from_child(&child), Signal::INT).expect("the crowd is running");
     progress.for_each(drop);
     let output = child.wait_with_output().expect("the crowd is our child");

@@ -81,24 +81,6 @@ fn connections_are_opened_at_the_rate() {
 }
 
 #[test]
-fn few_handshakes_are_unfinished_at_once() {
-    let mut options = options();
-    options.concurrency = 2;
-    options.rate = "1000000/s".parse().expect("a rate");
-    options.join_timeout = Duration::from_secs(1);
-    let manners = Manners {
-        join: Join::Unanswered,
-        ..Manners::default()
-    };
-    let mut rehearsal = Rehearsal::new(1, Faults::default(), manners, options);
-    rehearsal.open();
-    // One at a time on each of two shards, each for a second.
-    let taken = rehearsal.net.now().since(Time::ZERO);
-    assert!(taken >= Duration::from_secs(30), "{taken:?}");
-    assert_eq!(rehearsal.close().connections.not_opened, ALL);
-}
-
-#[test]
 fn one_lost_delivery_is_one_lost_delivery() {
     let report = perform(
         Manners {
