@@ -15,10 +15,12 @@ pub mod advice;
 mod grouped;
 pub mod limit;
 pub mod machine;
+mod tables;
 pub mod tuples;
 
 pub use advice::{Holds, Shortage};
 pub use grouped::Grouped;
 pub use limit::Limit;
 pub use machine::{Machine, Nofile, raise_nofile};
+pub use tables::Tables;
 pub use tuples::{Sources, SourcesError};
