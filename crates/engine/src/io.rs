@@ -34,6 +34,10 @@ pub enum DialError {
     Full(u32),
 }
 
+/// Frames that a shard queues before it writes. What one input causes is queued whole, so this plus the
+/// members of one topic is what the outboxes of a shard hold beyond what their peers do not take.
+const FRAMES_QUEUED_MAX: usize = 16_384;
+
 /// A shard without its kernel and its app.
 #[derive(Debug)]
 pub(crate) struct Core<M> {
@@ -51,8 +55,11 @@ pub(crate) struct Core<M> {
     /// While there is any, the shard reads from no socket, so that the load which makes it comes to a
     /// stop at its source.
     pub(crate) delayed: Delayed<M>,
-    /// Whether an outbox is over its limit that was not tried to be written yet.
+    /// Whether to write before anything else is taken up: an outbox is over its limit that was not tried
+    /// to be written yet, or there is much to write in all.
     pub(crate) must_write: bool,
+    /// Frames queued since the last write step began.
+    pub(crate) frames_queued: usize,
     pub(crate) now: Time,
     pub(crate) tick_at: Option<Time>,
     pub(crate) accepting: bool,
@@ -207,6 +214,7 @@ impl<M: Send + 'static> Core<M> {
             gone: Vec::new(),
             delayed: Delayed::new(remote.shards_count()),
             must_write: false,
+            frames_queued: 0,
             now: Time::ZERO,
             tick_at: None,
             accepting: true,
@@ -258,6 +266,10 @@ impl<M: Send + 'static> Core<M> {
             return;
         };
         conn.outbox.push(bytes);
+        self.frames_queued += 1;
+        if self.frames_queued >= FRAMES_QUEUED_MAX {
+            self.must_write = true;
+        }
         self.touch(id);
     }
 

@@ -22,6 +22,7 @@ mod input;
 mod io;
 mod mailbox;
 mod outbox;
+mod pressure;
 mod reactor;
 mod settings;
 mod shards;
@@ -37,10 +38,11 @@ pub use counters::{Counters, Snapshot};
 pub use ids::{ConnId, ShardIndex};
 pub use io::{DialError, Io};
 pub use mailbox::{Full, Remote};
+pub use pressure::TcpPressure;
 pub use reactor::{Reactor, Turn};
 pub use settings::Settings;
 pub use shards::{Shards, StartError};
-pub use sys::sim;
+pub use sys::{KernelChoice, KernelInUse, sim};
 pub use time::Time;
 
 /// An error of the kernel, by its number.

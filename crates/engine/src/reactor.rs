@@ -21,6 +21,7 @@ use crate::{
     input,
     io::Core,
     mailbox::Mailbox,
+    pressure::{Pace, WRITES_PER_LOOK},
     sweep::Hand,
     sys::{Completion, FRAMES_PER_SEND, Kernel, Socket, Submission, Waker, Wanted, sim::SimKernel},
 };
@@ -38,6 +39,7 @@ pub struct Reactor<A: App> {
     core: Core<A::Mail>,
     gate: Gate,
     hand: Hand,
+    pace: Pace,
     listening: bool,
 }
 
@@ -61,6 +63,7 @@ impl<A: App> Reactor<A> {
         seed: u64,
     ) -> Self {
         let gate = Gate::new(settings.accept_rate.clone());
+        let pace = Pace::new(settings.tcp_pressure.clone());
         let mut core = Core::new(settings, shard, remote, counters, seed);
         core.now = kernel.now();
         Self {
@@ -69,6 +72,7 @@ impl<A: App> Reactor<A> {
             core,
             gate,
             hand: Hand::default(),
+            pace,
             listening: true,
         }
     }
@@ -154,7 +158,7 @@ impl<A: App> Reactor<A> {
 
     /// Whether there is nothing to do before the next deadline or the next thing that happens.
     pub fn is_idle(&self) -> bool {
-        self.core.dirty.is_empty()
+        (self.core.dirty.is_empty() || self.pace.deadline().is_some())
             && self.core.dials.is_empty()
             && self.core.delayed.is_empty()
             && self.core.gone.is_empty()
@@ -163,14 +167,15 @@ impl<A: App> Reactor<A> {
 
     fn wait(&mut self) -> Result<(), Errno> {
         self.core.delayed.retry(&self.core.remote);
-        let must_turn = !self.core.dirty.is_empty() || !self.core.dials.is_empty();
+        let can_write = !self.core.dirty.is_empty() && self.pace.deadline().is_none();
+        let must_turn = can_write || !self.core.dials.is_empty();
         let mailbox = self.core.remote.mailbox(self.core.shard);
         let mut deadline = if must_turn || !mailbox.may_sleep() {
             Some(Time::ZERO)
         } else {
             self.deadline()
         };
-        if !self.core.delayed.is_empty() {
+        if self.is_choked() {
             // Sockets that nobody reads now must not end the sleep.
             self.kernel.wait_for_waker(deadline.unwrap_or(Time::ZERO))?;
             deadline = Some(Time::ZERO);
@@ -181,13 +186,19 @@ impl<A: App> Reactor<A> {
         waited
     }
 
-    /// Takes up what the kernel reports: everything, or, while mail is delayed, only what makes no more
-    /// of it. An outbox that is over its limit is written first; the rest is reported again.
+    /// Whether nothing may come in that makes more to do: what was done already is not got rid of.
+    fn is_choked(&self) -> bool {
+        let cannot_write = self.core.must_write && self.pace.deadline().is_some();
+        cannot_write || !self.core.delayed.is_empty()
+    }
+
+    /// Takes up what the kernel reports: everything or, while the shard is choked, only what makes no
+    /// more to do. When there is much to write, that comes first; the rest is reported again.
     fn receive(&mut self) {
-        let wanted = if self.core.delayed.is_empty() {
-            Wanted::Everything
-        } else {
+        let wanted = if self.is_choked() {
             Wanted::Answers
+        } else {
+            Wanted::Everything
         };
         while let Some(completion) = self.kernel.next(wanted, &self.core.conns) {
             match completion {
@@ -210,8 +221,8 @@ impl<A: App> Reactor<A> {
                 }
             }
             input::report_closed(&mut self.core, &mut self.app);
-            let must_stop = wanted == Wanted::Everything && !self.core.delayed.is_empty();
-            if self.core.must_write || must_stop {
+            let must_stop = self.core.must_write || !self.core.delayed.is_empty();
+            if wanted == Wanted::Everything && must_stop {
                 return;
             }
         }
@@ -298,13 +309,29 @@ impl<A: App> Reactor<A> {
         input::report_closed(&mut self.core, &mut self.app);
     }
 
-    /// Writes each dirty outbox once.
+    /// Writes each dirty outbox once, or as many as the machine's memory has room for.
     fn write(&mut self) {
-        self.core.must_write = false;
-        let mut dirty = std::mem::take(&mut self.core.dirty);
-        for conn in dirty.drain(..) {
-            self.write_one(conn);
+        if self.pace.is_resting(self.core.now) {
+            return;
         }
+        let was_urgent = std::mem::take(&mut self.core.must_write);
+        let mut dirty = std::mem::take(&mut self.core.dirty);
+        let mut written = 0;
+        for batch in dirty.chunks(WRITES_PER_LOOK) {
+            if written > 0 && !self.pace.may_go_on(self.kernel.now()) {
+                break;
+            }
+            for &conn in batch {
+                self.write_one(conn);
+            }
+            written += batch.len();
+        }
+        if written == dirty.len() {
+            self.core.frames_queued = 0;
+        } else {
+            self.core.must_write |= was_urgent;
+        }
+        dirty.drain(..written);
         // Nothing became dirty meanwhile unless the app wrote on hearing of an end; keep the larger list.
         dirty.append(&mut self.core.dirty);
         self.core.dirty = dirty;
@@ -375,6 +402,7 @@ impl<A: App> Reactor<A> {
             self.core.tick_at,
             self.hand.deadline(&self.core),
             self.gate.deadline(),
+            self.pace.deadline(),
             retry,
         ]
         .into_iter()

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use capacity::Tables;
 use proto::{http, ws};
 
-use crate::AcceptRate;
+use crate::{AcceptRate, KernelChoice, TcpPressure};
 
 /// The limits and deadlines of every connection of one shard.
 ///
@@ -32,6 +33,18 @@ pub struct Settings {
     pub backlog: i32,
     /// Messages that may wait in this shard's mailbox.
     pub mailbox_max: usize,
+    /// When writing waits for the machine's TCP memory; `None` is never.
+    pub tcp_pressure: Option<Arc<TcpPressure>>,
+    /// What the shards are carried by.
+    pub kernel: KernelChoice,
+    /// Whether each shard takes a descriptor table of its own, so that `RLIMIT_NOFILE` bounds a shard and
+    /// not the process ([`KernelInUse::tables`](crate::KernelInUse::tables) says whether it can). On
+    /// io_uring connections are in the ring's table whatever this says.
+    ///
+    /// Code that runs in such a shard may use what was open before the shards were started and what it
+    /// has opened itself. A descriptor that another thread opened later means nothing there, or something
+    /// else: do not use one. So leave this off unless one table is too small.
+    pub tables: Tables,
 }
 
 impl Default for Settings {
@@ -54,6 +67,9 @@ impl Default for Settings {
             accept_rate: None,
             backlog: 65_535,
             mailbox_max: 4_096,
+            tcp_pressure: None,
+            kernel: KernelChoice::Auto,
+            tables: Tables::PerProcess,
         }
     }
 }

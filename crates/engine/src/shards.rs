@@ -14,9 +14,9 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::{
-    App, Counters, Full, Reactor, Remote, Settings, ShardIndex, Snapshot,
+    App, Counters, Full, KernelInUse, Reactor, Remote, Settings, ShardIndex, Snapshot,
     mailbox::Mailbox,
-    sys::{self, Epoll, Kernel},
+    sys::{self, Kernel, KernelError, Waker},
 };
 
 /// The running shards of a process.
@@ -28,6 +28,7 @@ pub struct Shards<M> {
     threads: Vec<Option<JoinHandle<Result<(), Errno>>>>,
     /// Says which shard has ended, as they end.
     ended: Receiver<usize>,
+    kernel: KernelInUse,
     address: Option<SocketAddr>,
 }
 
@@ -43,9 +44,15 @@ pub enum StartError {
         /// `EADDRINUSE`: another program listens there. `EACCES`: a port below 1024 without the right.
         errno: Errno,
     },
+    /// io_uring was asked for and cannot be had.
+    #[error("cannot use io_uring: {0}; epoll needs nothing of the kind (`--kernel epoll`)")]
+    Uring(String),
     /// `epoll_create1(2)` or `eventfd(2)` failed.
-    #[error("cannot make an epoll instance: {0}")]
+    #[error("cannot make a shard's kernel: {0}")]
     Kernel(Errno),
+    /// `close_range(2)` and `unshare(2)` are forbidden here, so one table has to do for all shards.
+    #[error("a shard cannot have a descriptor table of its own: {0}")]
+    Table(Errno),
     /// A thread could not be started.
     #[error("cannot start a shard's thread: {0}")]
     Thread(io::Error),
@@ -82,46 +89,54 @@ impl<M: Send + 'static> Shards<M> {
         A: App<Mail = M>,
         F: Fn(ShardIndex, Remote<M>) -> A + Send + Sync + 'static,
     {
-        let (kernels, address) = kernels(settings, count, listen)?;
-        let mailboxes = kernels
+        let kernel = settings.kernel.settle().map_err(StartError::Uring)?;
+        if let Some(address) = listen {
+            sys::probe(address).map_err(|errno| StartError::Listen { address, errno })?;
+        }
+        let wakers: Vec<_> = (0..count.max(1))
+            .map(|_| Waker::new().map_err(StartError::Kernel))
+            .collect::<Result<_, _>>()?;
+        let mailboxes = wakers
             .iter()
-            .map(|kernel| Mailbox::new(settings.mailbox_max, kernel.waker()));
+            .map(|waker| Mailbox::new(settings.mailbox_max, waker.clone()));
         let remote = Remote::new(mailboxes);
-        let app = Arc::new(app);
-        let (tell_end, ended) = sync_channel(kernels.len());
+        let (tell_end, ended) = sync_channel(wakers.len());
         let mut shards = Self {
             remote,
             counters: Vec::new(),
             threads: Vec::new(),
             ended,
-            address,
+            kernel,
+            address: listen,
         };
-        // Each thread waits for a word before it serves, so that a thread which cannot be started
-        // leaves none behind that serves: the words of the others are never said.
-        let mut starts = Vec::with_capacity(kernels.len());
-        for (kernel, index) in kernels.into_iter().zip(0..) {
-            let (start, started) = sync_channel::<()>(1);
-            starts.push(start);
-            let signals = Signals {
-                started,
-                end: End {
-                    shard: usize::from(index),
-                    tell: tell_end.clone(),
-                },
+        let app = Arc::new(app);
+        // Each shard makes its kernel, one after the other, and waits for a word before it serves. So a
+        // failure leaves none behind that serves: the words of the others are never said.
+        let mut starts = Vec::with_capacity(wakers.len());
+        for (waker, index) in wakers.into_iter().zip(0..) {
+            let end = End {
+                shard: usize::from(index),
+                tell: tell_end.clone(),
             };
-            shards.spawn(
-                kernel,
-                ShardIndex(index),
-                settings.clone(),
-                Arc::clone(&app),
-                signals,
-            )?;
+            match shards.begin(settings, ShardIndex(index), waker, Arc::clone(&app), end) {
+                Ok(start) => starts.push(start),
+                Err(error) => {
+                    drop(starts);
+                    shards.join().map_err(StartError::Kernel)?;
+                    return Err(error);
+                }
+            }
         }
         for start in starts {
             // Fails only for a thread that is gone, and `join` tells why.
             let _ = start.send(());
         }
         Ok(shards)
+    }
+
+    /// The interface that carries the shards, and why it does.
+    pub const fn kernel(&self) -> &KernelInUse {
+        &self.kernel
     }
 
     /// The address listened on, with its real port.
@@ -170,9 +185,9 @@ impl<M: Send + 'static> Shards<M> {
     ///
     /// A shard's app panicked.
     pub fn join(mut self) -> Result<(), Errno> {
-        for _ in 0..self.threads.len() {
+        while self.threads.iter().any(Option::is_some) {
             let Ok(shard) = self.ended.recv() else { break };
-            let Some(thread) = self.threads[shard].take() else {
+            let Some(thread) = self.threads.get_mut(shard).and_then(Option::take) else {
                 continue;
             };
             match thread.join() {
@@ -183,45 +198,55 @@ impl<M: Send + 'static> Shards<M> {
         Ok(())
     }
 
-    fn spawn<A, F>(
+    /// Starts a shard's thread and waits until it has its kernel; it serves when the sender is used, and
+    /// ends when it is dropped.
+    fn begin<A, F>(
         &mut self,
-        kernel: Epoll,
+        settings: &Settings,
         shard: ShardIndex,
-        settings: Settings,
+        waker: Waker,
         app: Arc<F>,
-        signals: Signals,
-    ) -> Result<(), StartError>
+        end: End,
+    ) -> Result<SyncSender<()>, StartError>
     where
         A: App<Mail = M>,
         F: Fn(ShardIndex, Remote<M>) -> A + Send + Sync + 'static,
     {
-        let remote = self.remote.clone();
         let counters = Arc::new(Counters::default());
         self.counters.push(Arc::clone(&counters));
+        let (remote, settings) = (self.remote.clone(), settings.clone());
+        let (in_use, listen) = (self.kernel.clone(), self.address);
+        let (tell_kernel, kernel) = sync_channel(1);
+        let (start, started) = sync_channel::<()>(1);
         let run = move || {
-            let Signals {
-                started,
-                end: _told_when_dropped,
-            } = signals;
+            let _told_when_dropped = end;
+            let kernel = match Kernel::start(&in_use, &settings, &waker, listen) {
+                Ok((kernel, address)) => {
+                    // Fails only when nobody waits for this shard any more, as the next call finds out.
+                    let _ = tell_kernel.send(Ok(address));
+                    kernel
+                }
+                Err(error) => {
+                    let _ = tell_kernel.send(Err(error));
+                    return Ok(());
+                }
+            };
             if started.recv().is_err() {
                 return Ok(());
             }
             let app = app(shard, remote.clone());
-            let kernel = Kernel::Epoll(kernel);
             let seed = fastrand::u64(..);
             Reactor::new(kernel, app, settings, shard, remote, counters, seed).run()
         };
         let thread = std::thread::Builder::new().name(format!("shard-{}", shard.0));
-        self.threads
-            .push(Some(thread.spawn(run).map_err(StartError::Thread)?));
-        Ok(())
+        let thread = thread.spawn(run).map_err(StartError::Thread)?;
+        self.threads.push(Some(thread));
+        // Where there is no answer it panicked, and `join` repeats that.
+        if let Ok(made) = kernel.recv() {
+            self.address = made?;
+        }
+        Ok(start)
     }
-}
-
-/// What a shard's thread waits for, and what it says at its end.
-struct Signals {
-    started: Receiver<()>,
-    end: End,
 }
 
 /// Says that a shard has ended, also when it panicked.
@@ -237,31 +262,12 @@ impl Drop for End {
     }
 }
 
-/// Makes every shard's kernel before the first thread starts, so that a failure leaves nothing behind.
-fn kernels(
-    settings: &Settings,
-    count: u16,
-    listen: Option<SocketAddr>,
-) -> Result<(Vec<Epoll>, Option<SocketAddr>), StartError> {
-    if let Some(address) = listen {
-        sys::probe(address).map_err(|errno| StartError::Listen { address, errno })?;
+impl From<KernelError> for StartError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Table(errno) => Self::Table(errno),
+            KernelError::Listen(address, errno) => Self::Listen { address, errno },
+            KernelError::Make(errno) => Self::Kernel(errno),
+        }
     }
-    let mut address = listen;
-    let mut kernels = Vec::with_capacity(usize::from(count));
-    for _ in 0..count.max(1) {
-        let listener = match address {
-            Some(wanted) => {
-                let (listener, bound) =
-                    sys::listen(wanted, settings.backlog).map_err(|errno| StartError::Listen {
-                        address: wanted,
-                        errno,
-                    })?;
-                address = Some(bound);
-                Some(listener)
-            }
-            None => None,
-        };
-        kernels.push(Epoll::new(listener).map_err(StartError::Kernel)?);
-    }
-    Ok((kernels, address))
 }

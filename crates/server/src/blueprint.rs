@@ -82,6 +82,7 @@ impl<S: Socket> Blueprint<S> {
                 .map(|rate| AcceptRate::per_second(rate).into()),
             backlog: config.limits.backlog,
             mailbox_max: config.limits.mailbox_max,
+            ..Settings::default()
         }
     }
 }

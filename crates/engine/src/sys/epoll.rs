@@ -4,31 +4,23 @@
 //! for its completion, and the bytes are used before the next is asked for.
 
 use std::{
-    io::IoSlice,
-    mem::MaybeUninit,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    io::IoSlice, mem::MaybeUninit, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration,
 };
 
 use proto::Frame;
 use rustix::{
     event::{
-        EventfdFlags, PollFd, PollFlags, Timespec,
+        PollFd, PollFlags, Timespec,
         epoll::{self, CreateFlags, Event, EventData, EventFlags},
-        eventfd, poll,
+        poll,
     },
     io::Errno,
-    net::{
-        self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags,
-        SocketType, sockopt,
-    },
+    net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, sockopt},
 };
 
 use super::{
-    Completion, FRAMES_PER_SEND, Received, Socket, Sockets, Submission, Waiting, Waker, Wanted,
-    accept_queue::AcceptQueue,
+    Completion, FRAMES_PER_SEND, Received, Socket, Sockets, Submission, Waiting, Wanted,
+    accept_queue::AcceptQueue, clock, listener,
 };
 use crate::{ConnId, Time};
 
@@ -43,15 +35,12 @@ const ACCEPTS_PER_TURN: u32 = 128;
 const LISTENER: u64 = u64::MAX;
 const WAKER: u64 = u64::MAX - 1;
 
-/// A listening socket that is not watched yet, made before its shard's thread.
-pub(crate) type Listener = OwnedFd;
-
 /// The epoll kernel of one shard.
 #[derive(Debug)]
 pub(crate) struct Epoll {
     poll: OwnedFd,
     waker: Arc<OwnedFd>,
-    listener: Option<Listener>,
+    listener: Option<OwnedFd>,
     /// What the last wait brought: whom it concerns, and what is possible.
     events: Vec<(u64, EventFlags)>,
     /// The next event to look at.
@@ -64,49 +53,9 @@ pub(crate) struct Epoll {
     buffer: Box<[u8]>,
 }
 
-/// Opens a listening socket that shares its port with other shards' (`SO_REUSEPORT`).
-pub(crate) fn listen(address: SocketAddr, backlog: i32) -> Result<(Listener, SocketAddr), Errno> {
-    let socket = stream_socket(address)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    sockopt::set_socket_reuseport(&socket, true)?;
-    // Accepted sockets inherit this, which saves a call for each of them.
-    sockopt::set_tcp_nodelay(&socket, true)?;
-    net::bind(&socket, &address)?;
-    net::listen(&socket, backlog)?;
-    let bound = SocketAddr::try_from(net::getsockname(&socket)?)?;
-    Ok((socket, bound))
-}
-
-/// Fails when another program listens at `address`.
-///
-/// Two programs of one user that both set `SO_REUSEPORT` would share a port without a word, each with
-/// a part of the connections; a socket without it is told.
-pub(crate) fn probe(address: SocketAddr) -> Result<(), Errno> {
-    let socket = stream_socket(address)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    net::bind(&socket, &address)
-}
-
-fn stream_socket(address: SocketAddr) -> Result<OwnedFd, Errno> {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    net::socket_with(family, SocketType::STREAM, flags, None)
-}
-
-/// The moment all times of this process count from.
-fn epoch() -> Instant {
-    static EPOCH: OnceLock<Instant> = OnceLock::new();
-    *EPOCH.get_or_init(Instant::now)
-}
-
 impl Epoll {
-    pub(crate) fn new(listener: Option<Listener>) -> Result<Self, Errno> {
+    pub(crate) fn new(waker: Arc<OwnedFd>, listener: Option<OwnedFd>) -> Result<Self, Errno> {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&poll, &waker, EventData::new_u64(WAKER), EventFlags::IN)?;
         if let Some(listener) = &listener {
             epoll::add(
@@ -116,10 +65,9 @@ impl Epoll {
                 EventFlags::IN,
             )?;
         }
-        epoch();
         Ok(Self {
             poll,
-            waker: Arc::new(waker),
+            waker,
             listener,
             events: Vec::with_capacity(EVENTS_MAX),
             cursor: 0,
@@ -131,11 +79,7 @@ impl Epoll {
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time::ZERO.after(epoch().elapsed())
-    }
-
-    pub(crate) fn waker(&self) -> Waker {
-        Waker::Event(Arc::clone(&self.waker))
+        clock::now()
     }
 
     pub(crate) fn set_accepting(&mut self, accepting: bool) {
@@ -172,7 +116,7 @@ impl Epoll {
         source: SocketAddr,
         destination: SocketAddr,
     ) -> Result<Socket, Errno> {
-        let socket = stream_socket(destination)?;
+        let socket = listener::stream_socket(destination)?;
         // With this and an explicit port, the kernel checks one tuple instead of searching a port.
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_tcp_nodelay(&socket, true)?;

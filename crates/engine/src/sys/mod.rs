@@ -17,17 +17,26 @@
 //! connection owns no buffer on any kernel.
 
 mod accept_queue;
+mod choice;
+mod clock;
+mod descriptors;
 mod epoll;
+mod listener;
 pub mod sim;
 
 use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 
+use capacity::Tables;
 use proto::Frame;
-use rustix::io::Errno;
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    io::Errno,
+};
 
-pub(crate) use self::epoll::{Epoll, listen, probe};
-use self::sim::SimKernel;
-use crate::{ConnId, Time};
+pub use self::choice::{KernelChoice, KernelInUse};
+pub(crate) use self::listener::probe;
+use self::{epoll::Epoll, sim::SimKernel};
+use crate::{ConnId, Settings, Time};
 
 /// The kernel under one shard.
 #[derive(Debug)]
@@ -119,6 +128,17 @@ pub(crate) enum Submission {
 /// Frames offered to a kernel at once (`UIO_MAXIOV` is 1024; more than this gains nothing).
 pub(crate) const FRAMES_PER_SEND: usize = 64;
 
+/// Why a shard has no kernel.
+#[derive(Debug)]
+pub(crate) enum KernelError {
+    /// The thread cannot have a descriptor table of its own.
+    Table(Errno),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, Errno),
+    /// `epoll_create1(2)` or `epoll_ctl(2)` failed.
+    Make(Errno),
+}
+
 /// Gets a shard out of [`Kernel::wait`], from any thread.
 #[derive(Clone, Debug)]
 pub(crate) enum Waker {
@@ -128,6 +148,13 @@ pub(crate) enum Waker {
 }
 
 impl Waker {
+    /// A waker for a real kernel. It has to be made before any shard takes a table of its own, for only
+    /// then does its descriptor mean the same in all of them.
+    pub(crate) fn new() -> Result<Self, Errno> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Self::Event(Arc::new(eventfd(0, flags)?)))
+    }
+
     pub(crate) fn wake(&self) {
         if let Self::Event(event) = self {
             // Fails only when the count is at its maximum, and then the shard is awake already.
@@ -141,6 +168,37 @@ impl Waker {
     reason = "a kernel that queues submissions, as io_uring does, changes with each"
 )]
 impl Kernel {
+    /// Makes the kernel of a shard, in the shard's own thread, listening if an address is given; returns
+    /// the address with its real port. A shard that wants a table of its own has it from here on.
+    pub(crate) fn start(
+        in_use: &KernelInUse,
+        settings: &Settings,
+        waker: &Waker,
+        listen: Option<SocketAddr>,
+    ) -> Result<(Self, Option<SocketAddr>), KernelError> {
+        let Waker::Event(waker) = waker else {
+            unreachable!("a simulated shard is not started");
+        };
+        if settings.tables == Tables::PerShard && *in_use != KernelInUse::Uring {
+            descriptors::take_own_table().map_err(KernelError::Table)?;
+        }
+        let (listener, address) = match listen {
+            Some(wanted) => {
+                let (listener, bound) = listener::listen(wanted, settings.backlog)
+                    .map_err(|errno| KernelError::Listen(wanted, errno))?;
+                (Some(listener), Some(bound))
+            }
+            None => (None, None),
+        };
+        let kernel = match in_use {
+            KernelInUse::EpollAsAsked | KernelInUse::EpollInstead(_) => {
+                Epoll::new(Arc::clone(waker), listener).map(Self::Epoll)
+            }
+            KernelInUse::Uring => Err(Errno::NOSYS),
+        };
+        Ok((kernel.map_err(KernelError::Make)?, address))
+    }
+
     pub(crate) fn now(&self) -> Time {
         match self {
             Self::Epoll(kernel) => kernel.now(),

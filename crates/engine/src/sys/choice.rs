@@ -1,0 +1,84 @@
+//! Which of the machine's interfaces carries the shards, and why.
+
+use std::fmt;
+
+use capacity::Tables;
+
+use super::descriptors;
+
+/// What an operator wants the shards to be carried by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KernelChoice {
+    /// io_uring where the machine has all that is needed, else epoll.
+    #[default]
+    Auto,
+    /// epoll, `man 7 epoll`.
+    Epoll,
+    /// io_uring, `man 7 io_uring`; where it cannot be had, nothing starts.
+    Uring,
+}
+
+/// What carries the shards of this process. Its `Display` says which, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelInUse {
+    /// epoll, because it was asked for.
+    EpollAsAsked,
+    /// epoll, because io_uring cannot be had, for this reason.
+    EpollInstead(String),
+    /// io_uring.
+    Uring,
+}
+
+impl KernelChoice {
+    /// Looks at what the machine has.
+    ///
+    /// # Errors
+    ///
+    /// io_uring was asked for and cannot be had; the words say why.
+    pub fn settle(self) -> Result<KernelInUse, String> {
+        match (self, check_uring()) {
+            (Self::Epoll, _) => Ok(KernelInUse::EpollAsAsked),
+            (Self::Auto | Self::Uring, Ok(())) => Ok(KernelInUse::Uring),
+            (Self::Auto, Err(reason)) => Ok(KernelInUse::EpollInstead(reason)),
+            (Self::Uring, Err(reason)) => Err(reason),
+        }
+    }
+}
+
+impl KernelInUse {
+    /// Whether each shard can have a table of descriptors to itself.
+    ///
+    /// On io_uring a ring's table of direct descriptors is that. On epoll a thread can leave the table
+    /// of its process, unless a container's rules forbid it.
+    pub fn tables(&self) -> Tables {
+        let per_shard = match self {
+            Self::Uring => true,
+            Self::EpollAsAsked | Self::EpollInstead(_) => descriptors::can_take_own_table(),
+        };
+        if per_shard {
+            Tables::PerShard
+        } else {
+            Tables::PerProcess
+        }
+    }
+}
+
+impl fmt::Display for KernelInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EpollAsAsked => write!(f, "epoll carries the connections, as asked"),
+            Self::EpollInstead(reason) => {
+                write!(f, "epoll carries the connections, for {reason}")
+            }
+            Self::Uring => write!(
+                f,
+                "io_uring carries the connections, for this machine has all it needs"
+            ),
+        }
+    }
+}
+
+/// Whether this machine has what the io_uring kernel needs.
+fn check_uring() -> Result<(), String> {
+    Err("this version does not know io_uring yet".to_owned())
+}
