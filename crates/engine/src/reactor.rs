@@ -187,7 +187,7 @@ impl<A: App> Reactor<A> {
     }
 
     /// Whether nothing may come in that makes more to do: what was done already is not got rid of.
-    fn is_choked(&self) -> bool {
+    pub(crate) fn is_choked(&self) -> bool {
         let cannot_write = self.core.must_write && self.pace.deadline().is_some();
         cannot_write || !self.core.delayed.is_empty()
     }

@@ -118,8 +118,9 @@ fn the_same_seed_gives_the_same_run() {
 mod scripted {
     use super::*;
     use crate::apps::{self, masked};
-    use fourtuple_engine::Trouble;
-    use fourtuple_engine::sim::Peer;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use fourtuple_engine::{TcpPressure, Trouble, sim::Peer};
 
     const REQUEST: &[u8] =
         b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -275,6 +276,65 @@ mod scripted {
         }
         assert_eq!(heard, vec![expected; peers.len()]);
         assert_eq!(bench.server.counters().snapshot().slow_consumers, 0);
+    }
+
+    /// A bench whose shard finds as much TCP memory in use as the test says, of 100 pages that may be.
+    fn bench_under_pressure(seed: u64, pages: &Arc<AtomicU64>) -> Bench {
+        let read = Arc::clone(pages);
+        let pressure = TcpPressure::new(100, move || Some(read.load(Relaxed)));
+        let settings = Settings {
+            tcp_pressure: Some(Arc::new(pressure)),
+            idle_timeout: None,
+            ..Settings::default()
+        };
+        bench(seed, Faults::default(), &settings)
+    }
+
+    fn count_heard(peers: &[Peer]) -> usize {
+        peers.iter().map(|peer| peer.read().len()).sum()
+    }
+
+    #[test]
+    fn a_broadcast_waits_for_the_machines_tcp_memory() {
+        let pages = Arc::new(AtomicU64::new(0));
+        let mut bench = bench_under_pressure(8, &pages);
+        let peers: Vec<_> = (0..700).map(|port| bench.open(port)).collect();
+        let frame = apps::text("all:x").len();
+        pages.store(101, Relaxed);
+        peers[0].write(masked("all:x", [0; 4]).as_bytes());
+        bench.settle(900);
+        assert_eq!(
+            count_heard(&peers) / frame,
+            256,
+            "one look comes after 256 writes"
+        );
+        // Memory that somebody else keeps slows the shard and does not stop it.
+        bench.settle(1_000);
+        assert_eq!(count_heard(&peers) / frame, 256);
+        pages.store(100, Relaxed);
+        bench.settle(50);
+        assert_eq!(count_heard(&peers) / frame, 700 - 2 * 256);
+    }
+
+    #[test]
+    fn what_waits_for_memory_is_bounded_and_nothing_of_it_is_lost() {
+        let pages = Arc::new(AtomicU64::new(101));
+        let mut bench = bench_under_pressure(9, &pages);
+        let peers: Vec<_> = (0..400).map(|port| bench.open(port)).collect();
+        let frame = apps::text("all:x").len();
+        // Each of them speaks to all, which is 160,000 frames.
+        for peer in &peers {
+            peer.write(masked("all:x", [0; 4]).as_bytes());
+        }
+        bench.settle(900);
+        let queued = bench.server.counters().snapshot().frames_out;
+        assert!(
+            (16_384..16_384 + 400).contains(&queued),
+            "{queued} frames wait"
+        );
+        pages.store(0, Relaxed);
+        bench.settle(20_000);
+        assert_eq!(count_heard(&peers) / frame, 400 * 400);
     }
 
     #[test]

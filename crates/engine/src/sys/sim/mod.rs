@@ -68,6 +68,10 @@ pub trait Shard {
     fn turn(&mut self) -> Turn;
     /// Whether only time or a peer can give it more to do.
     fn is_idle(&self) -> bool;
+    /// Whether it leaves what its kernel has to report, until time has passed.
+    fn is_choked(&self) -> bool {
+        false
+    }
     /// What the shard has counted.
     fn counters(&self) -> Snapshot;
 }
@@ -129,7 +133,8 @@ impl Net {
                     deadline = Some(deadline.map_or(next, |earliest| earliest.min(next)));
                 }
             }
-            if self.is_quiet() && shards.iter().all(|shard| shard.is_idle()) {
+            let is_quiet = self.is_quiet() || shards.iter().any(|shard| shard.is_choked());
+            if is_quiet && shards.iter().all(|shard| shard.is_idle()) {
                 if done() {
                     return true;
                 }
@@ -156,6 +161,10 @@ impl<A: App> Shard for Reactor<A> {
 
     fn is_idle(&self) -> bool {
         Self::is_idle(self)
+    }
+
+    fn is_choked(&self) -> bool {
+        Self::is_choked(self)
     }
 
     fn counters(&self) -> Snapshot {
