@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn channels_stay_in_the_order_of_their_joins() {
-        let mut topics = Topics::new();
+        let mut topics = Topics::new(None);
         let mut channels = Channels::None;
         for name in ["a", "b", "c", "d"] {
             channels.push(joined(&mut topics, name, None));
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn at_most_a_quarter_is_spare_while_growing_and_half_while_shrinking() {
-        let mut topics = Topics::new();
+        let mut topics = Topics::new(None);
         let mut channels = Channels::None;
         let list_bytes = |channels: &Channels<Anyone>| match channels {
             Channels::Many(list) => list.capacity() * size_of::<Joined<Anyone>>(),
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_message_without_join_ref_belongs_to_any_join() {
-        let mut topics = Topics::new();
+        let mut topics = Topics::new(None);
         let given = joined(&mut topics, "a", Some("1"));
         assert!(given.takes(None) && given.takes(Some(&Ref::string("1"))));
         assert!(!given.takes(Some(&Ref::string("2"))));

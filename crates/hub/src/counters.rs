@@ -41,6 +41,8 @@ pub struct Counters {
     pub pushes: u64,
     /// Broadcasts that began on this shard.
     pub broadcasts: u64,
+    /// Broadcasts that came from other shards and threads, also those that found no member here.
+    pub broadcasts_received: u64,
     /// Broadcasts delivered to members on this shard.
     pub deliveries: u64,
     /// Pushes, replies and deliveries that the client's serializer cannot carry.

@@ -9,7 +9,7 @@ use proto::phoenix::{
 };
 
 use crate::{
-    Broadcast, Channel, ConnId, Hub, Output, Publication, Socket,
+    Broadcast, Channel, ConnId, Hub, Output, Publication, ShardIndex, Socket,
     context::{Call, Context, Effect},
     crash::caught,
     hub::Sink,
@@ -76,13 +76,28 @@ impl<S: Socket> Hub<S> {
                 } => {
                     self.counters.broadcasts += 1;
                     self.deliver(&broadcast, but_sender.then_some(conn), out);
-                    out(Output::Publish(Publication::Broadcast(broadcast)));
+                    let shards = self.interest.shards(broadcast.topic());
+                    self.publish(&Publication::Broadcast(broadcast), shards, out);
                 }
                 Effect::Disconnect(id) => {
-                    out(Output::Publish(Publication::Disconnect(id.clone())));
+                    let shards = (0..self.interest.shards_count()).map(ShardIndex);
+                    self.publish(&Publication::Disconnect(id.clone()), shards, out);
                     self.disconnects.push_back(id);
                 }
             }
+        }
+    }
+
+    /// Tells those of the shards that are not this one.
+    fn publish(
+        &self,
+        publication: &Publication,
+        shards: impl Iterator<Item = ShardIndex>,
+        out: &mut Sink<'_>,
+    ) {
+        for shard in shards.filter(|shard| *shard != self.shard) {
+            let publication = publication.clone();
+            out(Output::Publish { shard, publication });
         }
     }
 
@@ -129,7 +144,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{ConnectError, ConnectRequest, Full, Limits, Mail, Post, Router, ShardIndex};
+    use crate::{ConnectError, ConnectRequest, Full, Interest, Limits, Mail, Post, Router};
 
     struct Anyone;
 
@@ -152,7 +167,8 @@ mod tests {
     #[test]
     fn a_callback_that_asks_for_much_leaves_no_memory_behind() {
         let (router, post) = (Arc::new(Router::new(Anyone)), Arc::new(Nowhere));
-        let mut hub = Hub::new(router, ShardIndex(0), post, Limits::default());
+        let interest = Arc::new(Interest::new(2, 0));
+        let mut hub = Hub::new(router, ShardIndex(0), interest, post, Limits::default());
         let conn = ConnId {
             index: 0,
             generation: 0,

@@ -13,10 +13,11 @@ use proto::{
 };
 
 use crate::{
-    ConnId, Counters, Mail, Post, Publication, Router, ShardIndex, Socket, StopReason,
+    ConnId, Counters, Interest, Mail, Post, Publication, Router, ShardIndex, Socket, StopReason,
     conns::{Channels, Conn, Conns},
     context::Effects,
     crash::caught,
+    interest::OwnInterest,
     topics::Topics,
 };
 
@@ -24,6 +25,8 @@ use crate::{
 pub struct Hub<S: Socket> {
     pub(crate) router: Arc<Router<S>>,
     pub(crate) shard: ShardIndex,
+    /// Whom to tell of a broadcast.
+    pub(crate) interest: Arc<Interest>,
     pub(crate) post: Arc<dyn Post>,
     pub(crate) limits: Limits,
     pub(crate) conns: Conns<S>,
@@ -67,8 +70,13 @@ pub enum Output {
         /// One whole WebSocket frame.
         frame: Frame,
     },
-    /// Tell every other shard of this node, by [`Mail::Publish`].
-    Publish(Publication),
+    /// Tell another shard of this node, by [`Mail::Publish`].
+    Publish {
+        /// Which; never the hub's own.
+        shard: ShardIndex,
+        /// And what.
+        publication: Publication,
+    },
     /// Close a connection that the hub has already forgotten.
     Close {
         /// Which.
@@ -84,21 +92,32 @@ pub enum Output {
 pub(crate) type Sink<'a> = dyn FnMut(Output) + 'a;
 
 impl<S: Socket> Hub<S> {
-    /// The hub of a shard, without connections.
+    /// The hub of a shard, without connections. All hubs of a node share one table of interest.
+    ///
+    /// # Panics
+    ///
+    /// The table is for fewer shards than this one's index says.
     pub fn new(
         router: Arc<Router<S>>,
         shard: ShardIndex,
+        interest: Arc<Interest>,
         post: Arc<dyn Post>,
         limits: Limits,
     ) -> Self {
+        assert!(
+            shard.0 < interest.shards_count(),
+            "{shard:?} of {interest:?}"
+        );
+        let own_interest = OwnInterest::new(Arc::clone(&interest), shard);
         Self {
             router,
             shard,
+            interest,
             post,
             limits,
             conns: Conns::new(),
-            topics: Topics::new(),
-            ids: Topics::new(),
+            topics: Topics::new(Some(own_interest)),
+            ids: Topics::new(None),
             channels_count: 0,
             joins_count: 0,
             effects: Effects::default(),
@@ -175,6 +194,7 @@ impl<S: Socket> Hub<S> {
     pub fn handle_mail(&mut self, mail: Mail, out: &mut Sink<'_>) {
         match mail {
             Mail::Publish(Publication::Broadcast(broadcast)) => {
+                self.counters.broadcasts_received += 1;
                 self.deliver(&broadcast, None, out);
             }
             Mail::Publish(Publication::Disconnect(id)) => self.disconnects.push_back(id),

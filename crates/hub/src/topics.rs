@@ -19,7 +19,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use proto::phoenix::Serializer;
 
-use crate::{ConnId, blocks::Blocks, members::Members};
+use crate::{ConnId, blocks::Blocks, interest::OwnInterest, members::Members};
 
 /// The topics of one shard that have members, or with another word the socket ids.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct Topics {
     free: Vec<u32>,
     /// Seeded, because clients choose the names.
     hasher: RandomState,
+    /// Where other shards learn which topics have members here; they need not know of socket ids.
+    interest: Option<OwnInterest>,
 }
 
 /// The name of a topic with members; used again when they have left.
@@ -57,12 +59,13 @@ const _: () = assert!(size_of::<Option<Topic>>() == 64);
 const _: () = assert!(size_of::<Option<Membership>>() == 8);
 
 impl Topics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(interest: Option<OwnInterest>) -> Self {
         Self {
             names: HashTable::new(),
             topics: Blocks::new(),
             free: Vec::new(),
             hasher: RandomState::default(),
+            interest,
         }
     }
 
@@ -128,6 +131,7 @@ impl Topics {
             + self.topics.heap_bytes()
             + self.names.allocation_size()
             + self.free.capacity() * size_of::<u32>()
+            + self.interest.as_ref().map_or(0, OwnInterest::heap_bytes)
     }
 
     fn add(&mut self, name: &Arc<str>) -> TopicId {
@@ -149,6 +153,9 @@ impl Topics {
         } = self;
         let hash = hash_name(hasher, name);
         names.insert_unique(hash, id, |id| hash_of(hasher, topics, *id));
+        if let Some(interest) = &mut self.interest {
+            interest.begin(name);
+        }
         id
     }
 
@@ -161,6 +168,9 @@ impl Topics {
         if let Ok(entry) = self.names.find_entry(hash, |own| *own == id) {
             entry.remove();
         }
+        if let Some(interest) = &mut self.interest {
+            interest.end(&topic.name);
+        }
         self.shrink();
     }
 
@@ -171,6 +181,7 @@ impl Topics {
             topics,
             free,
             hasher,
+            ..
         } = self;
         if names.capacity() > SHRINK_ABOVE && names.len() < names.capacity() / 8 {
             names.shrink_to(names.len() * 2, |id| hash_of(hasher, topics, *id));
@@ -187,6 +198,9 @@ impl Topics {
     /// Checks what the comments promise. For tests; visits everything.
     pub(crate) fn invariants(&self) {
         assert_eq!(self.names.len(), self.topics.len());
+        if let Some(interest) = &self.interest {
+            interest.invariants(self.iter().map(|(_, topic)| &**topic.name()));
+        }
         for (id, topic) in self.iter() {
             assert_eq!(
                 self.find(&topic.name),
@@ -274,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_topic_lives_as_long_as_its_last_member() {
-        let mut topics = Topics::new();
+        let mut topics = Topics::new(None);
         let name: Arc<str> = "room:a".into();
         let first = topics.subscribe(&name, conn(1), Serializer::V2);
         let second = topics.subscribe(&name, conn(2), Serializer::V1);
@@ -290,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_topics_leave_nothing_behind() {
-        let mut topics = Topics::new();
+        let mut topics = Topics::new(None);
         let memberships: Vec<_> = (0..100_000)
             .map(|index| {
                 let name: Arc<str> = format!("user:{index}").into();
@@ -307,7 +321,7 @@ mod tests {
 
     #[test]
     fn indices_are_used_again() {
-        let mut topics = Topics::new();
+        let mut topics = Topics::new(None);
         let a = topics.subscribe(&"a".into(), conn(0), Serializer::V2);
         let b = topics.subscribe(&"b".into(), conn(0), Serializer::V2);
         topics.unsubscribe(a, Serializer::V2);

@@ -1,9 +1,12 @@
 //! How a shard of a server is made, the same on real sockets and on simulated ones.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::{Arc, OnceLock},
+};
 
 use engine::{AcceptRate, Remote, Settings, ShardIndex};
-use hub::{Hub, Router, Socket};
+use hub::{Hub, Interest, Router, Socket};
 
 use crate::{
     config::Config,
@@ -25,6 +28,9 @@ pub(crate) struct Blueprint<S: Socket> {
     occupancy: Arc<Occupancy>,
     troubles: Arc<Troubles>,
     connections_max: u32,
+    /// Made with the first shard, when the number of shards is known.
+    interest: OnceLock<Arc<Interest>>,
+    interest_seed: u64,
 }
 
 impl<S: Socket> Blueprint<S> {
@@ -35,6 +41,16 @@ impl<S: Socket> Blueprint<S> {
             occupancy: Arc::new(Occupancy::new(connections_max)),
             troubles: Arc::default(),
             connections_max,
+            interest: OnceLock::new(),
+            interest_seed: RandomState::new().build_hasher().finish(),
+        }
+    }
+
+    /// The same with nothing left to chance.
+    pub(crate) fn repeatable(self) -> Self {
+        Self {
+            interest_seed: 0,
+            ..self
         }
     }
 
@@ -48,11 +64,13 @@ impl<S: Socket> Blueprint<S> {
             channels_max: self.config.limits.channels_per_socket_max,
             names: self.config.limits.names(),
         };
-        let post = Arc::new(Post(remote));
+        let interest = || Interest::new(remote.shards_count(), self.interest_seed);
+        let interest = self.interest.get_or_init(|| Arc::new(interest()));
         let hub = Hub::new(
             Arc::clone(&self.router),
             hub::ShardIndex(shard.0),
-            post,
+            Arc::clone(interest),
+            Arc::new(Post(remote)),
             limits,
         );
         let gatekeeper = Gatekeeper::new(

@@ -26,4 +26,4 @@ mod upgrade;
 
 pub use node::{Node, ServeError, serve};
 pub use relay::{RelaySocket, relay};
-pub use simulation::SimulatedNode;
+pub use simulation::{SimulatedNode, SimulatedShard};

@@ -58,6 +58,10 @@ impl<S: Socket> Shard<S> {
         }
     }
 
+    pub(crate) const fn hub(&self) -> &Hub<S> {
+        &self.hub
+    }
+
     /// Closes the batch that is due, and ends the shard when nothing is left to close.
     fn go_on_draining(&mut self, io: &mut Io<'_, ShardMail>) {
         let Some(drain) = &mut self.drain else { return };
@@ -76,8 +80,9 @@ impl<S: Socket> Shard<S> {
 fn carry_out<'a, 'b>(io: &'a mut Io<'b, ShardMail>) -> impl FnMut(Output) + use<'a, 'b> {
     |output| match output {
         Output::Send { conn, frame } => io.send(to_engine(conn), frame),
-        Output::Publish(publication) => {
-            io.post_others(|| ShardMail::Hub(Mail::Publish(publication.clone())));
+        Output::Publish { shard, publication } => {
+            let mail = ShardMail::Hub(Mail::Publish(publication));
+            io.post(engine::ShardIndex(shard.0), mail);
         }
         Output::Close { conn, code, reason } => io.close(to_engine(conn), code, reason),
     }

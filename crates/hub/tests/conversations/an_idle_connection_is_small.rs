@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use fourtuple_hub::{
-    Channel, ConnId, ConnectError, ConnectRequest, Context, Full, Hub, Incoming, JoinResult,
-    Limits, Mail, Outcome, Payload, Post, Reply, Router, Serializer, ShardIndex, Socket,
+    Channel, ConnId, ConnectError, ConnectRequest, Context, Full, Hub, Incoming, Interest,
+    JoinResult, Limits, Mail, Outcome, Payload, Post, Reply, Router, Serializer, ShardIndex,
+    Socket,
 };
 
 struct Anyone;
@@ -42,7 +43,8 @@ impl Post for Nowhere {
 /// Bytes per connection between five and fifteen thousand of them.
 fn slope(topic: impl Fn(u32) -> String) -> usize {
     let router = Arc::new(Router::new(Anyone).channel::<Counting>("room:*"));
-    let mut hub = Hub::new(router, ShardIndex(0), Arc::new(Nowhere), Limits::default());
+    let (interest, post) = (Arc::new(Interest::new(2, 0)), Arc::new(Nowhere));
+    let mut hub = Hub::new(router, ShardIndex(0), interest, post, Limits::default());
     let mut bytes = [0; 2];
     for index in 0..15_000 {
         let conn = ConnId {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use fourtuple_hub::{
-    ConnId, Hub, Incoming, Limits, Output,
+    ConnId, Hub, Incoming, Interest, Limits, Output,
     Serializer::{V1, V2},
     ShardIndex, StopReason,
 };
@@ -99,8 +99,14 @@ fn the_id_is_the_one_at_the_time_of_connecting() {
 #[test]
 fn a_long_chain_of_disconnects_costs_no_stack() {
     let people = 20_000;
-    let post = Arc::new(Office::default());
-    let mut hub = Hub::new(Arc::new(router()), ShardIndex(0), post, Limits::default());
+    let (interest, post) = (Arc::new(Interest::new(1, 0)), Arc::new(Office::default()));
+    let mut hub = Hub::new(
+        Arc::new(router()),
+        ShardIndex(0),
+        interest,
+        post,
+        Limits::default(),
+    );
     let conn = |index| ConnId {
         index,
         generation: 0,

@@ -9,6 +9,7 @@ mod a_crash_costs_one_channel;
 mod a_duplicate_join_closes_the_old_channel;
 mod a_join_that_fails_is_answered;
 mod a_naive_hub_agrees;
+mod a_publish_goes_only_where_members_are;
 mod an_idle_connection_is_small;
 mod broadcasts_reach_exactly_the_members;
 mod connections_end_with_their_code;

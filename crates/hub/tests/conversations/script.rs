@@ -9,7 +9,7 @@ use std::{
 };
 
 use fourtuple_hub::{
-    ConnId, Counters, Full, Hub, Incoming, Limits, Mail, Output, Post, Publication, Router,
+    ConnId, Counters, Full, Hub, Incoming, Interest, Limits, Mail, Output, Post, Router,
     Serializer, ShardIndex,
 };
 use proto::ws::{self, CloseCode};
@@ -46,6 +46,9 @@ impl Post for Office {
     }
 }
 
+/// With which no two topics of these tests share a row of the table of interest.
+pub(crate) const SEED: u64 = 0;
+
 /// A client of one shard.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -62,9 +65,11 @@ impl Node {
     pub(crate) fn with(shards_count: u16, limits: Limits, router: Router<House>) -> Self {
         let office = Arc::new(Office::default());
         let router = Arc::new(router);
+        let interest = Arc::new(Interest::new(shards_count, SEED));
         let hub = |shard| {
             let post = Arc::clone(&office) as Arc<dyn Post>;
-            Hub::new(Arc::clone(&router), ShardIndex(shard), post, limits)
+            let (router, interest) = (Arc::clone(&router), Arc::clone(&interest));
+            Hub::new(router, ShardIndex(shard), interest, post, limits)
         };
         let hubs = (0..shards_count).map(hub).collect();
         let inboxes = HashMap::new();
@@ -159,7 +164,14 @@ impl Inner {
                     let CloseCode(code) = code;
                     self.receive(shard, conn, Got::Closed(code));
                 }
-                Output::Publish(publication) => self.publish(shard, &publication),
+                Output::Publish {
+                    shard: to,
+                    publication,
+                } => {
+                    assert_ne!(to, ShardIndex(shard), "a shard tells others");
+                    let mail = (to, Mail::Publish(publication));
+                    self.office.0.lock().unwrap().push_back(mail);
+                }
             }
         }
     }
@@ -172,18 +184,6 @@ impl Inner {
         let is_closed = matches!(inbox.back(), Some(Got::Closed(_)));
         assert!(!is_closed, "{conn:?} got {got:?} after it was closed");
         inbox.push_back(got);
-    }
-
-    fn publish(&self, from: u16, publication: &Publication) {
-        let shards_count = self.hubs.len() as u16;
-        for shard in (0..shards_count).filter(|shard| *shard != from) {
-            let mail = Mail::Publish(publication.clone());
-            self.office
-                .0
-                .lock()
-                .unwrap()
-                .push_back((ShardIndex(shard), mail));
-        }
     }
 }
 
@@ -251,7 +251,7 @@ impl Client {
 }
 
 /// A frame as a client reads it; exactly one, or the hub has broken its word.
-fn read(frame: &[u8]) -> Got {
+pub(crate) fn read(frame: &[u8]) -> Got {
     let limits = ws::Limits {
         frame_bytes_max: 1 << 20,
         message_bytes_max: 1 << 20,
