@@ -8,6 +8,7 @@
 mod client;
 mod floor;
 mod launch;
+mod leash;
 mod measure;
 mod metric;
 mod peer;
@@ -89,7 +90,7 @@ fn main() -> anyhow::Result<ExitCode> {
             program,
             arguments,
         }) => {
-            launch::leash(bench, small_pages, &program, &arguments)?;
+            leash::leash(bench, small_pages, &program, &arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Part::Server { kind, workload }) => {

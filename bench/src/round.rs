@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::client::{Crowd, Tally};
-use crate::launch::{Kind, Leashed, Pages, Programs, Server};
+use crate::launch::{Kind, Programs, Server};
+use crate::leash::{Leashed, Pages};
 use crate::measure::{anonymous_bytes, cpu_time, wait_until_descriptors, wait_until_quiet};
 use crate::session::{Session, Workload};
 
