@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use crate::{Grouped, Limit, Machine, tuples};
-
-/// The descriptors of a process that are not connections: epoll instances, listeners, wake-ups,
-/// files, logs, and one spare to read /proc with when the rest is gone.
-pub const DESCRIPTORS_RESERVED: u64 = 100;
+use crate::{End, Grouped, Kernel, Layout, Limit, Machine, Tables, tuples};
 
 /// Memory that one end of an idle connection takes, bytes: about 4,000 in the kernel (socket, inode,
 /// file, epoll watch) and 400 in this process. Traffic takes more.
@@ -23,6 +19,10 @@ pub struct Holds {
     pub limit: Limit,
     /// The value of that limit.
     pub value: u64,
+    /// How the process keeps its connections.
+    pub layout: Layout,
+    /// What to do instead of raising the limit, where the program knows better.
+    remedy: Option<&'static str>,
 }
 
 /// Why a wanted number of connections cannot be held, with the arithmetic.
@@ -50,41 +50,53 @@ pub enum Shortage {
 }
 
 impl Holds {
+    /// The least of the limits of `machine` on the connections of one process that keeps them all in one
+    /// table of descriptors.
+    pub fn of(machine: &Machine) -> Self {
+        Self::with(
+            &Layout::of_cores(machine, End::Server, Kernel::Epoll),
+            machine,
+        )
+    }
+
     /// The least of the limits of `machine` on the connections of one process.
     ///
     /// Counts with the hard descriptor limit, to which [`raise_nofile`](crate::raise_nofile) takes
     /// a process at its start. An unknown limit does not bind. What other processes have open
     /// already is taken off `fs.file-max`. Memory is counted for idle connections,
     /// [`CONNECTION_BYTES`] each.
-    pub fn of(machine: &Machine) -> Self {
-        let files_left = machine.file_max.map(|max| {
-            let ours = DESCRIPTORS_RESERVED;
-            (
-                max,
-                max.saturating_sub(machine.files_open_count.unwrap_or(0))
-                    .saturating_sub(ours),
-            )
-        });
-        let descriptors = |value: u64| (value, value.saturating_sub(DESCRIPTORS_RESERVED));
+    pub fn with(layout: &Layout, machine: &Machine) -> Self {
+        // Neither epoll instances nor anything else of the program is a connection.
+        let beside = |value: u64| value.saturating_sub(layout.reserved());
+        let descriptors = |value: u64| (value, layout.connections_max_at(value));
+        let files_open_count = machine.files_open_count.unwrap_or(0);
+        let file_max = machine.file_max.filter(|_| !machine.is_file_max_exempt);
+        let watches = machine
+            .epoll_watches_max
+            .filter(|_| layout.kernel == Kernel::Epoll);
+        let memory = machine.memory_available_bytes;
         let candidates = [
             (Limit::Descriptors, Some(descriptors(machine.nofile.hard))),
             (Limit::DescriptorCeiling, machine.nr_open.map(descriptors)),
-            (Limit::OpenFiles, files_left),
+            (
+                Limit::OpenFiles,
+                file_max.map(|max| (max, beside(max.saturating_sub(files_open_count)))),
+            ),
             (
                 Limit::EpollWatches,
-                machine.epoll_watches_max.map(descriptors),
+                watches.map(|watches| (watches, beside(watches))),
             ),
             (
                 Limit::Memory,
-                machine
-                    .memory_available_bytes
-                    .map(|bytes| (bytes, bytes / CONNECTION_BYTES)),
+                memory.map(|bytes| (bytes, bytes / CONNECTION_BYTES)),
             ),
         ];
         let mut least = Self {
             connections_max: u64::MAX,
             limit: Limit::Descriptors,
             value: machine.nofile.hard,
+            layout: *layout,
+            remedy: None,
         };
         for (limit, candidate) in candidates {
             match candidate {
@@ -93,6 +105,7 @@ impl Holds {
                         connections_max,
                         limit,
                         value,
+                        ..least
                     };
                 }
                 _ => {}
@@ -100,12 +113,39 @@ impl Holds {
         }
         least
     }
+
+    /// The same with another way to hold more, a clause that reads on after "to hold more, ". It is for a
+    /// limit on descriptors, which more tables get around; the remedies of other limits stay.
+    pub const fn or_rather(self, remedy: &'static str) -> Self {
+        Self {
+            remedy: Some(remedy),
+            ..self
+        }
+    }
+
+    /// What to do to hold more.
+    pub fn remedy(&self) -> &'static str {
+        match (self.limit, self.remedy) {
+            (Limit::Descriptors | Limit::DescriptorCeiling, Some(remedy)) => remedy,
+            _ => self.limit.remedy(),
+        }
+    }
 }
 
 impl Shortage {
-    /// Whether one process on `machine` is too small for `wanted` connections.
+    /// Whether one process on `machine` is too small for `wanted` connections in one table of
+    /// descriptors.
     pub fn of_process(wanted: u64, machine: &Machine) -> Option<Self> {
-        let holds = Holds::of(machine);
+        Self::of_holds(wanted, Holds::of(machine))
+    }
+
+    /// Whether one process on `machine` is too small for `wanted` connections, kept as `layout` says.
+    pub fn of_layout(wanted: u64, layout: &Layout, machine: &Machine) -> Option<Self> {
+        Self::of_holds(wanted, Holds::with(layout, machine))
+    }
+
+    /// Whether `wanted` connections are more than can be held.
+    pub fn of_holds(wanted: u64, holds: Holds) -> Option<Self> {
         (wanted > holds.connections_max).then_some(Self::Process { wanted, holds })
     }
 
@@ -133,11 +173,12 @@ impl fmt::Display for Holds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "can hold {} connections ({} {}; to hold more, {})",
+            "can hold {} connections ({} {}{}; to hold more, {})",
             Grouped(self.connections_max),
             full_name(self.limit),
             Grouped(self.value),
-            self.limit.remedy()
+            of_each_shard(self),
+            self.remedy()
         )
     }
 }
@@ -145,30 +186,7 @@ impl fmt::Display for Holds {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Process { wanted, holds } if holds.limit == Limit::Memory => write!(
-                f,
-                "{wanted} connections need {need} bytes of memory while they are idle ({each} each), \
-                 but {value} are available, which is enough for {possible}; to hold more, {remedy}",
-                wanted = Grouped(wanted),
-                need = Grouped(wanted.saturating_mul(CONNECTION_BYTES)),
-                each = Grouped(CONNECTION_BYTES),
-                value = Grouped(holds.value),
-                possible = Grouped(holds.connections_max),
-                remedy = holds.limit.remedy(),
-            ),
-            Self::Process { wanted, holds } => write!(
-                f,
-                "{wanted} connections need {need} descriptors in this process (one each and \
-                 {reserved} for everything else), but {name} is {value}, which is enough for \
-                 {possible}; to hold more, {remedy}",
-                wanted = Grouped(wanted),
-                need = Grouped(wanted.saturating_add(DESCRIPTORS_RESERVED)),
-                reserved = DESCRIPTORS_RESERVED,
-                name = full_name(holds.limit),
-                value = Grouped(holds.value),
-                possible = Grouped(holds.connections_max),
-                remedy = holds.limit.remedy(),
-            ),
+            Self::Process { wanted, holds } => write_process_shortage(f, wanted, &holds),
             Self::Tuples {
                 wanted,
                 addresses,
@@ -195,12 +213,62 @@ impl fmt::Display for Shortage {
     }
 }
 
+fn write_process_shortage(f: &mut fmt::Formatter<'_>, wanted: u64, holds: &Holds) -> fmt::Result {
+    write!(f, "{} connections need ", Grouped(wanted))?;
+    let value = Grouped(holds.value);
+    let name = full_name(holds.limit);
+    match (holds.limit, holds.layout.tables) {
+        (Limit::Memory, _) => write!(
+            f,
+            "{need} bytes of memory while they are idle ({each} each), but {value} are available",
+            need = Grouped(wanted.saturating_mul(CONNECTION_BYTES)),
+            each = Grouped(CONNECTION_BYTES),
+        )?,
+        (Limit::Descriptors | Limit::DescriptorCeiling, Tables::PerShard) => write!(
+            f,
+            "more than {shards} shards, each with descriptors of its own ({reserved} of them for \
+             everything else{slack}): {name} is {value}",
+            shards = holds.layout.shards,
+            reserved = holds.layout.reserved() + holds.layout.lobby(),
+            slack = match holds.layout.end {
+                End::Server => ", and some free since the kernel spreads connections by chance",
+                End::Crowd => "",
+            },
+        )?,
+        _ => write!(
+            f,
+            "{need} descriptors in this process (one each and {reserved} for everything else), but \
+             {name} is {value}",
+            need = Grouped(wanted.saturating_add(holds.layout.reserved())),
+            reserved = holds.layout.reserved(),
+        )?,
+    }
+    write!(
+        f,
+        ", which is enough for {}; to hold more, {}",
+        Grouped(holds.connections_max),
+        holds.remedy()
+    )
+}
+
 /// The name of a limit in a sentence about a process that has raised its soft limits.
 fn full_name(limit: Limit) -> String {
     match limit {
         Limit::Descriptors => format!("{} hard limit", limit.name()),
         Limit::Memory => "available memory in bytes".to_owned(),
         _ => limit.name().to_owned(),
+    }
+}
+
+/// Says of a limit on descriptors how often it is there.
+fn of_each_shard(holds: &Holds) -> String {
+    match (holds.limit, holds.layout.tables) {
+        (Limit::Descriptors | Limit::DescriptorCeiling, Tables::PerShard) => {
+            let shards = holds.layout.shards;
+            let plural = if shards == 1 { "" } else { "s" };
+            format!(" for each of {shards} shard{plural}")
+        }
+        _ => String::new(),
     }
 }
 
@@ -218,9 +286,11 @@ mod tests {
             nr_open: Some(1_048_576),
             file_max: Some(2_466_170),
             files_open_count: Some(540),
+            is_file_max_exempt: false,
             epoll_watches_max: Some(5_000_000),
             port_range: Some(32768..=60999),
             accept_queue_max: Some(4096),
+            tcp_memory: None,
             memory_available_bytes: None,
             cores_count: 2,
         }
@@ -257,6 +327,68 @@ mod tests {
             (400, Limit::EpollWatches)
         );
         assert_eq!(holds(|m| m.nofile.hard = 64), (0, Limit::Descriptors));
+    }
+
+    #[test]
+    fn limits_that_are_not_meant_do_not_bind() {
+        let machine = Machine {
+            is_file_max_exempt: true,
+            file_max: Some(10_640),
+            epoll_watches_max: Some(500),
+            ..machine()
+        };
+        let layout = Layout::of_cores(&machine, End::Crowd, Kernel::Uring);
+        let holds = Holds::with(&layout, &machine);
+        assert_eq!(
+            (holds.connections_max, holds.limit),
+            (2 * 19_900, Limit::Descriptors)
+        );
+    }
+
+    #[test]
+    fn with_shards_enough_another_limit_binds() {
+        let machine = Machine {
+            memory_available_bytes: Some(4 << 30),
+            ..machine()
+        };
+        let layout = Layout::of_cores(&machine, End::Server, Kernel::Epoll).for_connections(
+            2_000_000,
+            None,
+            Tables::PerShard,
+            &machine,
+        );
+        let shortage = Shortage::of_layout(2_000_000, &layout, &machine);
+        assert_eq!(shortage.map(|s| s.limit()), Some(Limit::Memory));
+        assert_eq!(Shortage::of_layout(900_000, &layout, &machine), None);
+    }
+
+    #[test]
+    fn counted_shards_are_named_with_their_remedy() {
+        let layout = Layout::of_cores(&machine(), End::Server, Kernel::Epoll).for_connections(
+            100_000,
+            Some(2),
+            Tables::PerShard,
+            &machine(),
+        );
+        let holds = Holds::with(&layout, &machine()).or_rather("allow more shards");
+        let n = Grouped(layout.connections_max(&machine()));
+        assert_eq!(
+            holds.to_string(),
+            format!(
+                "can hold {n} connections (RLIMIT_NOFILE hard limit 20,000 for each of 2 shards; to \
+                 hold more, allow more shards)"
+            )
+        );
+        let shortage = Shortage::of_holds(100_000, holds).expect("two shards are too few");
+        assert_eq!(
+            shortage.to_string(),
+            format!(
+                "100,000 connections need more than 2 shards, each with descriptors of its own (164 \
+                 of them for everything else, and some free since the kernel spreads connections by \
+                 chance): RLIMIT_NOFILE hard limit is 20,000, which is enough for {n}; to hold more, \
+                 allow more shards"
+            )
+        );
     }
 
     #[test]

@@ -2,25 +2,30 @@
 //!
 //! - [`limit`]: every limit that can stop a connection, declared once with its words;
 //! - [`machine`]: the values of these limits here and now, read from the kernel;
+//! - [`Layout`]: how many shards connections need, and whose descriptors these use;
 //! - [`tuples`]: the arithmetic of (source address, source port, destination address, port);
-//! - [`advice`]: sentences for people, made from the three above.
+//! - [`advice`]: sentences for people, made from the above.
 //!
 //! *Architecture invariant:* nothing here opens a connection or knows one of ours. Only [`machine`]
-//! talks to the kernel; the rest is arithmetic on its numbers, so a plan for a machine that is not
+//! and [`TcpMemory`] talk to the kernel; the rest is arithmetic on its numbers, so a plan for a machine that is not
 //! this one takes the same path.
 
 #![forbid(unsafe_code)]
 
 pub mod advice;
 mod grouped;
+mod layout;
 pub mod limit;
 pub mod machine;
 mod tables;
+mod tcp_memory;
 pub mod tuples;
 
 pub use advice::{Holds, Shortage};
 pub use grouped::Grouped;
+pub use layout::{DESCRIPTORS_RESERVED, End, Kernel, Layout, SHARDS_MAX};
 pub use limit::Limit;
 pub use machine::{Machine, Nofile, raise_nofile};
 pub use tables::Tables;
+pub use tcp_memory::TcpMemory;
 pub use tuples::{Sources, SourcesError};

@@ -24,6 +24,8 @@ pub enum Limit {
     PortRange,
     /// Connections that wait to be accepted.
     AcceptQueue,
+    /// Kernel memory of all TCP sockets of the machine together.
+    TcpMemory,
     /// Memory of the machine or of the control group.
     Memory,
 }
@@ -38,7 +40,7 @@ struct Entry {
 
 impl Limit {
     /// Every limit, in the order in which a diagnosis lists them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Descriptors,
         Self::DescriptorCeiling,
         Self::OpenFiles,
@@ -46,6 +48,7 @@ impl Limit {
         Self::Tuples,
         Self::PortRange,
         Self::AcceptQueue,
+        Self::TcpMemory,
         Self::Memory,
     ];
 
@@ -136,6 +139,13 @@ impl Limit {
                           idle",
                 remedy: "set `sysctl -w net.core.somaxconn=N` on the server before its start, or \
                          connect at a lower rate",
+            },
+            Self::TcpMemory => &Entry {
+                name: "net.ipv4.tcp_mem",
+                read_from: "/proc/sys/net/ipv4/tcp_mem (pages), in use: mem in /proc/net/sockstat",
+                symptom: "broadcasts that rest, messages that arrive seconds late, and \"TCP: out of \
+                          memory\" in the kernel's log; a socket with an unread message holds a page",
+                remedy: "set `sysctl -w net.ipv4.tcp_mem=\"LOW PRESSURE HIGH\"` on the host, in pages",
             },
             Self::Memory => &Entry {
                 name: "memory",

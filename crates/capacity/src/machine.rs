@@ -1,11 +1,13 @@
 //! The values of the limits here and now.
 //!
-//! The only part of this crate that asks the kernel. A file that cannot be read (another kernel, a
+//! Here and in `tcp_memory` this crate asks the kernel, and nowhere else. A file that cannot be read (another kernel, a
 //! closed /proc) is `None`, never an error: an unknown limit is not a reason to refuse to start.
 
 use std::{fs, num::NonZero, ops::RangeInclusive, thread};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::TcpMemory;
 
 /// What this machine and this process allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +20,16 @@ pub struct Machine {
     pub file_max: Option<u64>,
     /// Open files that the whole machine has now, the first number of `fs.file-nr`.
     pub files_open_count: Option<u64>,
+    /// Whether `fs.file-max` is not meant for this process, which has `CAP_SYS_ADMIN` (`man 5 proc_sys_fs`).
+    pub is_file_max_exempt: bool,
     /// Watches that one user may have over all epoll instances.
     pub epoll_watches_max: Option<u64>,
     /// Ports among which the kernel chooses, `net.ipv4.ip_local_port_range`.
     pub port_range: Option<RangeInclusive<u16>>,
     /// Connections that may wait to be accepted, `net.core.somaxconn`.
     pub accept_queue_max: Option<u64>,
+    /// Pages that all TCP sockets of the machine may take, `net.ipv4.tcp_mem`.
+    pub tcp_memory: Option<TcpMemory>,
     /// Memory that could be had now without swapping, bytes: of the machine, or what the control group
     /// of this process leaves of it.
     pub memory_available_bytes: Option<u64>,
@@ -52,14 +58,34 @@ impl Machine {
             nr_open: read_number("/proc/sys/fs/nr_open"),
             file_max: read_number("/proc/sys/fs/file-max"),
             files_open_count: first_number(&file_nr),
+            is_file_max_exempt: is_sys_admin(),
             epoll_watches_max: read_number(epoll_watches),
             port_range: range.ok().as_deref().and_then(parse_port_range),
             accept_queue_max: read_number("/proc/sys/net/core/somaxconn"),
+            tcp_memory: TcpMemory::read(),
             memory_available_bytes: [meminfo_bytes(&meminfo, "MemAvailable"), cgroup_left_bytes()]
                 .into_iter()
                 .flatten()
                 .min(),
             cores_count: thread::available_parallelism().map_or(1, NonZero::get),
+        }
+    }
+
+    /// A machine of two cores of which only the descriptor limit is known.
+    #[cfg(test)]
+    pub(crate) const fn with_descriptors(hard: u64) -> Self {
+        Self {
+            nofile: Nofile { soft: hard, hard },
+            nr_open: None,
+            file_max: None,
+            files_open_count: None,
+            is_file_max_exempt: false,
+            epoll_watches_max: None,
+            port_range: None,
+            accept_queue_max: None,
+            tcp_memory: None,
+            memory_available_bytes: None,
+            cores_count: 2,
         }
     }
 }
@@ -103,6 +129,25 @@ fn cgroup_left_bytes() -> Option<u64> {
     // `memory.max` is the word "max" when there is no limit, which is no number.
     let max = read_number(&file("memory.max"))?;
     Some(max.saturating_sub(read_number(&file("memory.current"))?))
+}
+
+/// Whether this process has `CAP_SYS_ADMIN` over the machine and not just in a user namespace, which
+/// maps its users to others.
+fn is_sys_admin() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let identity = ["0", "0", "4294967295"];
+    has_sys_admin(&status) && users.split_whitespace().eq(identity)
+}
+
+/// Bit 21 of the effective capabilities, `man 5 proc_pid_status`.
+fn has_sys_admin(status: &str) -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 1)
 }
 
 fn read_number(path: &str) -> Option<u64> {
@@ -165,5 +210,10 @@ mod tests {
         assert_eq!(meminfo_bytes(meminfo, "MemAvailable"), Some(23 * 1024));
         assert_eq!(meminfo_bytes(meminfo, "Mem"), None);
         assert_eq!(meminfo_bytes("MemTotal: x kB", "MemTotal"), None);
+        assert!(has_sys_admin("CapPrm:\t0\nCapEff:\t0000000000200000\n"));
+        assert!(!has_sys_admin(
+            "CapPrm:\t0000000000200000\nCapEff:\t0000000000dfffff\n"
+        ));
+        assert!(!has_sys_admin(""));
     }
 }
