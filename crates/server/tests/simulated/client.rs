@@ -135,6 +135,12 @@ impl Client {
         self.heard.iter().filter(ok).count()
     }
 
+    /// Replies to whatever it has said in a topic.
+    pub(crate) fn replies(&self, topic: &str) -> usize {
+        let of_topic = |message: &&Value| message[2] == topic && message[3] == "phx_reply";
+        self.heard.iter().filter(of_topic).count()
+    }
+
     pub(crate) fn broadcasts(&self, topic: &str, event: &str) -> Vec<&Value> {
         let wanted = |message: &&Value| message[2] == topic && message[3] == event;
         self.heard

@@ -7,6 +7,7 @@ mod client;
 #[path = "../../../proto/tests/wire/corpus.rs"]
 mod corpus;
 mod hall;
+mod publishes_find_members_on_many_shards;
 mod shard_body;
 mod shard_client;
 mod shard_script;
@@ -27,7 +28,7 @@ use fourtuple_server::{
 const SERVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4000);
 
-/// A node of two shards with the built-in channel, and the clients of a test.
+/// A node with the built-in channel, and the clients of a test.
 struct World {
     net: Net,
     node: SimulatedNode,
@@ -36,8 +37,14 @@ struct World {
 
 impl World {
     fn new(seed: u64, faults: Faults, config: Config) -> Self {
+        Self::with_shards(2, seed, faults, config)
+    }
+
+    fn with_shards(shards_count: u16, seed: u64, faults: Faults, config: Config) -> Self {
         let net = Net::new(seed, faults);
-        let kernels = [net.kernel(Some(SERVER)), net.kernel(Some(SERVER))];
+        let kernels: Vec<_> = (0..shards_count)
+            .map(|_| net.kernel(Some(SERVER)))
+            .collect();
         let node = SimulatedNode::new(relay(&config), config, kernels);
         Self {
             net,
