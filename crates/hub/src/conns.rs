@@ -3,7 +3,7 @@
 use proto::phoenix::{Ref, Serializer};
 
 use crate::{
-    Channel, ConnId, Socket,
+    Channel, ConnId, ConnectError, ConnectRequest, Socket,
     blocks::Blocks,
     ids::JoinId,
     stored_ref::StoredRef,
@@ -13,7 +13,11 @@ use crate::{
 /// The connections of one shard, by the index that whoever runs the hub gave them.
 pub(crate) struct Conns<S: Socket>(Blocks<Conn<S>>);
 
-/// A connection. 64 bytes with empty assigns and one channel; more channels go to a list.
+/// What a connection costs with one channel or none, without its assigns and without what its channel
+/// keeps. Two channels or more are in a list besides, of 48 bytes each, of which a quarter may be spare.
+pub const CONNECTION_BYTES: usize = 64;
+
+/// A connection. One channel is inside; more go to a list.
 pub(crate) struct Conn<S: Socket> {
     pub(crate) channels: Channels<S>,  // 48
     pub(crate) id: Option<Membership>, // 8: under its socket id
@@ -40,6 +44,21 @@ pub(crate) struct Joined<S: Socket> {
     /// Whether `own_ref` is the `join_ref` that the client gave.
     is_given: bool, // 1
 }
+
+/// A socket without assigns, to measure by.
+enum Bare {}
+
+impl Socket for Bare {
+    type Assigns = ();
+
+    fn connect(&self, _: &ConnectRequest<'_>) -> Result<(), ConnectError> {
+        match *self {}
+    }
+}
+
+const _: () = assert!(size_of::<Joined<Bare>>() == 48);
+const _: () = assert!(size_of::<Channels<Bare>>() == 48);
+const _: () = assert!(size_of::<Option<Conn<Bare>>>() == CONNECTION_BYTES);
 
 impl<S: Socket> Conns<S> {
     pub(crate) const fn new() -> Self {
@@ -222,31 +241,17 @@ mod tests {
     use proto::phoenix::Payload;
 
     use super::*;
-    use crate::{ConnectError, ConnectRequest, Context, Outcome, topics::Topics};
-
-    struct Anyone;
-
-    impl Socket for Anyone {
-        type Assigns = ();
-
-        fn connect(&self, _: &ConnectRequest<'_>) -> Result<(), ConnectError> {
-            Ok(())
-        }
-    }
+    use crate::{Context, Outcome, topics::Topics};
 
     struct Silent;
 
-    impl Channel<Anyone> for Silent {
-        fn handle_in(&mut self, _: &str, _: Payload<'_>, _: &mut Context<'_, Anyone>) -> Outcome {
+    impl Channel<Bare> for Silent {
+        fn handle_in(&mut self, _: &str, _: Payload<'_>, _: &mut Context<'_, Bare>) -> Outcome {
             Outcome::NoReply
         }
     }
 
-    const _: () = assert!(size_of::<Joined<Anyone>>() == 48);
-    const _: () = assert!(size_of::<Channels<Anyone>>() == 48);
-    const _: () = assert!(size_of::<Option<Conn<Anyone>>>() == 64);
-
-    fn joined(topics: &mut Topics, name: &str, join_ref: Option<&str>) -> Joined<Anyone> {
+    fn joined(topics: &mut Topics, name: &str, join_ref: Option<&str>) -> Joined<Bare> {
         let conn = ConnId {
             index: 0,
             generation: 0,
@@ -269,8 +274,8 @@ mod tests {
         for name in ["a", "b", "c", "d"] {
             channels.push(joined(&mut topics, name, None));
         }
-        let names = |channels: &Channels<Anyone>| -> String {
-            let name = |joined: &Joined<Anyone>| {
+        let names = |channels: &Channels<Bare>| -> String {
+            let name = |joined: &Joined<Bare>| {
                 topics
                     .topic(joined.membership.topic)
                     .unwrap()
@@ -294,8 +299,8 @@ mod tests {
     fn at_most_a_quarter_is_spare_while_growing_and_half_while_shrinking() {
         let mut topics = Topics::new(None);
         let mut channels = Channels::None;
-        let list_bytes = |channels: &Channels<Anyone>| match channels {
-            Channels::Many(list) => list.capacity() * size_of::<Joined<Anyone>>(),
+        let list_bytes = |channels: &Channels<Bare>| match channels {
+            Channels::Many(list) => list.capacity() * size_of::<Joined<Bare>>(),
             Channels::None | Channels::One(_) => 0,
         };
         for number in 0..500 {

@@ -100,12 +100,15 @@ mod topics;
 
 pub use broadcast::{Broadcast, BroadcastError};
 pub use channel::{Channel, Info, JoinResult, Outcome, Reply, StopReason};
+pub use conns::CONNECTION_BYTES;
 pub use context::Context;
 pub use counters::Counters;
 pub use hub::{Hub, Incoming, Limits, Output};
 pub use ids::{ConnId, ShardIndex};
 pub use interest::Interest;
 pub use mail::{ChannelRef, Full, InfoMail, Mail, Post, Publication, ReplyError, ReplyRef};
+pub use members::MEMBERSHIP_BYTES;
 pub use proto::phoenix::{IntoPayload, Json, Payload, PayloadError, Serializer};
 pub use router::Router;
 pub use socket::{ConnectError, ConnectRequest, Socket};
+pub use topics::TOPIC_BYTES;

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! names: hash of name ─► TopicId          16 + len bytes of name, 5–10 of table
-//! topics: TopicId ─► { name, v2, v1 }     64 bytes
-//! v2, v1: [ConnId]                        8 bytes a member; the member knows its place
+//! topics: TopicId ─► { name, v2, v1 }     48 bytes
+//! v2, v1: [ConnId]                        8 bytes a member but the first; the member knows its place
 //! ```
 
 use std::{
@@ -45,8 +45,13 @@ pub(crate) struct TopicId(NonZeroU32);
 pub(crate) struct Topic {
     name: Arc<str>, // 16
     v2: Members,    // 24
-    v1: Members,    // 24
+    /// Few clients speak V1, so their list is elsewhere. Invariant: not empty.
+    v1: Option<Box<Members>>, // 8
 }
+
+/// What a topic with members costs on a shard, without its name, its place in the table of names and
+/// its members.
+pub const TOPIC_BYTES: usize = 48;
 
 /// Where a member is: what it must know to leave. 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +60,7 @@ pub(crate) struct Membership {
     pub(crate) place: u32,
 }
 
-const _: () = assert!(size_of::<Option<Topic>>() == 64);
+const _: () = assert!(size_of::<Option<Topic>>() == TOPIC_BYTES);
 const _: () = assert!(size_of::<Option<Membership>>() == 8);
 
 impl Topics {
@@ -83,7 +88,7 @@ impl Topics {
             .expect("the id was just found or made");
         Membership {
             topic: id,
-            place: topic.members_mut(serializer).push(conn),
+            place: topic.add(conn, serializer),
         }
     }
 
@@ -94,8 +99,8 @@ impl Topics {
         serializer: Serializer,
     ) -> Option<ConnId> {
         let topic = self.topics.get_mut(membership.topic.index())?;
-        let moved = topic.members_mut(serializer).remove(membership.place);
-        if topic.v1.is_empty() && topic.v2.is_empty() {
+        let moved = topic.remove(membership.place, serializer);
+        if topic.is_empty() {
             self.forget(membership.topic);
         }
         moved
@@ -141,7 +146,7 @@ impl Topics {
         let topic = Topic {
             name: Arc::clone(name),
             v2: Members::default(),
-            v1: Members::default(),
+            v1: None,
         };
         self.topics.insert(index, topic);
         let id = TopicId::new(index);
@@ -208,11 +213,9 @@ impl Topics {
                 "{} is found by its name",
                 topic.name
             );
-            assert!(
-                !(topic.v1.is_empty() && topic.v2.is_empty()),
-                "{} is empty",
-                topic.name
-            );
+            assert!(!topic.is_empty(), "{} is empty", topic.name);
+            let v1_is_used = topic.v1.as_ref().is_none_or(|v1| !v1.is_empty());
+            assert!(v1_is_used, "{} keeps an empty list", topic.name);
             assert!(
                 !self.free.contains(&id.index()),
                 "{} is in use and free",
@@ -230,20 +233,41 @@ impl Topic {
     /// The members who speak a serializer, in order.
     pub(crate) fn members(&self, serializer: Serializer) -> &[ConnId] {
         match serializer {
-            Serializer::V1 => self.v1.as_slice(),
+            Serializer::V1 => self.v1.as_ref().map_or(&[], |v1| v1.as_slice()),
             Serializer::V2 => self.v2.as_slice(),
         }
     }
 
-    const fn members_mut(&mut self, serializer: Serializer) -> &mut Members {
+    const fn is_empty(&self) -> bool {
+        self.v2.is_empty() && self.v1.is_none()
+    }
+
+    fn add(&mut self, conn: ConnId, serializer: Serializer) -> u32 {
         match serializer {
-            Serializer::V1 => &mut self.v1,
-            Serializer::V2 => &mut self.v2,
+            Serializer::V1 => self.v1.get_or_insert_default().push(conn),
+            Serializer::V2 => self.v2.push(conn),
+        }
+    }
+
+    /// Removes a member, and names the one that took its place in the same list.
+    fn remove(&mut self, place: u32, serializer: Serializer) -> Option<ConnId> {
+        match serializer {
+            Serializer::V1 => {
+                let v1 = self.v1.as_mut()?;
+                let moved = v1.remove(place);
+                if v1.is_empty() {
+                    self.v1 = None;
+                }
+                moved
+            }
+            Serializer::V2 => self.v2.remove(place),
         }
     }
 
     fn heap_bytes(&self) -> usize {
-        ARC_COUNTS_BYTES + self.name.len() + self.v1.heap_bytes() + self.v2.heap_bytes()
+        let v1_bytes = |v1: &Members| size_of::<Members>() + v1.heap_bytes();
+        let v1_bytes = self.v1.as_deref().map_or(0, v1_bytes);
+        ARC_COUNTS_BYTES + self.name.len() + self.v2.heap_bytes() + v1_bytes
     }
 }
 

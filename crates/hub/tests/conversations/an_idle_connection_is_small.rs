@@ -89,9 +89,9 @@ fn in_one_topic_with_all_others_it_takes_85_bytes() {
 }
 
 #[test]
-fn in_a_topic_of_its_own_it_takes_200_bytes() {
-    // The topic itself comes on top: 64, its name with 16 for the counts, and its place in a table
-    // that doubles.
+fn in_a_topic_of_its_own_it_takes_170_bytes() {
+    // The topic itself comes on top: 48 with its only member, its name with 16 for the counts, its place
+    // in a table that doubles, and on a node of so few shards now and then a shared row of interest.
     let slope = slope(|index| format!("room:{index:08}"));
-    assert!(slope <= 200, "{slope} bytes");
+    assert!(slope <= 170, "{slope} bytes");
 }
