@@ -4,6 +4,12 @@
 //!  engine ── request head ──► gatekeeper ── 101 ──► engine
 //!  engine ── message ───────► hub ── Send, Close, Publish ──► engine's outboxes and mailboxes
 //! ```
+//!
+//! What waits between shards is bounded. A mailbox holds `limits.mailbox_max` pieces of mail and no more.
+//! What finds one full waits with its sender, who from then on takes nothing in from its sockets: at
+//! most what one read of 64 KiB has caused, or the mail of one turn, for each shard that has members. The
+//! pieces are references to frames that all shards share, so a storm of broadcasts to many shards costs
+//! its frames once.
 
 use std::{net::SocketAddr, sync::Arc};
 
