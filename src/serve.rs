@@ -89,6 +89,7 @@ fn flag(setting: &'static Setting) -> Arg {
     );
     Arg::new(setting.key())
         .long(setting.flag())
+        .visible_aliases(setting.flag_alias())
         .value_name(setting.placeholder())
         // "-1" is a value to refuse with its range, not a flag that nobody knows.
         .allow_negative_numbers(true)

@@ -47,6 +47,26 @@ fn the_server_goes_on_without_descriptors_and_says_so_once() {
 }
 
 #[test]
+fn shards_with_descriptors_of_their_own_hold_more_than_one_table() {
+    let command = fourtuple_with_descriptors(256);
+    let mut relay = Relay::start_by(command, &["--max-connections", "400", "--kernel", "epoll"]);
+    let mut inside: Vec<_> = (0..400).map(|_| Wire::open(relay.addr())).collect();
+    for wire in &mut inside {
+        wire.join("1", "room:lobby");
+    }
+    inside[0].send(&json!(["1", "2", "room:lobby", "told", {}]));
+    for wire in &mut inside {
+        wire.expect(json!([null, null, "room:lobby", "told", {}]));
+    }
+    drop(inside);
+    relay.terminate();
+    relay.wait();
+    let said = relay.output();
+    assert!(said.contains("keeps it at 400"), "{said}");
+    assert!(said.contains("have a table of descriptors each"), "{said}");
+}
+
+#[test]
 fn the_server_says_what_it_can_hold_and_how_to_hold_more() {
     let mut relay = relay_with_descriptors(1_000);
     relay.terminate();

@@ -10,15 +10,12 @@ use hub::{Hub, Interest, Router, Socket};
 
 use crate::{
     config::Config,
-    occupancy::Occupancy,
+    occupancy::{Occupancy, Seats},
+    plan::Plan,
     shard::{Post, Shard, ShardMail},
     trouble::Troubles,
     upgrade::Gatekeeper,
 };
-
-/// Slots of a shard beyond the connections it may hold, for those that are greeting, being refused or
-/// saying goodbye.
-const LOBBY: u32 = 4_096;
 
 /// What all shards of a node have in common.
 #[derive(Debug)]
@@ -27,20 +24,20 @@ pub(crate) struct Blueprint<S: Socket> {
     config: Arc<Config>,
     occupancy: Arc<Occupancy>,
     troubles: Arc<Troubles>,
-    connections_max: u32,
+    plan: Plan,
     /// Made with the first shard, when the number of shards is known.
     interest: OnceLock<Arc<Interest>>,
     interest_seed: u64,
 }
 
 impl<S: Socket> Blueprint<S> {
-    pub(crate) fn new(router: Router<S>, config: Config, connections_max: u32) -> Self {
+    pub(crate) fn new(router: Router<S>, config: Config, plan: Plan) -> Self {
         Self {
             router: Arc::new(router),
             config: Arc::new(config),
-            occupancy: Arc::new(Occupancy::new(connections_max)),
+            occupancy: Arc::new(Occupancy::new(plan.connections_max)),
             troubles: Arc::default(),
-            connections_max,
+            plan,
             interest: OnceLock::new(),
             interest_seed: RandomState::new().build_hasher().finish(),
         }
@@ -76,14 +73,12 @@ impl<S: Socket> Blueprint<S> {
         let gatekeeper = Gatekeeper::new(
             Arc::clone(&self.router),
             Arc::clone(&self.config),
-            Arc::clone(&self.occupancy),
+            Seats::new(Arc::clone(&self.occupancy), self.plan.shard_connections_max),
         );
-        let (occupancy, troubles) = (Arc::clone(&self.occupancy), Arc::clone(&self.troubles));
-        Shard::new(hub, gatekeeper, occupancy, troubles)
+        Shard::new(hub, gatekeeper, Arc::clone(&self.troubles))
     }
 
-    /// What the engine is told of the configuration. Each shard has room for all connections, since the
-    /// kernel may give all of them to one.
+    /// What the engine is told of the configuration and of the plan.
     pub(crate) fn settings(&self) -> Settings {
         let config = &self.config;
         Settings {
@@ -93,13 +88,15 @@ impl<S: Socket> Blueprint<S> {
             idle_timeout: config.idle_timeout,
             close_timeout: config.close_timeout,
             outbox_bytes_max: config.limits.outbox_bytes_max,
-            connections_max: self.connections_max.saturating_add(LOBBY),
+            connections_max: self.plan.shard_slots_max,
             accept_rate: config
                 .limits
                 .connect_rate_max
                 .map(|rate| AcceptRate::per_second(rate).into()),
             backlog: config.limits.backlog,
             mailbox_max: config.limits.mailbox_max,
+            kernel: config.kernel,
+            tables: self.plan.layout.tables,
             ..Settings::default()
         }
     }
@@ -108,6 +105,9 @@ impl<S: Socket> Blueprint<S> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use capacity::Tables;
+    use engine::KernelChoice;
 
     use super::*;
     use crate::relay;
@@ -129,7 +129,8 @@ mod tests {
         config.limits.outbox_bytes_max = 10_000;
         config.limits.mailbox_max = 110;
         config.limits.backlog = 12;
-        let settings = Blueprint::new(relay(&config), config, 13).settings();
+        config.kernel = KernelChoice::Epoll;
+        let settings = Blueprint::new(relay(&config), config, Plan::boundless(13)).settings();
         assert_eq!(settings.handshake_timeout, Duration::from_secs(1));
         assert_eq!(settings.idle_timeout, Some(Duration::from_secs(2)));
         assert_eq!(settings.close_timeout, Duration::from_secs(3));
@@ -149,6 +150,8 @@ mod tests {
         assert_eq!(settings.outbox_bytes_max, 10_000);
         assert_eq!(settings.mailbox_max, 110);
         assert_eq!(settings.backlog, 12);
-        assert_eq!(settings.connections_max, 13 + LOBBY);
+        assert_eq!(settings.connections_max, 13 + 4_096);
+        assert_eq!(settings.kernel, KernelChoice::Epoll);
+        assert_eq!(settings.tables, Tables::PerProcess);
     }
 }

@@ -18,6 +18,7 @@ mod drain;
 mod log;
 mod node;
 mod occupancy;
+mod plan;
 mod relay;
 mod shard;
 mod simulation;

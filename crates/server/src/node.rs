@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
-use capacity::{Grouped, Holds, Machine, raise_nofile};
-use engine::{Errno, Full, Remote, ShardIndex, Shards, Snapshot, StartError};
+use capacity::{Holds, Kernel, Machine, TcpMemory, raise_nofile};
+use engine::{
+    Errno, Full, KernelInUse, Remote, Settings, ShardIndex, Shards, Snapshot, StartError,
+    TcpPressure,
+};
 use hub::{Router, Socket};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -16,7 +19,9 @@ use signal_hook::{
 };
 use thiserror::Error;
 
-use crate::{blueprint::Blueprint, config::Config, drain::Drain, log, shard::ShardMail};
+use crate::{
+    blueprint::Blueprint, config::Config, drain::Drain, log, plan::Plan, shard::ShardMail,
+};
 
 /// A server that runs.
 #[derive(Debug)]
@@ -24,7 +29,7 @@ pub struct Node {
     shards: Shards<ShardMail>,
     config: Arc<Config>,
     address: SocketAddr,
-    connections_max: u32,
+    plan: Plan,
 }
 
 /// Why a server did not start, or ended before its time.
@@ -71,29 +76,25 @@ impl Node {
     pub fn start<S: Socket>(router: Router<S>, config: Config) -> Result<Self, ServeError> {
         raise_nofile();
         let machine = Machine::read();
-        let holds = Holds::of(&machine);
-        if holds.connections_max == 0 {
+        let kernel = config.kernel.settle().map_err(StartError::Uring)?;
+        let plan = Plan::new(&config, &machine, carrier(&kernel), kernel.tables());
+        if let Some(holds) = plan.no_room() {
             return Err(ServeError::NoRoom(holds));
         }
-        let holds = u32::try_from(holds.connections_max).unwrap_or(u32::MAX);
-        let connections_max = config
-            .limits
-            .connections_max
-            .map_or(holds, |max| max.min(holds));
-        let shards_count = config
-            .shards
-            .unwrap_or_else(|| machine.cores_count.clamp(1, 1024) as u16);
-        let blueprint = Blueprint::new(router, config, connections_max);
+        let blueprint = Blueprint::new(router, config, plan);
         let config = Arc::clone(blueprint.config());
-        let settings = blueprint.settings();
+        let settings = Settings {
+            tcp_pressure: machine.tcp_memory.map(tcp_pressure),
+            ..blueprint.settings()
+        };
         let build = move |shard, remote| blueprint.build(shard, remote);
-        let shards = Shards::start(&settings, shards_count, Some(config.listen), build)?;
+        let shards = Shards::start(&settings, plan.layout.shards, Some(config.listen), build)?;
         let address = shards.local_addr().expect("a server listens");
         Ok(Self {
             shards,
             config,
             address,
-            connections_max,
+            plan,
         })
     }
 
@@ -104,7 +105,7 @@ impl Node {
 
     /// Connections that it holds at most.
     pub const fn connections_max(&self) -> u32 {
-        self.connections_max
+        self.plan.connections_max
     }
 
     /// What its shards have counted.
@@ -128,22 +129,14 @@ impl Node {
 
     /// Says where clients connect and how many may. Nobody has to read it.
     fn announce(&self) {
-        let mut words = format!(
-            "fourtuple is listening on {}; clients connect to ws://{}{}/websocket\n{}\n",
+        let words = format!(
+            "fourtuple is listening on {}; clients connect to ws://{}{}/websocket\n{}\n{}",
             self.address,
             displayed_host(self.address),
             self.config.path.trim_end_matches('/'),
-            Holds::of(&Machine::read()),
+            self.shards.kernel(),
+            self.plan.words(),
         );
-        if let Some(wanted) = self.config.limits.connections_max {
-            let held = Grouped(self.connections_max.into());
-            words += &if self.connections_max < wanted {
-                let wanted = Grouped(wanted.into());
-                format!("limits.connections_max asks for {wanted}, and {held} is what fits\n")
-            } else {
-                format!("limits.connections_max keeps it at {held}\n")
-            };
-        }
         let _ = io::stdout().write_all(words.as_bytes());
     }
 
@@ -188,6 +181,20 @@ pub(crate) fn drain(remote: &Remote<ShardMail>, config: &Config) {
             std::thread::park_timeout(Duration::from_millis(1));
         }
     }
+}
+
+/// What carries the shards, in the words of what a machine allows.
+const fn carrier(kernel: &KernelInUse) -> Kernel {
+    match kernel {
+        KernelInUse::EpollAsAsked | KernelInUse::EpollInstead(_) => Kernel::Epoll,
+        KernelInUse::Uring => Kernel::Uring,
+    }
+}
+
+/// When broadcasts rest: above the mark up to which TCP does not care, so that what is written between
+/// two looks has room below the next.
+fn tcp_pressure(marks: TcpMemory) -> Arc<TcpPressure> {
+    Arc::new(TcpPressure::new(marks.low, TcpMemory::pages_in_use))
 }
 
 /// The address as a client on this machine writes it.

@@ -1,6 +1,9 @@
 //! How many connections the whole node holds, and how many it may.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 /// The seats of a node, shared by its shards.
 ///
@@ -13,6 +16,15 @@ pub(crate) struct Occupancy {
     max: u32,
 }
 
+/// The seats of one shard. It has those of the node that are free, and no more than there are
+/// descriptors for, when these are its own.
+#[derive(Debug)]
+pub(crate) struct Seats {
+    node: Arc<Occupancy>,
+    taken: u32,
+    max: u32,
+}
+
 impl Occupancy {
     pub(crate) const fn new(max: u32) -> Self {
         Self {
@@ -21,20 +33,46 @@ impl Occupancy {
         }
     }
 
-    /// Whether [`Occupancy::take`] would fail now.
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.taken.load(Relaxed) >= self.max
     }
 
-    /// Takes a seat; `false` when none is free.
-    pub(crate) fn take(&self) -> bool {
+    fn take(&self) -> bool {
         let taken = |taken| (taken < self.max).then_some(taken + 1);
         self.taken.fetch_update(Relaxed, Relaxed, taken).is_ok()
     }
 
-    /// Gives a seat back.
-    pub(crate) fn give_back(&self) {
+    fn give_back(&self) {
         self.taken.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Seats {
+    /// Up to `max` seats of the node's.
+    pub(crate) const fn new(node: Arc<Occupancy>, max: u32) -> Self {
+        Self {
+            node,
+            taken: 0,
+            max,
+        }
+    }
+
+    /// Whether [`Seats::take`] would fail now.
+    pub(crate) fn are_taken(&self) -> bool {
+        self.taken >= self.max || self.node.is_full()
+    }
+
+    /// Takes a seat; `false` when none is free.
+    pub(crate) fn take(&mut self) -> bool {
+        let taken = self.taken < self.max && self.node.take();
+        self.taken += u32::from(taken);
+        taken
+    }
+
+    /// Gives a seat back.
+    pub(crate) fn give_back(&mut self) {
+        self.taken -= 1;
+        self.node.give_back();
     }
 }
 
@@ -52,5 +90,20 @@ mod tests {
         assert!(!occupancy.take());
         occupancy.give_back();
         assert!(occupancy.take());
+    }
+
+    #[test]
+    fn a_shard_takes_no_more_than_its_own_and_leaves_the_others_to_others() {
+        let node = Arc::new(Occupancy::new(5));
+        let mut shards = [2, 9].map(|max| Seats::new(Arc::clone(&node), max));
+        let [small, large] = &mut shards;
+        assert!(small.take() && small.take());
+        assert!(small.are_taken() && !small.take());
+        assert!((0..3).all(|_| large.take()));
+        assert!(large.are_taken() && !large.take());
+        small.give_back();
+        assert!(!large.are_taken() && !small.are_taken());
+        assert!(large.take());
+        assert!(small.are_taken() && !small.take());
     }
 }

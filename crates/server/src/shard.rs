@@ -19,7 +19,6 @@ use proto::{http::Request, ws::handshake::ClientKey};
 
 use crate::{
     drain::Drain,
-    occupancy::Occupancy,
     trouble::Troubles,
     upgrade::{Admission, Gatekeeper},
 };
@@ -28,7 +27,6 @@ use crate::{
 pub(crate) struct Shard<S: Socket> {
     hub: Hub<S>,
     gatekeeper: Gatekeeper<S>,
-    occupancy: Arc<Occupancy>,
     /// What the gatekeeper admitted, from the 101 to the open socket; the engine does both in one go.
     admitted: Option<(Serializer, S::Assigns)>,
     drain: Option<Drain>,
@@ -44,6 +42,9 @@ pub(crate) enum ShardMail {
     Drain(Drain),
 }
 
+// Each shard has room for `limits.mailbox_max` of them from its start, 8 bytes more for each.
+const _: () = assert!(size_of::<ShardMail>() == 88);
+
 /// How the hub's handles reach a shard's mailbox.
 pub(crate) struct Post(pub(crate) Remote<ShardMail>);
 
@@ -51,13 +52,11 @@ impl<S: Socket> Shard<S> {
     pub(crate) const fn new(
         hub: Hub<S>,
         gatekeeper: Gatekeeper<S>,
-        occupancy: Arc<Occupancy>,
         troubles: Arc<Troubles>,
     ) -> Self {
         Self {
             hub,
             gatekeeper,
-            occupancy,
             admitted: None,
             drain: None,
             troubles,
@@ -151,7 +150,7 @@ impl<S: Socket> App for Shard<S> {
     }
 
     fn handle_close(&mut self, conn: ConnId, _: &Closed, io: &mut Io<'_, ShardMail>) {
-        self.occupancy.give_back();
+        self.gatekeeper.give_back();
         self.hub.handle_close(to_hub(conn), &mut carry_out(io));
     }
 

@@ -12,6 +12,7 @@ use crate::{
     blueprint::Blueprint,
     config::Config,
     node,
+    plan::Plan,
     shard::{Shard, ShardMail},
 };
 
@@ -48,7 +49,8 @@ impl SimulatedNode {
     ) -> Self {
         let kernels: Vec<_> = kernels.into_iter().collect();
         let connections_max = config.limits.connections_max.unwrap_or(u32::MAX);
-        let blueprint = Blueprint::new(router, config.clone(), connections_max).repeatable();
+        let blueprint =
+            Blueprint::new(router, config.clone(), Plan::boundless(connections_max)).repeatable();
         let settings = blueprint.settings();
         let reached = RefCell::new(None);
         let shards = Reactor::simulate(kernels, &settings, |shard, remote| {

@@ -18,14 +18,14 @@ use proto::{
     ws::handshake::{self, Accept},
 };
 
-use crate::{config::Config, occupancy::Occupancy};
+use crate::{config::Config, occupancy::Seats};
 
-/// What stands between requests and sockets, the same for every shard.
+/// What stands between requests and the sockets of one shard.
 #[derive(Debug)]
 pub(crate) struct Gatekeeper<S: Socket> {
     router: Arc<Router<S>>,
     config: Arc<Config>,
-    occupancy: Arc<Occupancy>,
+    seats: Seats,
 }
 
 /// A request that becomes a socket; it has taken a seat, which its end gives back.
@@ -52,21 +52,17 @@ pub(crate) enum Refusal {
 }
 
 impl<S: Socket> Gatekeeper<S> {
-    pub(crate) const fn new(
-        router: Arc<Router<S>>,
-        config: Arc<Config>,
-        occupancy: Arc<Occupancy>,
-    ) -> Self {
+    pub(crate) const fn new(router: Arc<Router<S>>, config: Arc<Config>, seats: Seats) -> Self {
         Self {
             router,
             config,
-            occupancy,
+            seats,
         }
     }
 
     /// Decides about one request.
     pub(crate) fn admit(
-        &self,
+        &mut self,
         request: &Request<'_>,
         peer: SocketAddr,
         draining: bool,
@@ -81,7 +77,7 @@ impl<S: Socket> Gatekeeper<S> {
         if draining {
             return Err(Refusal::Draining);
         }
-        if self.occupancy.is_full() {
+        if self.seats.are_taken() {
             return Err(Refusal::Full);
         }
         let params = Params::parse(request.query().unwrap_or(""), &self.config.limits.params())
@@ -103,7 +99,7 @@ impl<S: Socket> Gatekeeper<S> {
         };
         let assigns = self.router.connect(&request).map_err(Refusal::from)?;
         // Another shard may have given the last seat away meanwhile.
-        if !self.occupancy.take() {
+        if !self.seats.take() {
             return Err(Refusal::Full);
         }
         Ok(Admission {
@@ -112,6 +108,11 @@ impl<S: Socket> Gatekeeper<S> {
             accept,
             protocol,
         })
+    }
+
+    /// Takes back the seat of an admission that has ended.
+    pub(crate) fn give_back(&mut self) {
+        self.seats.give_back();
     }
 
     fn check_origin(&self, request: &Request<'_>) -> Result<(), Refusal> {

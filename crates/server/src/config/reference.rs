@@ -97,8 +97,16 @@ fn table_head(out: &mut String, first: &str) {
 }
 
 fn setting_row(out: &mut String, setting: &Setting) {
-    let names = [setting.key().to_owned(), format!("--{}", setting.flag())];
-    let names = names.map(|name| code(&name)).join("<br>");
+    let flags = [
+        Some(setting.flag()),
+        setting.flag_alias().map(str::to_owned),
+    ];
+    let flags = flags.into_iter().flatten().map(|flag| format!("--{flag}"));
+    let names: Vec<_> = std::iter::once(setting.key().to_owned())
+        .chain(flags)
+        .map(|name| code(&name))
+        .collect();
+    let names = names.join("<br>");
     row(out, &names, &code(&setting.default_value()), setting);
 }
 

@@ -6,6 +6,8 @@ use super::{kind::Kind, written::Written};
 #[derive(Debug)]
 pub struct Setting<T = super::Config> {
     pub(super) key: &'static str,
+    /// A second name of its flag, without dashes.
+    pub(super) alias: Option<&'static str>,
     /// The documentation of the field, line by line.
     pub(super) doc: &'static [&'static str],
     /// Reads a value into its field; `None` leaves the field alone.
@@ -41,6 +43,11 @@ impl<T: Default> Setting<T> {
     pub fn flag(&self) -> String {
         let short = self.key.strip_prefix("limits.").unwrap_or(self.key);
         short.replace(['.', '_'], "-")
+    }
+
+    /// Another name of the flag, without its dashes.
+    pub const fn flag_alias(&self) -> Option<&'static str> {
+        self.alias
     }
 
     /// The environment variable: `FOURTUPLE_LIMITS_TOPIC_BYTES_MAX`.
@@ -113,19 +120,23 @@ impl Description {
 /// which files, variables, flags and documents are derived.
 ///
 /// Each line is `/// documentation`, `name: Type = default, kind;` and the documentation's first
-/// paragraph says what it is, the others why.
+/// paragraph says what it is, the others why. A second name of its flag may follow the kind.
 macro_rules! settings {
     (
         $(#[doc = $about:literal])+
         $Struct:ident {
-            $( $(#[doc = $doc:literal])+ $field:ident : $Type:ty = $default:expr, $kind:expr; )*
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident : $Type:ty = $default:expr, $kind:expr $(, flag $alias:literal)?;
+            )*
         }
         $(
             $(#[doc = $section_doc:literal])+
             $section:ident : $Section:ident {
                 $(
                     $(#[doc = $inner_doc:literal])+
-                    $inner:ident : $Inner:ty = $inner_default:expr, $inner_kind:expr;
+                    $inner:ident : $Inner:ty = $inner_default:expr, $inner_kind:expr
+                        $(, flag $inner_alias:literal)?;
                 )*
             }
         )*
@@ -166,11 +177,11 @@ macro_rules! settings {
         impl $crate::config::setting::Declared for $Struct {
             const SETTINGS: &'static [$crate::config::setting::Setting<Self>] = &[
                 $( $crate::config::setting::settings!(
-                    @entry stringify!($field), [$($doc),+], $kind, $field
+                    @entry stringify!($field), [$($doc),+], $kind, [$($alias)?], $field
                 ), )*
                 $( $( $crate::config::setting::settings!(
                     @entry concat!(stringify!($section), ".", stringify!($inner)),
-                    [$($inner_doc),+], $inner_kind, $section.$inner
+                    [$($inner_doc),+], $inner_kind, [$($inner_alias)?], $section.$inner
                 ), )* )*
             ];
             const SECTIONS: &'static [(&'static str, &'static [&'static str])] = &[
@@ -178,9 +189,12 @@ macro_rules! settings {
             ];
         }
     };
-    (@entry $key:expr, [$($doc:literal),+], $kind:expr, $($path:ident).+) => {
+    (@alias) => { None };
+    (@alias $alias:literal) => { Some($alias) };
+    (@entry $key:expr, [$($doc:literal),+], $kind:expr, [$($alias:literal)?], $($path:ident).+) => {
         $crate::config::setting::Setting {
             key: $key,
+            alias: $crate::config::setting::settings!(@alias $($alias)?),
             doc: &[$($doc),+],
             read: |into, written| {
                 into.$($path).+ = $crate::config::kind::Kind::read(&$kind, written)?;

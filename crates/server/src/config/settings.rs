@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use engine::KernelChoice;
 use proto::{
     http,
     phoenix::{self, connect::ParamsLimits},
@@ -30,9 +31,20 @@ settings! {
 
         /// How many shards carry the connections, each a thread of its own.
         ///
-        /// `"auto"` is one per core.
+        /// `"auto"` is one per core, and more where `limits.connections_max` needs more descriptors than
+        /// these have.
         shards: Option<u16> = None,
             Or { kind: Count { min: 1, max: 1_024, unit: "shards" }, word: "auto" };
+
+        /// What carries the connections: io_uring or epoll.
+        ///
+        /// `"auto"` is io_uring where this machine has all that is needed of it, else epoll; the server
+        /// says at its start which it is, and why. With `"uring"` nothing starts where it cannot be had.
+        kernel: KernelChoice = KernelChoice::Auto, Choice(&[
+            ("auto", KernelChoice::Auto),
+            ("epoll", KernelChoice::Epoll),
+            ("uring", KernelChoice::Uring),
+        ]);
 
         /// The host that this server is known by, which `check_origin = "host"` compares with.
         ///
@@ -94,9 +106,11 @@ settings! {
     limits: Limits {
         /// How many connections are held at once; the next is refused with status 503.
         ///
-        /// `"auto"` is what this machine can hold.
+        /// `"auto"` is what fits into the descriptors of one process. For a number above that, each
+        /// shard takes a table of descriptors of its own, and as many shards start as it takes.
         connections_max: Option<u32> = None,
-            Or { kind: Count { min: 1, max: CONNECTIONS, unit: "connections" }, word: "auto" };
+            Or { kind: Count { min: 1, max: CONNECTIONS, unit: "connections" }, word: "auto" },
+            flag "max-connections";
 
         /// How many connections are accepted in a second; the others wait in the backlog.
         connect_rate_max: Option<u32> = None,
@@ -144,7 +158,9 @@ settings! {
         outbox_bytes_max: u32 = 1 << 20, Bytes { min: 1 << 10, max: 1 << 30 };
 
         /// How many messages of other shards may wait for a shard.
-        mailbox_max: usize = 4_096, Count { min: 16, max: 1 << 24, unit: "messages" };
+        ///
+        /// Each shard keeps 96 bytes for each of them, whether they come or not.
+        mailbox_max: usize = 1_024, Count { min: 16, max: 1 << 24, unit: "messages" };
 
         /// How many connections may wait to be accepted, on each shard.
         ///

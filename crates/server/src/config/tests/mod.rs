@@ -85,6 +85,11 @@ const WORDS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("socket.auth_token", &["true", "false"], &["", "yes", "1"]),
     (
+        "kernel",
+        &["auto", "epoll", "uring"],
+        &["io_uring", "Epoll", ""],
+    ),
+    (
         "log.level",
         &["off", "error", "warn", "info", "debug", "trace"],
         &["", "INFO", "all"],
@@ -196,6 +201,7 @@ fn names_are_unique_and_documented() {
     let mut names = vec![CONFIG_FLAG.to_owned(), CONFIG_VARIABLE.to_owned()];
     for setting in settings() {
         names.extend([setting.flag(), setting.variable()]);
+        names.extend(setting.flag_alias().map(str::to_owned));
         let summary = setting.summary();
         assert!(summary.ends_with('.') && summary.len() > 10, "{summary}");
     }
@@ -207,6 +213,9 @@ fn names_are_unique_and_documented() {
     assert_eq!(topic.flag(), "topic-bytes-max");
     assert_eq!(topic.variable(), "FOURTUPLE_LIMITS_TOPIC_BYTES_MAX");
     assert_eq!(setting("drain.batch").flag(), "drain-batch");
+    assert_eq!(topic.flag_alias(), None);
+    let connections = setting("limits.connections_max");
+    assert_eq!(connections.flag_alias(), Some("max-connections"));
 }
 
 #[test]
