@@ -4,11 +4,11 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
 };
 
-use crossbeam_queue::ArrayQueue;
+use crossbeam_queue::SegQueue;
 
 use crate::{ShardIndex, sys::Waker};
 
@@ -22,8 +22,14 @@ pub struct Remote<M> {
 pub struct Full<M>(pub M);
 
 /// What one shard has still to read from the others.
+///
+/// It takes memory by the mail that waits in it, not by the mail that may: a node of a hundred shards has
+/// a hundred of them, most of them empty.
 pub(crate) struct Mailbox<M> {
-    queue: ArrayQueue<M>,
+    queue: SegQueue<M>,
+    /// Mail in the queue, and mail about to be put there.
+    len: AtomicUsize,
+    len_max: usize,
     waker: Waker,
     /// Whether the shard sleeps or is about to, so that a sender must wake it.
     asleep: AtomicBool,
@@ -58,7 +64,12 @@ impl<M: Send + 'static> Remote<M> {
         if mailbox.closed.load(SeqCst) {
             return Ok(());
         }
-        mailbox.queue.push(mail).map_err(Full)?;
+        // Room is taken before the mail is put there, so that two senders cannot take the last twice.
+        if mailbox.len.fetch_add(1, SeqCst) >= mailbox.len_max {
+            mailbox.len.fetch_sub(1, SeqCst);
+            return Err(Full(mail));
+        }
+        mailbox.queue.push(mail);
         if mailbox.asleep.swap(false, SeqCst) {
             mailbox.waker.wake();
         }
@@ -71,9 +82,11 @@ impl<M: Send + 'static> Remote<M> {
 }
 
 impl<M> Mailbox<M> {
-    pub(crate) fn new(capacity: usize, waker: Waker) -> Self {
+    pub(crate) const fn new(len_max: usize, waker: Waker) -> Self {
         Self {
-            queue: ArrayQueue::new(capacity.max(1)),
+            queue: SegQueue::new(),
+            len: AtomicUsize::new(0),
+            len_max: if len_max > 0 { len_max } else { 1 },
             waker,
             asleep: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -81,7 +94,9 @@ impl<M> Mailbox<M> {
     }
 
     pub(crate) fn take(&self) -> Option<M> {
-        self.queue.pop()
+        let mail = self.queue.pop()?;
+        self.len.fetch_sub(1, SeqCst);
+        Some(mail)
     }
 
     /// Ends the mailbox with its shard, so that no sender waits for room in it.
@@ -92,16 +107,16 @@ impl<M> Mailbox<M> {
 
     /// How much mail waits.
     pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+        self.len.load(SeqCst)
     }
 
     /// Announces sleep; `false` when mail has come and the shard must not sleep.
     ///
-    /// The store before the look, and a sender's push before its swap, are all sequentially
+    /// The store before the look, and a sender's count before its swap, are all sequentially
     /// consistent: either this look sees the mail or the sender sees the sleeper.
     pub(crate) fn may_sleep(&self) -> bool {
         self.asleep.store(true, SeqCst);
-        if self.queue.is_empty() {
+        if self.len() == 0 {
             return true;
         }
         self.asleep.store(false, SeqCst);
