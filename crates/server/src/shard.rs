@@ -42,7 +42,7 @@ pub(crate) enum ShardMail {
     Drain(Drain),
 }
 
-// Each shard has room for `limits.mailbox_max` of them from its start, 8 bytes more for each.
+// What each mail that waits in a mailbox takes there.
 const _: () = assert!(size_of::<ShardMail>() == 88);
 
 /// How the hub's handles reach a shard's mailbox.

@@ -158,9 +158,7 @@ settings! {
         outbox_bytes_max: u32 = 1 << 20, Bytes { min: 1 << 10, max: 1 << 30 };
 
         /// How many messages of other shards may wait for a shard.
-        ///
-        /// Each shard keeps 96 bytes for each of them, whether they come or not.
-        mailbox_max: usize = 1_024, Count { min: 16, max: 1 << 24, unit: "messages" };
+        mailbox_max: usize = 4_096, Count { min: 16, max: 1 << 24, unit: "messages" };
 
         /// How many connections may wait to be accepted, on each shard.
         ///
