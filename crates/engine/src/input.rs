@@ -13,7 +13,7 @@ use crate::{
     conn::{Conn, Origin, Stage},
     greeting::{Awaits, Greeting, Head},
     io::Core,
-    sys::{Received, Socket},
+    sys::{Completion, Received, Socket},
 };
 
 /// Takes an accepted socket into the table, unless the table is full.
@@ -39,7 +39,7 @@ pub(crate) fn admit<A: App>(
 }
 
 /// A dial was answered.
-pub(crate) fn handle_connected<A: App>(
+fn handle_connected<A: App>(
     core: &mut Core<A::Mail>,
     app: &mut A,
     id: ConnId,
@@ -60,12 +60,21 @@ pub(crate) fn handle_connected<A: App>(
     core.push(id, Frame::from(request));
 }
 
+/// The kernel has answered what the shard has asked of it.
+pub(crate) fn handle_answer<A: App>(core: &mut Core<A::Mail>, app: &mut A, answer: Completion<'_>) {
+    match answer {
+        Completion::Connected { conn, result } => handle_connected(core, app, conn, result),
+        Completion::Sent { conn, result } => handle_sent(core, conn, result),
+        Completion::Blocked { conn } => handle_blocked(core, conn),
+        Completion::Accepted { .. }
+        | Completion::AcceptFailed(_)
+        | Completion::AcceptQueueFull { .. }
+        | Completion::Received { .. } => unreachable!("nobody has asked for it"),
+    }
+}
+
 /// A pending send is over; what is left goes out in the write step.
-pub(crate) fn handle_sent<M: Send + 'static>(
-    core: &mut Core<M>,
-    id: ConnId,
-    result: Result<usize, Errno>,
-) {
+fn handle_sent<M: Send + 'static>(core: &mut Core<M>, id: ConnId, result: Result<usize, Errno>) {
     let Some(conn) = core.conns.get_mut(id) else {
         return;
     };
@@ -75,9 +84,20 @@ pub(crate) fn handle_sent<M: Send + 'static>(
         Ok(sent) => {
             conn.outbox.advance(sent);
             core.counters.bytes_out.add(sent as u64);
-            core.touch(id);
+            let is_over = conn.outbox.is_empty() && !matches!(conn.stage, Stage::Lingering { .. });
+            if !is_over {
+                core.touch(id);
+            }
         }
         Err(errno) => core.remove(id, Cause::Socket(errno), false),
+    }
+}
+
+/// A pending send found no room: what it left undone is judged like any outbox that is not taken.
+fn handle_blocked<M: Send + 'static>(core: &mut Core<M>, id: ConnId) {
+    if let Some(conn) = core.conns.get_mut(id) {
+        conn.held = 0;
+        core.weigh(id);
     }
 }
 

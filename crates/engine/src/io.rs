@@ -240,7 +240,8 @@ impl<M: Send + 'static> Core<M> {
     }
 
     /// Looks after an outbox that has grown. One that is over its limit because the kernel takes nothing
-    /// belongs to a slow consumer; otherwise nothing was written yet, and the turn goes on to write.
+    /// belongs to a slow consumer; otherwise nothing was written yet, or the kernel has not said what
+    /// became of it, and the turn goes on to write.
     pub(crate) fn weigh(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -250,7 +251,7 @@ impl<M: Send + 'static> Core<M> {
         {
             return;
         }
-        if !conn.sending {
+        if !conn.sending || conn.held > 0 {
             self.must_write = true;
             return;
         }

@@ -28,6 +28,8 @@ use crate::{
 
 /// Mail read per turn, so that a flood of it does not keep the shard from its sockets.
 const MAIL_PER_TURN: usize = 1024;
+/// Sends under way at most, whose frames are held twice: by outboxes and by the kernel.
+const SENDS_MAX: usize = 1024;
 /// How soon to try again when another shard's mailbox was full.
 const DELAYED_MAIL_RETRY: Duration = Duration::from_millis(1);
 
@@ -132,6 +134,7 @@ impl<A: App> Reactor<A> {
         self.write();
         self.close();
         if self.core.stopping {
+            self.write_rest();
             self.abandon();
             return Ok(Turn::Stopped);
         }
@@ -210,15 +213,10 @@ impl<A: App> Reactor<A> {
                     self.app
                         .handle_trouble(trouble, &mut Io::new(&mut self.core));
                 }
-                Completion::Connected { conn, result } => {
-                    input::handle_connected(&mut self.core, &mut self.app, conn, result);
-                }
                 Completion::Received { conn, what } => {
                     input::handle_received(&mut self.core, &mut self.app, conn, what);
                 }
-                Completion::Sent { conn, result } => {
-                    input::handle_sent(&mut self.core, conn, result);
-                }
+                answer => input::handle_answer(&mut self.core, &mut self.app, answer),
             }
             input::report_closed(&mut self.core, &mut self.app);
             let must_stop = self.core.must_write || !self.core.delayed.is_empty();
@@ -325,6 +323,13 @@ impl<A: App> Reactor<A> {
                 self.write_one(conn);
             }
             written += batch.len();
+            if self.kernel.sends_count() >= SENDS_MAX {
+                self.hear_answers();
+            }
+        }
+        let waits_for_answers = was_urgent && self.kernel.sends_count() > 0;
+        if waits_for_answers {
+            self.hear_answers();
         }
         if written == dirty.len() {
             self.core.frames_queued = 0;
@@ -335,7 +340,15 @@ impl<A: App> Reactor<A> {
         // Nothing became dirty meanwhile unless the app wrote on hearing of an end; keep the larger list.
         dirty.append(&mut self.core.dirty);
         self.core.dirty = dirty;
+        self.core.must_write |= waits_for_answers && !self.core.dirty.is_empty();
         input::report_closed(&mut self.core, &mut self.app);
+    }
+
+    /// Takes up what became of the sends that a kernel has not answered yet.
+    fn hear_answers(&mut self) {
+        while let Some(answer) = self.kernel.next(Wanted::Answers, &self.core.conns) {
+            input::handle_answer(&mut self.core, &mut self.app, answer);
+        }
     }
 
     fn write_one(&mut self, id: ConnId) {
@@ -381,6 +394,15 @@ impl<A: App> Reactor<A> {
     fn close(&mut self) {
         for (socket, abort) in self.core.gone.drain(..) {
             self.kernel.close(socket, abort);
+        }
+    }
+
+    /// Writes on for as long as a kernel has sends under way, so that last words longer than one send
+    /// leave as far as sockets take them.
+    fn write_rest(&mut self) {
+        while self.kernel.sends_count() > 0 {
+            self.hear_answers();
+            self.write();
         }
     }
 

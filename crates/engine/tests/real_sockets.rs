@@ -1,4 +1,4 @@
-//! The same apps over loopback and epoll, with real threads.
+//! The same apps over loopback, with real threads, on each kernel that the machine has.
 
 mod apps;
 
@@ -10,8 +10,52 @@ use std::{
 };
 
 use apps::{Clients, EchoServer, Seen, Tally, masked};
-use fourtuple_engine::{AcceptRate, Settings, ShardIndex, Shards, Trouble};
+use fourtuple_engine::{AcceptRate, KernelChoice, Settings, ShardIndex, Shards, Trouble};
 use proto::Frame;
+
+/// Declares each case once for each kernel. Where there is no io_uring its half says so, or fails if
+/// `FOURTUPLE_REQUIRE_URING` is set.
+macro_rules! on_each_kernel {
+    ($($case:ident,)*) => {
+        mod epoll {
+            $(#[test] fn $case() { super::$case(super::KernelChoice::Epoll); })*
+        }
+        mod uring {
+            $(#[test] fn $case() { super::on_uring(super::$case); })*
+        }
+    };
+}
+
+on_each_kernel! {
+    dialled_connections_echo_through_every_shard,
+    a_broadcast_reaches_every_shard_in_order,
+    a_peer_that_does_not_read_is_closed_and_counted,
+    a_silent_connection_is_closed_and_a_slow_head_is_answered,
+    more_connections_than_slots_are_dropped_and_those_that_are_here_stay,
+    a_close_is_answered_with_the_same_code,
+    a_broken_frame_is_answered_with_a_close_that_arrives,
+    a_full_accept_queue_is_noticed_and_emptied,
+    a_full_mailbox_slows_the_sender_and_loses_nothing,
+    a_port_that_is_taken_is_not_shared,
+    a_shard_that_panics_is_not_waited_for_behind_the_others,
+}
+
+fn on_uring(case: impl FnOnce(KernelChoice)) {
+    match KernelChoice::Uring.settle() {
+        Ok(_) => case(KernelChoice::Uring),
+        Err(reason) if std::env::var_os("FOURTUPLE_REQUIRE_URING").is_some() => {
+            panic!("io_uring is required here: {reason}")
+        }
+        Err(reason) => eprintln!("SKIPPED on io_uring: {reason}"),
+    }
+}
+
+fn settings(kernel: KernelChoice) -> Settings {
+    Settings {
+        kernel,
+        ..Settings::default()
+    }
+}
 
 /// A running echo server; its shards end with the test's process.
 struct Server {
@@ -85,14 +129,15 @@ fn lock<T>(shared: &Arc<Mutex<T>>) -> MutexGuard<'_, T> {
     shared.lock().unwrap()
 }
 
-#[test]
-fn dialled_connections_echo_through_every_shard() {
-    let server = serve(&Settings::default(), 2);
+fn dialled_connections_echo_through_every_shard(kernel: KernelChoice) {
+    let server = serve(&settings(kernel), 2);
     let tally = Arc::new(Mutex::new(Tally::default()));
     let (shared, address) = (Arc::clone(&tally), server.address);
-    let crowd = Shards::start(&Settings::default(), 1, None, move |_, _| {
+    // The cases run at the same time, each with its own addresses.
+    let host = if kernel == KernelChoice::Epoll { 3 } else { 4 };
+    let crowd = Shards::start(&settings(kernel), 1, None, move |_, _| {
         let mut clients = Clients::new(Arc::clone(&shared), 10, true);
-        let source = |port| ([127, 0, 0, 3], port).into();
+        let source = |port| ([127, 0, 0, host], port).into();
         clients.dials = (20_000..20_100)
             .map(|port| (source(port), address))
             .collect();
@@ -109,9 +154,8 @@ fn dialled_connections_echo_through_every_shard() {
     assert_eq!(server.shards.counters().opened, 100);
 }
 
-#[test]
-fn a_broadcast_reaches_every_shard_in_order() {
-    let server = serve(&Settings::default(), 3);
+fn a_broadcast_reaches_every_shard_in_order(kernel: KernelChoice) {
+    let server = serve(&settings(kernel), 3);
     let mut streams: Vec<_> = (0..24).map(|_| open(server.address)).collect();
     until("all are open", || server.shards.counters().open == 24);
     for number in 0..50 {
@@ -127,11 +171,10 @@ fn a_broadcast_reaches_every_shard_in_order() {
     }
 }
 
-#[test]
-fn a_peer_that_does_not_read_is_closed_and_counted() {
+fn a_peer_that_does_not_read_is_closed_and_counted(kernel: KernelChoice) {
     let settings = Settings {
         outbox_bytes_max: 64 * 1024,
-        ..Settings::default()
+        ..settings(kernel)
     };
     let server = serve(&settings, 1);
     let mut slow = open(server.address);
@@ -150,12 +193,11 @@ fn a_peer_that_does_not_read_is_closed_and_counted() {
     );
 }
 
-#[test]
-fn a_silent_connection_is_closed_and_a_slow_head_is_answered() {
+fn a_silent_connection_is_closed_and_a_slow_head_is_answered(kernel: KernelChoice) {
     let settings = Settings {
         idle_timeout: Some(Duration::from_millis(50)),
         handshake_timeout: Duration::from_millis(50),
-        ..Settings::default()
+        ..settings(kernel)
     };
     let server = serve(&settings, 1);
     let mut silent = open(server.address);
@@ -170,12 +212,11 @@ fn a_silent_connection_is_closed_and_a_slow_head_is_answered() {
     assert_eq!(server.shards.counters().handshake_timeouts, 1);
 }
 
-#[test]
-fn more_connections_than_slots_are_dropped_and_those_that_are_here_stay() {
+fn more_connections_than_slots_are_dropped_and_those_that_are_here_stay(kernel: KernelChoice) {
     let server = serve(
         &Settings {
             connections_max: 2,
-            ..Settings::default()
+            ..settings(kernel)
         },
         1,
     );
@@ -190,9 +231,8 @@ fn more_connections_than_slots_are_dropped_and_those_that_are_here_stay() {
     assert_eq!(&echo[2..], b"still here");
 }
 
-#[test]
-fn a_close_is_answered_with_the_same_code() {
-    let server = serve(&Settings::default(), 1);
+fn a_close_is_answered_with_the_same_code(kernel: KernelChoice) {
+    let server = serve(&settings(kernel), 1);
     let mut stream = open(server.address);
     // A masked close frame with code 1000; the mask is zero.
     stream
@@ -205,9 +245,8 @@ fn a_close_is_answered_with_the_same_code() {
     assert_eq!(lock(&server.seen).ends.get("peer_closed"), Some(&1));
 }
 
-#[test]
-fn a_broken_frame_is_answered_with_a_close_that_arrives() {
-    let server = serve(&Settings::default(), 1);
+fn a_broken_frame_is_answered_with_a_close_that_arrives(kernel: KernelChoice) {
+    let server = serve(&settings(kernel), 1);
     let mut stream = open(server.address);
     // RFC 6455 §5.1: a client's frame must be masked. More bytes follow, and yet there is no reset
     // that would overtake the answer.
@@ -220,13 +259,12 @@ fn a_broken_frame_is_answered_with_a_close_that_arrives() {
     });
 }
 
-#[test]
-fn a_full_accept_queue_is_noticed_and_emptied() {
+fn a_full_accept_queue_is_noticed_and_emptied(kernel: KernelChoice) {
     // One connection a second is let in, and two may wait: the third waits for the first to leave.
     let settings = Settings {
         backlog: 2,
         accept_rate: Some(Arc::new(AcceptRate::per_second(1))),
-        ..Settings::default()
+        ..settings(kernel)
     };
     let server = serve(&settings, 1);
     let address = server.address;
@@ -248,12 +286,11 @@ fn a_full_accept_queue_is_noticed_and_emptied() {
     assert_eq!(server.shards.counters().opened, 6);
 }
 
-#[test]
-fn a_full_mailbox_slows_the_sender_and_loses_nothing() {
+fn a_full_mailbox_slows_the_sender_and_loses_nothing(kernel: KernelChoice) {
     let server = serve(
         &Settings {
             mailbox_max: 1,
-            ..Settings::default()
+            ..settings(kernel)
         },
         3,
     );
@@ -287,23 +324,18 @@ fn a_full_mailbox_slows_the_sender_and_loses_nothing() {
     );
 }
 
-#[test]
-fn a_port_that_is_taken_is_not_shared() {
-    let server = serve(&Settings::default(), 2);
+fn a_port_that_is_taken_is_not_shared(kernel: KernelChoice) {
+    let server = serve(&settings(kernel), 2);
     let seen = Arc::default();
-    let again = Shards::start(
-        &Settings::default(),
-        1,
-        Some(server.address),
-        move |_, _| EchoServer::new(Arc::clone(&seen)),
-    );
+    let again = Shards::start(&settings(kernel), 1, Some(server.address), move |_, _| {
+        EchoServer::new(Arc::clone(&seen))
+    });
     let error = again.unwrap_err().to_string();
     assert!(error.ends_with("another program listens there"), "{error}");
 }
 
-#[test]
-fn a_shard_that_panics_is_not_waited_for_behind_the_others() {
-    let shards = Shards::start(&Settings::default(), 3, None, |shard, _| {
+fn a_shard_that_panics_is_not_waited_for_behind_the_others(kernel: KernelChoice) {
+    let shards = Shards::start(&settings(kernel), 3, None, |shard, _| {
         assert_ne!(shard, ShardIndex(2), "as this test wants it");
         EchoServer::new(Arc::default())
     });

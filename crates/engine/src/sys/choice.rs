@@ -4,7 +4,7 @@ use std::fmt;
 
 use capacity::Tables;
 
-use super::descriptors;
+use super::{descriptors, uring};
 
 /// What an operator wants the shards to be carried by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,11 +36,13 @@ impl KernelChoice {
     ///
     /// io_uring was asked for and cannot be had; the words say why.
     pub fn settle(self) -> Result<KernelInUse, String> {
-        match (self, check_uring()) {
-            (Self::Epoll, _) => Ok(KernelInUse::EpollAsAsked),
-            (Self::Auto | Self::Uring, Ok(())) => Ok(KernelInUse::Uring),
-            (Self::Auto, Err(reason)) => Ok(KernelInUse::EpollInstead(reason)),
-            (Self::Uring, Err(reason)) => Err(reason),
+        if self == Self::Epoll {
+            return Ok(KernelInUse::EpollAsAsked);
+        }
+        match uring::check() {
+            Ok(()) => Ok(KernelInUse::Uring),
+            Err(reason) if self == Self::Auto => Ok(KernelInUse::EpollInstead(reason)),
+            Err(reason) => Err(reason),
         }
     }
 }
@@ -76,9 +78,4 @@ impl fmt::Display for KernelInUse {
             ),
         }
     }
-}
-
-/// Whether this machine has what the io_uring kernel needs.
-fn check_uring() -> Result<(), String> {
-    Err("this version does not know io_uring yet".to_owned())
 }

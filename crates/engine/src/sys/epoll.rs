@@ -377,6 +377,6 @@ fn send_many(socket: &OwnedFd, first: &[u8], rest: &[Frame]) -> Result<usize, Er
 fn fd(socket: &Socket) -> &OwnedFd {
     match socket {
         Socket::Fd(fd) => fd,
-        Socket::Sim(_) => unreachable!("a simulated socket in a real kernel"),
+        Socket::Direct(_) | Socket::Sim(_) => unreachable!("another kernel's socket in epoll"),
     }
 }

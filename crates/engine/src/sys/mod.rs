@@ -10,6 +10,7 @@
 //!   connect(conn, from, to) ───────────► Connected { conn, result }
 //!   attach(conn, socket) ──────────────► Received { conn, bytes | end | error }, again and again
 //!   send(conn, frames) ─ Done(n) │ Pending ─► Sent { conn, n more bytes }   (n may be 0: try again)
+//!                                        └──► Blocked { conn } ─► Sent { conn, 0 }   (the socket was full)
 //!   listen(..) ────────────────────────► Accepted { socket, peer }
 //! ```
 //!
@@ -23,6 +24,7 @@ mod descriptors;
 mod epoll;
 mod listener;
 pub mod sim;
+mod uring;
 
 use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 
@@ -35,13 +37,14 @@ use rustix::{
 
 pub use self::choice::{KernelChoice, KernelInUse};
 pub(crate) use self::listener::probe;
-use self::{epoll::Epoll, sim::SimKernel};
+use self::{epoll::Epoll, sim::SimKernel, uring::Uring};
 use crate::{ConnId, Settings, Time};
 
 /// The kernel under one shard.
 #[derive(Debug)]
 pub(crate) enum Kernel {
     Epoll(Epoll),
+    Uring(Box<Uring>),
     Sim(SimKernel),
 }
 
@@ -49,6 +52,8 @@ pub(crate) enum Kernel {
 #[derive(Debug)]
 pub(crate) enum Socket {
     Fd(OwnedFd),
+    /// A slot in a ring's table of files.
+    Direct(u32),
     Sim(u32),
 }
 
@@ -101,6 +106,11 @@ pub(crate) enum Completion<'k> {
         conn: ConnId,
         result: Result<usize, Errno>,
     },
+    /// A pending send found no room. Its frames are the shard's again; a [`Completion::Sent`] of nothing
+    /// tells when there is room.
+    Blocked {
+        conn: ConnId,
+    },
 }
 
 /// What came out of a socket.
@@ -117,7 +127,7 @@ pub(crate) enum Received<'k> {
 pub(crate) enum Submission {
     /// This many bytes are on their way.
     Done(usize),
-    /// A [`Completion::Sent`] will tell. Until then this many of the frames belong to the kernel, which
+    /// A [`Completion::Sent`] or [`Completion::Blocked`] will tell. Until then this many of the frames belong to the kernel, which
     /// may have written any part of them.
     Pending {
         held: u8,
@@ -135,7 +145,7 @@ pub(crate) enum KernelError {
     Table(Errno),
     /// The address cannot be listened on.
     Listen(SocketAddr, Errno),
-    /// `epoll_create1(2)` or `epoll_ctl(2)` failed.
+    /// `epoll_create1(2)`, `epoll_ctl(2)`, `io_uring_setup(2)` or `io_uring_register(2)` failed.
     Make(Errno),
 }
 
@@ -194,7 +204,8 @@ impl Kernel {
             KernelInUse::EpollAsAsked | KernelInUse::EpollInstead(_) => {
                 Epoll::new(Arc::clone(waker), listener).map(Self::Epoll)
             }
-            KernelInUse::Uring => Err(Errno::NOSYS),
+            KernelInUse::Uring => Uring::new(Arc::clone(waker), listener, settings.connections_max)
+                .map(|kernel| Self::Uring(Box::new(kernel))),
         };
         Ok((kernel.map_err(KernelError::Make)?, address))
     }
@@ -202,6 +213,7 @@ impl Kernel {
     pub(crate) fn now(&self) -> Time {
         match self {
             Self::Epoll(kernel) => kernel.now(),
+            Self::Uring(kernel) => kernel.now(),
             Self::Sim(kernel) => kernel.now(),
         }
     }
@@ -210,6 +222,7 @@ impl Kernel {
     pub(crate) fn set_accepting(&mut self, accepting: bool) {
         match self {
             Self::Epoll(kernel) => kernel.set_accepting(accepting),
+            Self::Uring(kernel) => kernel.set_accepting(accepting),
             Self::Sim(kernel) => kernel.set_accepting(accepting),
         }
     }
@@ -218,6 +231,7 @@ impl Kernel {
     pub(crate) fn stop_listening(&mut self) {
         match self {
             Self::Epoll(kernel) => kernel.stop_listening(),
+            Self::Uring(kernel) => kernel.stop_listening(),
             Self::Sim(kernel) => kernel.stop_listening(),
         }
     }
@@ -226,6 +240,10 @@ impl Kernel {
     pub(crate) fn attach(&mut self, conn: ConnId, socket: &Socket) -> Result<(), Errno> {
         match self {
             Self::Epoll(kernel) => kernel.attach(conn, socket),
+            Self::Uring(kernel) => {
+                kernel.attach(conn, socket);
+                Ok(())
+            }
             Self::Sim(kernel) => kernel.attach(conn, socket),
         }
     }
@@ -239,6 +257,7 @@ impl Kernel {
     ) -> Result<Socket, Errno> {
         match self {
             Self::Epoll(kernel) => kernel.connect(conn, source, destination),
+            Self::Uring(kernel) => kernel.connect(conn, source, destination),
             Self::Sim(kernel) => kernel.connect(conn, source, destination),
         }
     }
@@ -254,7 +273,16 @@ impl Kernel {
     ) -> Submission {
         match self {
             Self::Epoll(kernel) => kernel.send(conn, socket, frames, skip),
+            Self::Uring(kernel) => kernel.send(conn, socket, frames, skip),
             Self::Sim(kernel) => kernel.send(conn, socket, frames, skip),
+        }
+    }
+
+    /// Sends whose answers come as soon as they are asked for.
+    pub(crate) fn sends_count(&self) -> usize {
+        match self {
+            Self::Uring(kernel) => kernel.sends_count(),
+            Self::Epoll(_) | Self::Sim(_) => 0,
         }
     }
 
@@ -262,6 +290,7 @@ impl Kernel {
     pub(crate) fn shutdown(&mut self, socket: &Socket) {
         match self {
             Self::Epoll(kernel) => kernel.shutdown(socket),
+            Self::Uring(kernel) => kernel.shutdown(socket),
             Self::Sim(kernel) => kernel.shutdown(socket),
         }
     }
@@ -270,6 +299,7 @@ impl Kernel {
     pub(crate) fn close(&mut self, socket: Socket, abort: bool) {
         match self {
             Self::Epoll(kernel) => kernel.close(socket, abort),
+            Self::Uring(kernel) => kernel.close(socket, abort),
             Self::Sim(kernel) => kernel.close(socket, abort),
         }
     }
@@ -279,6 +309,7 @@ impl Kernel {
     pub(crate) fn wait(&mut self, deadline: Option<Time>) -> Result<(), Errno> {
         match self {
             Self::Epoll(kernel) => kernel.wait(deadline),
+            Self::Uring(kernel) => kernel.wait(deadline),
             Self::Sim(kernel) => {
                 kernel.wait();
                 Ok(())
@@ -290,6 +321,7 @@ impl Kernel {
     pub(crate) fn wait_for_waker(&mut self, deadline: Time) -> Result<(), Errno> {
         match self {
             Self::Epoll(kernel) => kernel.wait_for_waker(deadline),
+            Self::Uring(kernel) => kernel.wait_for_waker(deadline),
             Self::Sim(_) => Ok(()),
         }
     }
@@ -303,6 +335,7 @@ impl Kernel {
     ) -> Option<Completion<'_>> {
         match self {
             Self::Epoll(kernel) => kernel.next(wanted, sockets),
+            Self::Uring(kernel) => kernel.next(wanted, sockets),
             Self::Sim(kernel) => kernel.next(wanted, sockets),
         }
     }

@@ -103,6 +103,12 @@ impl SimKernel {
         let bytes = frames.iter().flat_map(|frame| frame.as_bytes()).skip(skip);
         let total = frames.iter().map(Frame::len).sum::<usize>() - skip;
         let room = state.room(other);
+        if room == 0 && state.suffers(|faults| faults.late_write) {
+            state.sockets[id as usize].is_finding_no_room = true;
+            return Submission::Pending {
+                held: frames.len() as u8,
+            };
+        }
         if room == 0 {
             state.sockets[id as usize].late = Some(0);
             return Submission::Pending { held: 0 };
@@ -168,6 +174,10 @@ impl SimKernel {
                 debug_assert_eq!(waiting, Waiting::Connect, "a dial is reported once");
                 return Some(Completion::Connected { conn, result });
             }
+            if std::mem::take(&mut state.sockets[id as usize].is_finding_no_room) {
+                state.sockets[id as usize].late = Some(0);
+                return Some(Completion::Blocked { conn });
+            }
             if let Some(sent) = state.take_late(id) {
                 return Some(Completion::Sent {
                     conn,
@@ -206,6 +216,6 @@ impl SimKernel {
 fn index(socket: &Socket) -> u32 {
     match socket {
         Socket::Sim(index) => *index,
-        Socket::Fd(_) => unreachable!("a real socket in a simulated kernel"),
+        Socket::Fd(_) | Socket::Direct(_) => unreachable!("a real socket in a simulated kernel"),
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Stream {
     pub(super) dialled: Option<Result<(), Errno>>,
     /// A send that reports later: how many bytes it has moved.
     pub(super) late: Option<usize>,
+    /// A send that found the window full, and its sender has not heard of it.
+    pub(super) is_finding_no_room: bool,
     pub(super) closed: bool,
 }
 
@@ -128,7 +130,10 @@ impl Wires {
         for (id, stream) in self.sockets.iter().enumerate() {
             let readable =
                 !stream.inbound.is_empty() || matches!(stream.end, Some(End::Fin | End::Reset));
-            let news = stream.dialled.is_some() || readable || self.is_late_over(id as u32);
+            let news = stream.dialled.is_some()
+                || readable
+                || stream.is_finding_no_room
+                || self.is_late_over(id as u32);
             if stream.kernel == Some(kernel) && stream.conn.is_some() && !stream.closed && news {
                 ready.push(Ready::Stream(id as u32));
             }
@@ -198,6 +203,7 @@ impl Wires {
             end: None,
             dialled: None,
             late: None,
+            is_finding_no_room: false,
             closed: false,
         });
         id
