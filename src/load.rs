@@ -15,8 +15,8 @@ use anyhow::Context as _;
 use capacity::Sources;
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::TypedValueParser as _, value_parser};
 use load::{
-    Audience, Dialect, Interrupt, LiveLine, LoadError, Options, PlainLines, Progress, Push, Rate,
-    Silent, Target, TopicPattern, parse_duration,
+    Audience, Backoff, Dialect, EventLines, Interrupt, KernelChoice, LiveLine, LoadError, Options,
+    PlainLines, Progress, Push, Rate, Share, Silent, Target, TopicPattern, parse_duration,
 };
 use proto::phoenix::Serializer;
 
@@ -42,6 +42,7 @@ pub(crate) fn command() -> Command {
                 ),
         )
         .args(connection_args())
+        .args(client_args())
         .args(message_args())
         .args(output_args())
 }
@@ -66,15 +67,23 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         file.with_context(|| format!("cannot write {}", path.display()))
     });
     let json = json.transpose()?;
+    let events: Box<dyn io::Write> = match matches.get_one::<PathBuf>("events") {
+        Some(path) => {
+            let file = fs::File::create(path);
+            Box::new(file.with_context(|| format!("cannot write {}", path.display()))?)
+        }
+        None => Box::new(io::sink()),
+    };
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let mut progress: Box<dyn Progress> = if matches.get_flag("quiet") {
+    let progress: Box<dyn Progress> = if matches.get_flag("quiet") {
         Box::new(Silent)
     } else if io::stderr().is_terminal() {
         Box::new(LiveLine::new())
     } else {
         Box::new(PlainLines::new(io::stderr()))
     };
-    let report = match load::run(options, progress.as_mut(), &interrupt) {
+    let mut progress = EventLines::new(events, progress);
+    let report = match load::run(options, &mut progress, &interrupt) {
         Ok(report) => report,
         Err(error @ LoadError::Shard(_)) => {
             eprintln!("fourtuple: {error}");
@@ -89,7 +98,8 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         let _ = file.set_len(0);
         writeln!(file, "{}", report.to_json()).context("cannot write the JSON report")
     });
-    let failed: Vec<_> = [printed.err(), written.err()]
+    let followed = progress.result().context("cannot write the events");
+    let failed: Vec<_> = [printed.err(), written.err(), followed.err()]
         .into_iter()
         .flatten()
         .collect();
@@ -103,7 +113,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn connection_args() -> [Arg; 12] {
+fn connection_args() -> [Arg; 11] {
     [
         number(
             "connections",
@@ -149,8 +159,39 @@ fn connection_args() -> [Arg; 12] {
             "heartbeat",
             "Time between a client's heartbeats; 0s for none [default: 30s]",
         ),
-        number("shards", "N", "Threads [default: one per core, at most 8]")
+        number(
+            "shards",
+            "N",
+            "Threads [default: one per core, at most 8, or as many as the descriptors of the \
+             connections need]",
+        )
             .value_parser(value_parser!(u16)),
+        Arg::new("kernel")
+            .long("kernel")
+            .value_name("NAME")
+            .value_parser(["auto", "epoll", "uring"])
+            .help("What carries the connections [default: auto, which is io_uring where it can be had]"),
+    ]
+}
+
+fn client_args() -> [Arg; 4] {
+    [
+        Arg::new("drop")
+            .long("drop")
+            .value_name("SHARE")
+            .value_parser(value_parser!(Share))
+            .help("End this share of the connections abruptly, such as 10%, and let it come back"),
+        Arg::new("reconnect")
+            .long("reconnect")
+            .value_name("WAITS")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("phoenix")
+            .value_parser(["phoenix", "jitter"])
+            .help(
+                "Clients come back when their connection ends, after the waits of phoenix.js or, \
+                 with =jitter, after random ones of the same mean",
+            ),
         Arg::new("vsn")
             .long("vsn")
             .value_name("VERSION")
@@ -168,7 +209,7 @@ fn connection_args() -> [Arg; 12] {
     ]
 }
 
-fn message_args() -> [Arg; 9] {
+fn message_args() -> [Arg; 10] {
     [
         Arg::new("join")
             .long("join")
@@ -192,6 +233,13 @@ fn message_args() -> [Arg; 9] {
                 "One client per topic publishes this often, such as 1/s or 5/min; every delivery \
                  is counted",
             ),
+        number(
+            "broadcasts",
+            "N",
+            "Publish N times to every topic after the hold, the next when all have the last \
+             [default: 0]",
+        )
+        .conflicts_with("publish"),
         Arg::new("audience")
             .long("audience")
             .value_name("WHO")
@@ -221,13 +269,18 @@ fn message_args() -> [Arg; 9] {
     ]
 }
 
-fn output_args() -> [Arg; 2] {
+fn output_args() -> [Arg; 3] {
     [
         Arg::new("json")
             .long("json")
             .value_name("FILE")
             .value_parser(value_parser!(PathBuf))
             .help("Write the report as JSON, too"),
+        Arg::new("events")
+            .long("events")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("Write a line of JSON at every change of stage and for every broadcast"),
         Arg::new("quiet")
             .long("quiet")
             .short('q')
@@ -277,6 +330,7 @@ fn options(matches: &ArgMatches) -> Options {
     set(&mut options.connect_timeout, matches, "connect-timeout");
     set(&mut options.join_timeout, matches, "join-timeout");
     set(&mut options.settle_timeout, matches, "settle-timeout");
+    set(&mut options.broadcasts, matches, "broadcasts");
     set(&mut options.topics, matches, "topics");
     set(&mut options.join_payload, matches, "join-payload");
     set(&mut options.event, matches, "event");
@@ -286,6 +340,18 @@ fn options(matches: &ArgMatches) -> Options {
     options.publish = matches.get_one("publish").copied();
     options.push = matches.get_one("push").copied();
     options.shards = matches.get_one("shards").copied();
+    options.drop = matches.get_one("drop").copied();
+    options.reconnect = matches
+        .get_one::<String>("reconnect")
+        .map(|waits| match waits.as_str() {
+            "jitter" => Backoff::Jitter,
+            _ => Backoff::Phoenix,
+        });
+    options.kernel = match matches.get_one::<String>("kernel").map(String::as_str) {
+        Some("epoll") => KernelChoice::Epoll,
+        Some("uring") => KernelChoice::Uring,
+        _ => KernelChoice::Auto,
+    };
     options.audience = matches
         .get_one::<String>("audience")
         .map(|who| match who.as_str() {
@@ -369,7 +435,17 @@ mod tests {
             (options.event.as_str(), options.join_payload.as_str()),
             ("e", "{}")
         );
+        let options =
+            parse("--reconnect ws://h/x --broadcasts 5 --drop 2.5% --kernel epoll --join a")
+                .expect("flags");
+        assert_eq!(options.reconnect, Some(Backoff::Phoenix));
+        assert_eq!(options.broadcasts, 5);
+        assert_eq!(options.drop, "2.5%".parse().ok());
+        assert_eq!(options.kernel, KernelChoice::Epoll);
+        let options = parse("ws://h/x --reconnect=jitter").expect("flags");
+        assert_eq!(options.reconnect, Some(Backoff::Jitter));
         let options = parse("ws://h/x --vsn 1.0.0 --push 5/s --join a").expect("flags");
+        assert_eq!(options.reconnect, None);
         assert_eq!(options.dialect, Dialect::Phoenix(Serializer::V1));
         assert!(matches!(options.push, Some(Push::Paced(_))));
     }
@@ -388,6 +464,12 @@ mod tests {
             ("ws://h/ --sources eth0", "expected an address such as"),
             ("ws://h/ --push often", "expected a whole number from 1"),
             ("ws://h/ --raw --vsn 2.0.0", "cannot be used with"),
+            ("ws://h/ --drop 10", "such as 10%"),
+            ("ws://h/ --kernel kqueue", "auto, epoll, uring"),
+            (
+                "ws://h/ --broadcasts 2 --publish 1/s",
+                "cannot be used with",
+            ),
         ] {
             let error = parse(args).expect_err(args).to_string();
             assert!(error.contains(words), "{args}: {error}");

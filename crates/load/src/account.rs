@@ -83,6 +83,16 @@ impl Account {
         !self.is_open() || (self.last >= sent && self.seen == u64::MAX)
     }
 
+    /// Whether publish `number` has arrived or is not expected.
+    pub(crate) fn has(&self, number: u32) -> bool {
+        if !self.is_open() || number < self.first {
+            return true;
+        }
+        let behind = self.last.checked_sub(number);
+        // What is below the window was given up, if it was not there.
+        behind.is_some_and(|behind| behind < WINDOW && self.seen >> behind & 1 == 1)
+    }
+
     /// Notes that publish `number` arrived.
     pub(crate) fn record(&mut self, number: u32) -> Arrival {
         if !self.is_open() || number < self.first {
@@ -216,6 +226,10 @@ mod tests {
         account.record(4);
         // 2 and 3 were overtaken by 4; 5 and 6 never came.
         assert!(!account.is_settled(4));
+        let has: Vec<_> = (1..=5).map(|number| account.has(number)).collect();
+        assert_eq!(has, [true, false, false, true, false]);
+        assert!(Account::open(4).has(4) && !Account::open(4).has(5));
+        assert!(Account::default().has(1));
         let end = account.settle(6);
         assert_eq!(
             end,

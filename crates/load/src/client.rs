@@ -41,7 +41,10 @@ pub(crate) struct Client {
     pub(crate) push_waits: bool, // 1
 }
 
-const _: () = assert!(size_of::<Client>() == 48);
+/// Bytes that a client takes in the crowd's own table; its connection is the engine's.
+pub const CLIENT_BYTES: usize = 48;
+
+const _: () = assert!(size_of::<Client>() == CLIENT_BYTES);
 
 /// How far a client has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

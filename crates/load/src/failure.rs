@@ -58,6 +58,8 @@ pub enum Failure {
     ServerReadsSlowly,
     /// The kernel reported something else; says what.
     Kernel(String),
+    /// The connection ended, and its client had not come back at the end of the run.
+    NotBack,
     /// The crowd ended before the connection could.
     Interrupted,
 }
@@ -146,6 +148,7 @@ impl Failure {
             Self::Forbidden => "forbidden",
             Self::ServerReadsSlowly => "server_reads_slowly",
             Self::Kernel(_) => "kernel",
+            Self::NotBack => "not_back",
             Self::Interrupted => "interrupted",
         }
     }
@@ -219,6 +222,7 @@ impl fmt::Display for Failure {
             Self::Forbidden => f.write_str("this machine forbids the connection"),
             Self::ServerReadsSlowly => f.write_str("the server does not read what it is sent"),
             Self::Kernel(what) => write!(f, "the kernel reported: {what}"),
+            Self::NotBack => f.write_str("not back at the end of the run"),
             Self::Interrupted => f.write_str("ended by the crowd before it was done"),
         }
     }

@@ -11,6 +11,10 @@ pub enum Stage {
     Opening,
     /// Everything is open, as far as it will be, and held.
     Holding,
+    /// Publishes to everybody go out, one after the other.
+    Broadcasting,
+    /// Connections were ended on purpose and come back.
+    Dropping,
     /// Nothing is sent any more; outstanding deliveries may still come.
     Settling,
     /// Connections are being closed.
@@ -18,7 +22,14 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::Opening, Self::Holding, Self::Settling, Self::Closing];
+    const ALL: [Self; 6] = [
+        Self::Opening,
+        Self::Holding,
+        Self::Broadcasting,
+        Self::Dropping,
+        Self::Settling,
+        Self::Closing,
+    ];
 }
 
 /// One shard's gauges: one writer, any readers, no lock.
@@ -27,7 +38,9 @@ pub(crate) struct Gauges {
     stage: AtomicU8,
     /// Connections that are still to be dialled or still on their way.
     unsettled: AtomicU64,
+    open: AtomicU64,
     ready: AtomicU64,
+    away: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
     published: AtomicU64,
@@ -37,6 +50,8 @@ pub(crate) struct Gauges {
     waiting: AtomicU64,
     /// The run's publishes at the time when `waiting` was counted.
     waiting_for: AtomicU64,
+    /// Broadcasts that have left the shard.
+    rounds: AtomicU64,
 }
 
 /// A copy of the gauges, of one shard or of all.
@@ -47,8 +62,12 @@ pub struct Snapshot {
     pub stage: Stage,
     /// Connections that are still to be dialled or still on their way.
     pub unsettled: u64,
+    /// Connections whose WebSocket is open, joined or not.
+    pub open: u64,
     /// Connections that are open, and joined if that was asked.
     pub ready: u64,
+    /// Clients that lost their connection and are to come back.
+    pub away: u64,
     /// Connections that could not be opened.
     pub failed: u64,
     /// Connections that were ready once and are gone.
@@ -63,6 +82,8 @@ pub struct Snapshot {
     pub(crate) waiting: u64,
     /// The fewest publishes that any shard knew of when it counted `waiting`.
     pub(crate) waiting_for: u64,
+    /// The fewest broadcasts that have left any shard.
+    pub(crate) rounds: u64,
 }
 
 impl Snapshot {
@@ -70,7 +91,9 @@ impl Snapshot {
     pub(crate) const EMPTY: Self = Self {
         stage: Stage::Closing,
         unsettled: 0,
+        open: 0,
         ready: 0,
+        away: 0,
         failed: 0,
         dropped: 0,
         published: 0,
@@ -78,6 +101,7 @@ impl Snapshot {
         answered: 0,
         waiting: 0,
         waiting_for: u64::MAX,
+        rounds: u64::MAX,
     };
 
     /// Both together.
@@ -86,7 +110,9 @@ impl Snapshot {
         Self {
             stage: self.stage.min(other.stage),
             unsettled: self.unsettled + other.unsettled,
+            open: self.open + other.open,
             ready: self.ready + other.ready,
+            away: self.away + other.away,
             failed: self.failed + other.failed,
             dropped: self.dropped + other.dropped,
             published: self.published + other.published,
@@ -94,6 +120,7 @@ impl Snapshot {
             answered: self.answered + other.answered,
             waiting: self.waiting + other.waiting,
             waiting_for: self.waiting_for.min(other.waiting_for),
+            rounds: self.rounds.min(other.rounds),
         }
     }
 }
@@ -110,7 +137,9 @@ impl Gauges {
     /// Shows `now`. Only the owning shard may call this.
     pub(crate) fn show(&self, now: &Snapshot) {
         self.unsettled.store(now.unsettled, Relaxed);
+        self.open.store(now.open, Relaxed);
         self.ready.store(now.ready, Relaxed);
+        self.away.store(now.away, Relaxed);
         self.failed.store(now.failed, Relaxed);
         self.dropped.store(now.dropped, Relaxed);
         self.published.store(now.published, Relaxed);
@@ -118,6 +147,7 @@ impl Gauges {
         self.answered.store(now.answered, Relaxed);
         self.waiting.store(now.waiting, Relaxed);
         self.waiting_for.store(now.waiting_for, Relaxed);
+        self.rounds.store(now.rounds, Relaxed);
         // Last, so that whoever sees a stage sees what the shard knew when it entered it.
         self.stage.store(now.stage as u8, SeqCst);
     }
@@ -127,7 +157,9 @@ impl Gauges {
         Snapshot {
             stage: Stage::ALL[usize::from(self.stage.load(SeqCst)) % Stage::ALL.len()],
             unsettled: self.unsettled.load(Relaxed),
+            open: self.open.load(Relaxed),
             ready: self.ready.load(Relaxed),
+            away: self.away.load(Relaxed),
             failed: self.failed.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             published: self.published.load(Relaxed),
@@ -135,6 +167,7 @@ impl Gauges {
             answered: self.answered.load(Relaxed),
             waiting: self.waiting.load(Relaxed),
             waiting_for: self.waiting_for.load(Relaxed),
+            rounds: self.rounds.load(Relaxed),
         }
     }
 }

@@ -5,9 +5,10 @@ use std::{fmt, time::Duration};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// A histogram of durations from 1 µs to one hour, with three significant digits.
-#[derive(Clone, Debug)]
-pub(crate) struct Latency(Histogram<u64>);
+/// A histogram of durations from 1 µs to one hour, with three significant digits. It takes its
+/// memory, up to 200 KiB, with the first duration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Latency(Option<Box<Histogram<u64>>>);
 
 /// The percentiles of a latency that a report shows, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -31,41 +32,48 @@ impl Latency {
     const MIN_NANOS: u64 = 1_000;
     const MAX_NANOS: u64 = 3_600_000_000_000;
 
-    pub(crate) fn new() -> Self {
-        let histogram = Histogram::new_with_bounds(Self::MIN_NANOS, Self::MAX_NANOS, 3)
-            .expect("the bounds are constants that the histogram allows");
-        Self(histogram)
+    pub(crate) const fn new() -> Self {
+        Self(None)
     }
 
     /// Counts one duration; more than an hour counts as an hour.
     pub(crate) fn record(&mut self, duration: Duration) {
-        self.0
+        self.histogram()
             .saturating_record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Adds another shard's durations.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.0
-            .add(&other.0)
-            .expect("all histograms have the same bounds");
+        if let Some(other) = &other.0 {
+            self.histogram()
+                .add(&**other)
+                .expect("all histograms have the same bounds");
+        }
     }
 
     pub(crate) fn percentiles(&self) -> Percentiles {
-        if self.0.is_empty() {
+        let Some(histogram) = &self.0 else {
             return Percentiles::default();
-        }
+        };
         let micros = |nanos: u64| (nanos + 500) / 1000;
-        let max = self.0.max();
+        let max = histogram.max();
         // A quantile is the upper end of its bucket, which may lie above everything measured.
-        let at = |quantile| micros(self.0.value_at_quantile(quantile).min(max));
+        let at = |quantile| micros(histogram.value_at_quantile(quantile).min(max));
         Percentiles {
-            count: self.0.len(),
+            count: histogram.len(),
             p50_us: at(0.5),
             p90_us: at(0.9),
             p99_us: at(0.99),
             p999_us: at(0.999),
             max_us: micros(max),
         }
+    }
+
+    fn histogram(&mut self) -> &mut Histogram<u64> {
+        self.0.get_or_insert_with(|| {
+            let histogram = Histogram::new_with_bounds(Self::MIN_NANOS, Self::MAX_NANOS, 3);
+            Box::new(histogram.expect("the bounds are constants that the histogram allows"))
+        })
     }
 }
 

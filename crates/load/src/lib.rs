@@ -3,15 +3,15 @@
 //! [`run()`] takes [`Options`] and gives a [`Report`]. In between, each shard of the engine runs one
 //! swarm of clients, and a conductor leads all swarms through the stages of a run.
 //!
-//! - what is asked: `options`, `target`, `topic`, `rate`;
+//! - what is asked: `options`, `target`, `topic`, `rate`, `share`;
 //! - when and from where: `schedule` (an open loop), `source` (explicit tuples), `hand`
 //!   (something for everybody once per period), `publisher`;
 //! - a client: `client` (its state), `speech` (what it says and hears), `account` (what it
-//!   was sent), `marker` (how it knows a publish);
+//!   was sent), `marker` (how it knows a publish), `comeback` (how it returns);
 //! - the shard: `swarm` (the engine's app), `table` (its clients), `gauges` (what it shows), `watch`
 //!   (its time);
-//! - what came of it: `failure`, `latency`, `arrivals`, `orphans`, `outcome`, `report`;
-//! - the whole: `run`, `progress`, `interrupt`.
+//! - what came of it: `failure`, `latency`, `arrivals`, `orphans`, `tally`, `outcome`, `report`;
+//! - the whole: `run`, `conductor`, `progress`, `events`, `interrupt`.
 //!
 //! *Architecture invariant:* nothing here knows the server crate; the crowd speaks to any server.
 
@@ -20,6 +20,9 @@
 mod account;
 mod arrivals;
 mod client;
+mod comeback;
+mod conductor;
+mod events;
 mod failure;
 mod gauges;
 mod hand;
@@ -35,23 +38,31 @@ mod rate;
 mod report;
 mod run;
 mod schedule;
+mod share;
 mod source;
 mod speech;
 mod swarm;
 mod table;
+mod tally;
 mod target;
 mod topic;
 mod watch;
 
+pub use client::CLIENT_BYTES;
+pub use comeback::Backoff;
+pub use engine::KernelChoice;
+pub use events::{Event, EventLines, Milestone, Standing};
 pub use failure::{Failure, FailureCount};
 pub use gauges::{Snapshot, Stage};
 pub use interrupt::Interrupt;
 pub use latency::Percentiles;
 pub use options::{Audience, Dialect, Options, OptionsError, Push, parse_duration};
-pub use outcome::{Deliveries, Heartbeats, Publishes, Pushes};
+pub use outcome::{Deliveries, Heartbeats, Publishes, Pushes, Returns};
 pub use progress::{LiveLine, Moment, PlainLines, Progress, Silent};
 pub use rate::{Rate, RateError};
-pub use report::{Connections, Latencies, Report};
+pub use report::{Connections, Drop, Latencies, Report, Stages};
 pub use run::{LoadError, run};
+pub use share::{Share, ShareError};
+pub use tally::Broadcast;
 pub use target::{Target, TargetError};
 pub use topic::{TopicError, TopicPattern};

@@ -3,10 +3,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use capacity::{Shortage, Sources, SourcesError};
+use engine::KernelChoice;
 use proto::phoenix::Serializer;
 use thiserror::Error;
 
-use crate::{marker, rate::Rate, target::Target, topic::TopicPattern};
+use crate::{
+    comeback::Backoff, marker, rate::Rate, share::Share, target::Target, topic::TopicPattern,
+};
 
 /// What the crowd does. Start from [`Options::new`] and change what differs.
 #[derive(Clone, Debug)]
@@ -39,6 +42,14 @@ pub struct Options {
     /// Who must receive a publish; `None` is [`Audience::All`] for Phoenix and
     /// [`Audience::Publisher`] for raw servers.
     pub audience: Option<Audience>,
+    /// How many publishes go to every topic after the hold, one after the other: the next when all
+    /// members have the one before. Not together with `publish`.
+    pub broadcasts: u32,
+    /// The share of the connections that is ended abruptly after the broadcasts, and comes back.
+    pub drop: Option<Share>,
+    /// Whether and when clients come back whose connection ends; those that are dropped on purpose
+    /// always do, `None` meaning [`Backoff::Phoenix`].
+    pub reconnect: Option<Backoff>,
     /// How often every client pushes and waits for the reply while everything is held.
     pub push: Option<Push>,
     /// The event of publishes and pushes. Phoenix only.
@@ -53,8 +64,11 @@ pub struct Options {
     pub join_timeout: Duration,
     /// How long the crowd waits for outstanding deliveries after the last publish.
     pub settle_timeout: Duration,
-    /// Threads; `None` is one per core, at most eight.
+    /// Threads; `None` is one per core, at most eight, or as many as the connections need to have
+    /// descriptors.
     pub shards: Option<u16>,
+    /// What carries the connections.
+    pub kernel: KernelChoice,
 }
 
 /// What the clients of a run speak.
@@ -151,6 +165,9 @@ impl Options {
             topics: 1,
             join_payload: "{}".to_owned(),
             publish: None,
+            broadcasts: 0,
+            drop: None,
+            reconnect: None,
             audience: None,
             push: None,
             event: "new_msg".to_owned(),
@@ -160,13 +177,16 @@ impl Options {
             join_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(5),
             shards: None,
+            kernel: KernelChoice::Auto,
         }
     }
 
     /// The most bytes of a payload.
     pub const PAYLOAD_BYTES_MAX: u32 = 1 << 20;
     /// The most threads.
-    pub const SHARDS_MAX: u16 = 64;
+    pub const SHARDS_MAX: u16 = capacity::SHARDS_MAX;
+    /// The most broadcasts.
+    pub const BROADCASTS_MAX: u32 = 100_000;
     /// The least time between a client's pushes: the crowd's timers are no finer.
     pub const PUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
@@ -181,6 +201,7 @@ impl Options {
         range("--concurrency", self.concurrency, 1, u32::MAX)?;
         range("--topics", self.topics, 1, self.connections)?;
         range("--size", self.payload_bytes, 1, Self::PAYLOAD_BYTES_MAX)?;
+        range("--broadcasts", self.broadcasts, 0, Self::BROADCASTS_MAX)?;
         if let Some(shards) = self.shards {
             let most = self.connections.min(Self::SHARDS_MAX.into());
             range("--shards", shards.into(), 1, most)?;
@@ -211,12 +232,45 @@ impl Options {
             Dialect::Phoenix(_) if self.join.is_none() && self.publish.is_some() => {
                 "--publish needs a topic to --join (or --raw)"
             }
+            Dialect::Phoenix(_) if self.join.is_none() && self.broadcasts > 0 => {
+                "--broadcasts needs a topic to --join (or --raw)"
+            }
+            _ if self.broadcasts > 0 && self.publish.is_some() => {
+                "--broadcasts and --publish exclude each other: one publishes after the hold, the \
+                 other during it"
+            }
             Dialect::Phoenix(_) if self.join.is_none() && self.push.is_some() => {
                 "--push needs a topic to --join (or --raw)"
             }
             _ => return Ok(()),
         };
         Err(OptionsError::Contradiction(contradiction))
+    }
+
+    /// Checks that so many `shards` can all dial.
+    ///
+    /// # Errors
+    ///
+    /// [`OptionsError::Range`].
+    pub(crate) fn check_shards(&self, shards: u16) -> Result<(), OptionsError> {
+        if self.concurrency >= shards.into() {
+            return Ok(());
+        }
+        Err(OptionsError::Range {
+            name: "--concurrency",
+            value: self.concurrency.into(),
+            expected: format!("at least {shards}, one for each thread that the connections need"),
+        })
+    }
+
+    /// Whether anything is published in the run.
+    pub(crate) fn publishes(&self) -> bool {
+        self.publish.is_some() || self.broadcasts > 0
+    }
+
+    /// Whether anybody may have to come back.
+    pub(crate) fn returns(&self) -> bool {
+        self.reconnect.is_some() || self.drop.is_some()
     }
 
     /// The audience of publishes, the default applied.
@@ -328,8 +382,34 @@ mod tests {
             "--topics is 0: expected 1 to 1,000"
         );
         assert_eq!(
-            refusal(|o| o.shards = Some(65)),
-            "--shards is 65: expected 1 to 64"
+            refusal(|o| o.shards = Some(1_001)),
+            "--shards is 1001: expected 1 to 1,000"
+        );
+        assert_eq!(
+            refusal(|o| o.broadcasts = 100_001),
+            "--broadcasts is 100001: expected 0 to 100,000"
+        );
+        assert!(
+            refusal(|o| {
+                o.broadcasts = 1;
+                o.publish = Rate::per_second(1);
+            })
+            .contains("exclude each other")
+        );
+        assert!(
+            refusal(|o| {
+                o.join = None;
+                o.broadcasts = 1;
+            })
+            .contains("--broadcasts needs a topic")
+        );
+        let mut few = options();
+        few.concurrency = 105;
+        few.check_shards(105).expect("one for each");
+        assert_eq!(
+            few.check_shards(106).expect_err("too few").to_string(),
+            "--concurrency is 105: expected at least 106, one for each thread that the connections \
+             need"
         );
         assert!(refusal(|o| o.topics = 2).contains("needs a --join with {}"));
         assert!(refusal(|o| o.dialect = Dialect::Raw).contains("cannot --join"));

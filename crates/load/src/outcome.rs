@@ -4,7 +4,18 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{arrivals::Arrivals, failure::Failures, latency::Latency, orphans::Orphans};
+use crate::{
+    arrivals::Arrivals, failure::Failures, latency::Latency, orphans::Orphans, tally::Tally,
+};
+
+/// What a shard hands in.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// What came of a broadcast.
+    Tally(Box<Tally>),
+    /// Everything else, once, at its end.
+    Outcome(Box<Outcome>),
+}
 
 /// One shard's results; merged, the results of the run.
 #[derive(Clone, Debug)]
@@ -23,6 +34,12 @@ pub(crate) struct Outcome {
     pub(crate) not_opened: Failures,
     /// Connections that were ready and ended before the crowd closed them.
     pub(crate) dropped: Failures,
+    /// Connections that were ready and ended, and whose clients were to come back.
+    pub(crate) disconnected: Failures,
+    /// Tries to come back that failed.
+    pub(crate) returns_failed: Failures,
+    pub(crate) returns: Returns,
+    pub(crate) drop: Drop,
     pub(crate) lateness: Latency,
     pub(crate) connect: Latency,
     pub(crate) upgrade: Latency,
@@ -30,6 +47,8 @@ pub(crate) struct Outcome {
     pub(crate) delivery: Latency,
     pub(crate) publish_reply: Latency,
     pub(crate) push_reply: Latency,
+    /// From the end of a connection to being ready again.
+    pub(crate) back: Latency,
     pub(crate) arrivals: Arrivals,
     pub(crate) orphans: Orphans,
     pub(crate) publishes: Publishes,
@@ -103,6 +122,28 @@ pub struct Pushes {
     pub skipped: u64,
 }
 
+/// Clients that lost their connection and came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Returns {
+    /// Connections that ended without the crowd's doing and whose clients were to come back.
+    pub disconnected: u64,
+    /// Clients that got ready again, one for each time; those that were dropped on purpose, too.
+    pub back: u64,
+    /// Dials to come back, whatever came of them.
+    pub attempts: u64,
+}
+
+/// Connections that were ended on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drop {
+    pub(crate) dropped: u64,
+    pub(crate) back: u64,
+    pub(crate) attempts: u64,
+    /// From their end to the last that was back.
+    pub(crate) took: Duration,
+}
+
 /// Heartbeats of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -123,6 +164,10 @@ impl Outcome {
             tuples_busy: 0,
             not_opened: Failures::default(),
             dropped: Failures::default(),
+            disconnected: Failures::default(),
+            returns_failed: Failures::default(),
+            returns: Returns::default(),
+            drop: Drop::default(),
             lateness: Latency::new(),
             connect: Latency::new(),
             upgrade: Latency::new(),
@@ -130,6 +175,7 @@ impl Outcome {
             delivery: Latency::new(),
             publish_reply: Latency::new(),
             push_reply: Latency::new(),
+            back: Latency::new(),
             arrivals: Arrivals::default(),
             orphans: Orphans::default(),
             publishes: Publishes::default(),
@@ -160,6 +206,10 @@ impl Outcome {
         self.tuples_busy += other.tuples_busy;
         self.not_opened.merge(other.not_opened);
         self.dropped.merge(other.dropped);
+        self.disconnected.merge(other.disconnected);
+        self.returns_failed.merge(other.returns_failed);
+        self.returns.merge(other.returns);
+        self.drop.merge(other.drop);
         self.lateness.merge(&other.lateness);
         self.connect.merge(&other.connect);
         self.upgrade.merge(&other.upgrade);
@@ -167,6 +217,7 @@ impl Outcome {
         self.delivery.merge(&other.delivery);
         self.publish_reply.merge(&other.publish_reply);
         self.push_reply.merge(&other.push_reply);
+        self.back.merge(&other.back);
         self.arrivals.merge(other.arrivals);
         self.orphans.merge(other.orphans);
         self.publishes.merge(other.publishes);
@@ -174,6 +225,23 @@ impl Outcome {
         self.pushes.merge(other.pushes);
         self.heartbeats.sent += other.heartbeats.sent;
         self.heartbeats.answered += other.heartbeats.answered;
+    }
+}
+
+impl Returns {
+    fn merge(&mut self, other: Self) {
+        self.disconnected += other.disconnected;
+        self.back += other.back;
+        self.attempts += other.attempts;
+    }
+}
+
+impl Drop {
+    fn merge(&mut self, other: Self) {
+        self.dropped += other.dropped;
+        self.back += other.back;
+        self.attempts += other.attempts;
+        self.took = self.took.max(other.took);
     }
 }
 

@@ -8,12 +8,20 @@ use std::{
 use capacity::Grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::gauges::{Snapshot, Stage};
+use crate::{
+    events::Event,
+    gauges::{Snapshot, Stage},
+};
 
 /// Somebody who wants to know how a run goes.
 pub trait Progress {
     /// The crowd as it is now; called several times a second.
     fn update(&mut self, now: &Moment<'_>);
+
+    /// Something has happened that a tool may wait for.
+    fn handle_event(&mut self, event: &Event) {
+        let _ = event;
+    }
 
     /// The run is over.
     fn finish(&mut self) {}
@@ -41,6 +49,20 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn update(&mut self, _: &Moment<'_>) {}
+}
+
+impl<P: Progress + ?Sized> Progress for Box<P> {
+    fn update(&mut self, now: &Moment<'_>) {
+        (**self).update(now);
+    }
+
+    fn handle_event(&mut self, event: &Event) {
+        (**self).handle_event(event);
+    }
+
+    fn finish(&mut self) {
+        (**self).finish();
+    }
 }
 
 /// One line on a terminal that is written over and over.
@@ -124,6 +146,8 @@ fn line(now: &Moment<'_>) -> String {
                 now.hold.as_secs()
             )
         }
+        Stage::Broadcasting => write!(line, "broadcasting"),
+        Stage::Dropping => write!(line, "dropping"),
         Stage::Settling => write!(line, "settling"),
         Stage::Closing => write!(line, "closing"),
     };
@@ -136,6 +160,7 @@ fn line(now: &Moment<'_>) -> String {
     for (count, what) in [
         (crowd.failed, "failed"),
         (crowd.dropped, "dropped"),
+        (crowd.away, "away"),
         (crowd.published, "published"),
         (crowd.delivered, "delivered"),
         (crowd.answered, "answered"),

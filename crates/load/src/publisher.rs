@@ -105,9 +105,37 @@ impl Publishers {
         }
     }
 
+    /// The publishers of shard `shard` of `shards` for broadcasts to `topics` topics; each round is
+    /// one of them.
+    pub(crate) fn of_broadcasts(topics: u32, shard: u16, shards: u16) -> Self {
+        let rate = Rate::per_second(1).expect("a constant in the range of rates");
+        Self::new(rate, topics, shard, shards, Time::ZERO, Duration::ZERO)
+    }
+
+    /// Lets each topic publish once, now.
+    pub(crate) fn begin_round(&mut self, now: Time) {
+        (self.start, self.taken, self.rounds) = (now, 0, 1);
+        self.spread = Duration::ZERO;
+    }
+
+    /// Forgets that nobody was left to publish to a topic: somebody is back.
+    pub(crate) fn forgive(&mut self, topic: u32, shards: u16) {
+        let place = (topic / u32::from(shards.max(1))) as usize;
+        if let Some(publisher) = self.topics.get_mut(place)
+            && publisher.topic == topic
+        {
+            publisher.is_forsaken = false;
+        }
+    }
+
+    /// Topics of this shard.
+    pub(crate) fn count(&self) -> u64 {
+        self.topics.len() as u64
+    }
+
     /// Publishes that were asked for.
     pub(crate) fn asked(&self) -> u64 {
-        self.rounds * self.topics.len() as u64
+        self.rounds * self.count()
     }
 
     /// The next publish, due or not; `None` when all are taken.
@@ -284,6 +312,27 @@ mod tests {
         // One publish an hour within ten seconds: the topics share these ten seconds.
         let mut ours = publishers("1/h", 2, 0, 1, 10_000);
         assert_eq!(drain(&mut ours), [(0, 0), (1, 5_000)]);
+    }
+
+    #[test]
+    fn each_round_publishes_once_to_every_topic_at_once() {
+        let mut ours = Publishers::of_broadcasts(5, 1, 2);
+        assert_eq!(ours.peek(), None);
+        for round in [100, 250] {
+            ours.begin_round(Time::from_nanos(round * 1_000_000));
+            assert_eq!(drain(&mut ours), [(1, round), (3, round)]);
+        }
+    }
+
+    #[test]
+    fn a_forsaken_topic_is_published_to_again_when_somebody_is_back() {
+        let mut ours = publishers("1/s", 4, 1, 2, 1000);
+        ours.at(1).is_forsaken = true;
+        ours.forgive(1, 2);
+        ours.forgive(2, 2);
+        assert!(ours.at(1).is_forsaken);
+        ours.forgive(3, 2);
+        assert!(!ours.at(1).is_forsaken);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::{
     failure::FailureCount,
     latency::Percentiles,
     options::Options,
-    outcome::{Deliveries, Heartbeats, Outcome, Publishes, Pushes},
+    outcome::{Deliveries, Heartbeats, Outcome, Publishes, Pushes, Returns},
+    tally::{self, Broadcast},
 };
 
 mod shortfalls;
@@ -31,18 +32,32 @@ pub struct Report {
     pub interrupted: bool,
     /// Threads of the crowd.
     pub shards: u16,
+    /// What carried the connections, and why.
+    pub kernel: String,
     /// The connections.
     pub connections: Connections,
     /// How long opening everything took, from the first intended dial to the last join.
     pub opening_ms: u64,
+    /// Connections that got ready, per second of that.
+    pub opened_per_second: u64,
     /// How long everything was held.
     pub hold_ms: u64,
+    /// How long each stage took as a whole.
+    pub stages: Stages,
     /// Latencies.
     pub latency: Latencies,
     /// Publishes.
     pub publishes: Publishes,
     /// Deliveries of publishes.
     pub deliveries: Deliveries,
+    /// The broadcasts, one after the other.
+    pub broadcasts: Vec<Broadcast>,
+    /// Deliveries of all broadcasts per second, counting each broadcast until its last delivery.
+    pub broadcast_deliveries_per_second: u64,
+    /// Connections that were ended on purpose.
+    pub drop: Drop,
+    /// Clients that lost their connection and came back.
+    pub returns: Returns,
     /// Pushes.
     pub pushes: Pushes,
     /// Pushes answered within the hold, per second of it, rounded down.
@@ -51,8 +66,46 @@ pub struct Report {
     pub heartbeats: Heartbeats,
     /// Why connections did not get ready, most frequent first.
     pub not_opened: Vec<FailureCount>,
-    /// Why connections that were ready ended early, most frequent first.
+    /// Why connections that were ready ended early for good, most frequent first.
     pub dropped: Vec<FailureCount>,
+    /// Why connections ended whose clients were to come back, most frequent first.
+    pub disconnected: Vec<FailureCount>,
+    /// Why tries to come back failed, most frequent first.
+    pub returns_failed: Vec<FailureCount>,
+}
+
+/// How long the stages of a run took, in milliseconds; 0 for those that it did not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stages {
+    /// From the first dial until everything was up or had failed, as the conductor saw it.
+    pub opening_ms: u64,
+    /// The hold.
+    pub holding_ms: u64,
+    /// From the first broadcast to the end of the last.
+    pub broadcasting_ms: u64,
+    /// From the end of connections on purpose until all were back.
+    pub dropping_ms: u64,
+    /// From the first goodbye to the last.
+    pub closing_ms: u64,
+}
+
+/// Connections that were ended on purpose, to see them come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Drop {
+    /// Asked for.
+    pub asked: u64,
+    /// Ended.
+    pub dropped: u64,
+    /// Their clients that were ready again.
+    pub back: u64,
+    /// Dials that this took.
+    pub attempts: u64,
+    /// From their end until the last was back.
+    pub back_ms: u64,
+    /// Clients back per second of that.
+    pub back_per_second: u64,
 }
 
 /// The connections of a run.
@@ -95,6 +148,8 @@ pub struct Latencies {
     pub publish_reply: Percentiles,
     /// From a push's intended sending to its reply.
     pub push_reply: Percentiles,
+    /// From the end of a connection until its client was ready again.
+    pub back: Percentiles,
 }
 
 impl Report {
@@ -118,25 +173,50 @@ impl Report {
             last_delivery: outcome.arrivals.latency().percentiles(),
             publish_reply: outcome.publish_reply.percentiles(),
             push_reply: outcome.push_reply.percentiles(),
+            back: outcome.back.percentiles(),
         };
-        let hold_ms = millis(end.held);
+        let (opening_ms, hold_ms) = (millis(outcome.opening), millis(end.held));
+        let back_ms = millis(outcome.drop.took);
+        let drop = Drop {
+            asked: options.drop.map_or(0, |share| share.of(connections.asked)),
+            dropped: outcome.drop.dropped,
+            back: outcome.drop.back,
+            attempts: outcome.drop.attempts,
+            back_ms,
+            back_per_second: per_second(outcome.drop.back, back_ms),
+        };
         let mut report = Self {
             target: options.target.to_string(),
             held: false,
             shortfalls: Vec::new(),
             interrupted: end.interrupted,
             shards,
+            kernel: end.kernel,
             connections,
-            opening_ms: millis(outcome.opening),
+            opening_ms,
+            opened_per_second: per_second(connections.ready, opening_ms),
             hold_ms,
+            stages: Stages {
+                opening_ms: millis(end.opening),
+                holding_ms: hold_ms,
+                broadcasting_ms: millis(end.broadcasting),
+                dropping_ms: millis(end.dropping),
+                closing_ms: millis(end.closing),
+            },
             latency,
             publishes: outcome.publishes,
             deliveries: outcome.deliveries,
+            broadcast_deliveries_per_second: tally::deliveries_per_second(&end.broadcasts),
+            broadcasts: end.broadcasts,
+            drop,
+            returns: outcome.returns,
             pushes: outcome.pushes,
             pushes_answered_per_second: per_second(outcome.pushes.answered_in_hold, hold_ms),
             heartbeats: outcome.heartbeats,
             not_opened: outcome.not_opened.counts(),
             dropped: outcome.dropped.counts(),
+            disconnected: outcome.disconnected.counts(),
+            returns_failed: outcome.returns_failed.counts(),
         };
         report.shortfalls = shortfalls::of(&report, options);
         report.held = report.shortfalls.is_empty();
@@ -149,12 +229,19 @@ impl Report {
     }
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug)]
+/// What only the conductor knows of a run.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct End {
+    pub(crate) opening: Duration,
     /// How long everything was held.
     pub(crate) held: Duration,
+    pub(crate) broadcasting: Duration,
+    pub(crate) dropping: Duration,
+    pub(crate) closing: Duration,
+    pub(crate) broadcasts: Vec<Broadcast>,
     pub(crate) interrupted: bool,
+    /// What carried the connections, and why.
+    pub(crate) kernel: String,
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,30 +1,25 @@
-//! The conductor: checks that a run can be held, starts the shards, and leads them through its
-//! stages.
+//! A run: checks that it can be held, decides what was left open, and lets it happen.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::{
-        Arc,
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 
-use capacity::{Machine, Shortage, Sources};
-use engine::{Full, Settings, ShardIndex, Shards, StartError};
+use capacity::{End, Kernel, Layout, Machine, Shortage, Sources, Tables};
+use engine::{KernelInUse, Settings, StartError};
 use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::{
-    gauges::{Gauges, Sent, Snapshot, Stage},
+    conductor::Conductor,
+    gauges::Sent,
     interrupt::Interrupt,
     options::{Options, OptionsError},
-    outcome::Outcome,
-    progress::{Moment, Progress},
-    report::{End, Report},
-    swarm::{Order, Plan, Swarm},
-    watch::Watch,
+    progress::Progress,
+    report::Report,
+    swarm::Plan,
 };
 
 /// Why a run has no report.
@@ -50,8 +45,6 @@ pub enum LoadError {
     Shard(Errno),
 }
 
-/// How often the conductor looks at the shards.
-const LOOK: Duration = Duration::from_millis(50);
 /// How long a server may take to answer a goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest message that the crowd reads.
@@ -71,38 +64,30 @@ pub fn run(
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Report, LoadError> {
-    let plan = Arc::new(plan(options)?);
-    let mut conductor = Conductor::start(&plan, progress, interrupt)?;
-    conductor.order(Order::Open);
-    conductor.wait(|crowd| crowd.unsettled == 0);
-    let mut held = Duration::ZERO;
-    if !interrupt.is_raised() && conductor.look().ready > 0 {
-        conductor.order(Order::Hold);
-        conductor.wait(|crowd| crowd.stage > Stage::Holding || crowd.ready == 0);
-        held = conductor.since.elapsed().min(plan.options.hold);
-        // The shards settle by themselves when the hold is over; an interrupt comes before.
-        conductor.order(Order::Settle);
+    let (plan, settings) = plan(options)?;
+    let plan = Arc::new(plan);
+    let mut conductor = Conductor::start(&plan, &settings, progress, interrupt)?;
+    if conductor.open() {
+        conductor.hold();
+        conductor.broadcast();
+        conductor.drop_share();
         conductor.settle();
     }
-    let interrupted = interrupt.is_raised();
-    let outcome = conductor.finish()?;
-    Ok(Report::new(
-        &plan.options,
-        plan.shards,
-        outcome,
-        End { held, interrupted },
-    ))
+    let (outcome, end) = conductor.finish()?;
+    Ok(Report::new(&plan.options, plan.shards, outcome, end))
 }
 
 /// Checks that this machine can hold what is asked, and decides what was left open.
-fn plan(options: Options) -> Result<Plan, LoadError> {
+fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
     options.check()?;
     let connections = options.connections.into();
     capacity::raise_nofile();
     let machine = Machine::read();
-    if let Some(shortage) = Shortage::of_process(connections, &machine) {
+    let layout = layout(&options, &machine)?;
+    if let Some(shortage) = Shortage::of_layout(connections, &layout, &machine) {
         return Err(OptionsError::Shortage(shortage).into());
     }
+    options.check_shards(layout.shards)?;
     let destination = options
         .target
         .resolve()
@@ -118,20 +103,52 @@ fn plan(options: Options) -> Result<Plan, LoadError> {
     if let Some(shortage) = Shortage::of_tuples(connections, sources.count(), 1) {
         return Err(OptionsError::Shortage(shortage).into());
     }
-    let topics = if options.publish.is_some() {
+    let topics = if options.publishes() {
         options.topics
     } else {
         0
     };
-    Ok(Plan {
+    let seats = match layout.tables {
+        Tables::PerShard => layout.shard_connections_max(&machine),
+        Tables::PerProcess => layout.connections_max(&machine),
+    };
+    let plan = Plan {
         destination,
         sources,
         run: fastrand::u64(..),
-        shards: options.shards(machine.cores_count),
+        shards: layout.shards,
+        seats: u32::try_from(seats).unwrap_or(u32::MAX),
         sent: Sent::new(topics),
         options,
-    })
+    };
+    let settings = settings(&plan, layout.tables);
+    Ok((plan, settings))
 }
+
+/// How many shards the connections need, and whose descriptors these use.
+fn layout(options: &Options, machine: &Machine) -> Result<Layout, LoadError> {
+    let in_use = options.kernel.settle();
+    let in_use = in_use.map_err(|reason| LoadError::Start(StartError::Uring(reason)))?;
+    let (kernel, tables) = match in_use {
+        KernelInUse::Uring => (Kernel::Uring, Tables::PerShard),
+        _ => (Kernel::Epoll, Tables::PerProcess),
+    };
+    let few = Layout {
+        end: End::Crowd,
+        kernel,
+        shards: options.shards(machine.cores_count),
+        tables,
+    };
+    Ok(few.for_connections(
+        options.connections.into(),
+        options.shards,
+        in_use.tables(),
+        machine,
+    ))
+}
+
+/// The share of the source tuples that is left over for ports that others use.
+const TUPLES_SPARE: u64 = 10;
 
 /// As many loopback addresses as the connections need when the server is on 127.0.0.0/8, else the
 /// one address from which the machine would talk to it.
@@ -139,7 +156,8 @@ fn default_sources(destination: SocketAddr, connections: u64) -> Result<Sources,
     if let IpAddr::V4(address) = destination.ip()
         && address.is_loopback()
     {
-        return Ok(Sources::loopback(connections, 1));
+        let spare = connections / TUPLES_SPARE;
+        return Ok(Sources::loopback(connections.saturating_add(spare), 1));
     }
     let any: IpAddr = match destination {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -174,137 +192,16 @@ fn check_sources(sources: &Sources, destination: SocketAddr) -> Result<(), Optio
     Ok(())
 }
 
-/// The running shards and what is known of them.
-struct Conductor<'a> {
-    shards: Shards<Order>,
-    gauges: Vec<Arc<Gauges>>,
-    results: Receiver<Outcome>,
-    /// Results that were handed in already.
-    outcomes: Vec<Outcome>,
-    plan: Arc<Plan>,
-    progress: &'a mut dyn Progress,
-    interrupt: &'a Interrupt,
-    started: Instant,
-    /// When the current stage was ordered.
-    since: Instant,
-}
-
-impl<'a> Conductor<'a> {
-    fn start(
-        plan: &Arc<Plan>,
-        progress: &'a mut dyn Progress,
-        interrupt: &'a Interrupt,
-    ) -> Result<Self, LoadError> {
-        let gauges: Vec<_> = (0..plan.shards).map(|_| Arc::new(Gauges::new(1))).collect();
-        // Each shard hands in its results once, so nobody ever waits for room.
-        let (sender, results) = mpsc::sync_channel(plan.shards.into());
-        let (for_app, shown) = (Arc::clone(plan), gauges.clone());
-        let shards = Shards::start(&settings(plan), plan.shards, None, move |shard, _| {
-            let gauges = Arc::clone(&shown[usize::from(shard.0)]);
-            Swarm::new(
-                Arc::clone(&for_app),
-                gauges,
-                sender.clone(),
-                shard.0,
-                Watch::Unset,
-            )
-        })?;
-        Ok(Self {
-            shards,
-            gauges,
-            results,
-            outcomes: Vec::new(),
-            plan: Arc::clone(plan),
-            progress,
-            interrupt,
-            started: Instant::now(),
-            since: Instant::now(),
-        })
-    }
-
-    /// Begins the next stage on every shard.
-    fn order(&mut self, order: Order) {
-        self.since = Instant::now();
-        for shard in 0..self.plan.shards {
-            // A run gives four orders in all, and the mailbox has room for many more.
-            if let Err(Full(order)) = self.shards.post(ShardIndex(shard), order) {
-                debug_assert!(false, "no room for {order:?}");
-            }
-        }
-    }
-
-    /// The crowd as it is now.
-    fn look(&self) -> Snapshot {
-        self.gauges
-            .iter()
-            .map(|shard| shard.read())
-            .fold(Snapshot::EMPTY, Snapshot::plus)
-    }
-
-    /// Waits until `is_over`; an interrupt or the end of the shards ends it, too.
-    fn wait(&mut self, is_over: impl Fn(&Snapshot) -> bool) {
-        while !is_over(&self.look()) && !self.interrupt.is_raised() && self.pause(LOOK) {}
-    }
-
-    /// Shows the progress and lets some time pass, less if a shard hands in its results; `false`
-    /// when there is nothing left to wait for.
-    fn pause(&mut self, time: Duration) -> bool {
-        self.progress.update(&Moment {
-            crowd: &self.look(),
-            connections: self.plan.options.connections.into(),
-            elapsed: self.started.elapsed(),
-            in_stage: self.since.elapsed(),
-            hold: self.plan.options.hold,
-        });
-        match self.results.recv_timeout(time) {
-            Ok(outcome) => self.outcomes.push(outcome),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return false,
-        }
-        let finished = self.shards.finished_count();
-        // Results come before the end of their shard: one that has ended without them has failed, and
-        // nothing that it owes will ever come.
-        self.outcomes.extend(self.results.try_iter());
-        self.outcomes.len() < self.gauges.len() && finished <= self.outcomes.len()
-    }
-
-    /// Waits for what is outstanding, though an interrupt cannot shorten that: without it, what is
-    /// under way would be reported as lost.
-    fn settle(&mut self) {
-        while self.since.elapsed() < self.plan.options.settle_timeout {
-            let crowd = self.look();
-            // What a shard counted before the last publish says nothing about it.
-            let is_fresh = crowd.waiting_for == self.plan.sent.total();
-            let is_settled = crowd.stage == Stage::Settling && is_fresh && crowd.waiting == 0;
-            if is_settled || !self.pause(LOOK) {
-                return;
-            }
-        }
-    }
-
-    /// Closes everything and gathers the results.
-    fn finish(mut self) -> Result<Outcome, LoadError> {
-        self.order(Order::Close);
-        while self.pause(LOOK) {}
-        self.progress.finish();
-        // A panic of a shard goes on here.
-        self.shards.join().map_err(LoadError::Shard)?;
-        self.outcomes.extend(self.results.try_iter());
-        let mut outcomes = self.outcomes.into_iter();
-        let mut all = outcomes.next().unwrap_or_else(Outcome::new);
-        outcomes.for_each(|outcome| all.merge(outcome));
-        Ok(all)
-    }
-}
-
 /// The engine's limits for the crowd's side of a connection.
-fn settings(plan: &Plan) -> Settings {
+fn settings(plan: &Plan, tables: Tables) -> Settings {
     let mut settings = Settings {
         handshake_timeout: plan.options.connect_timeout,
         // The server decides how long a connection may be idle; the crowd notices what it decides.
         idle_timeout: None,
         close_timeout: CLOSE_TIMEOUT,
         connections_max: plan.slots_max(),
+        kernel: plan.options.kernel,
+        tables,
         ..Settings::default()
     };
     settings.ws.frame_bytes_max = MESSAGE_BYTES_MAX;
@@ -329,7 +226,7 @@ mod tests {
         let mut options = options("ws://127.0.0.1:4000/socket");
         options.connections = 100;
         assert_eq!(
-            plan(options).expect("a plan").sources.to_string(),
+            plan(options).expect("a plan").0.sources.to_string(),
             "127.0.0.2"
         );
         let destination = "127.0.0.1:4000".parse().expect("an address");
@@ -350,7 +247,7 @@ mod tests {
         options.connections = u32::MAX;
         let text = refusal(options);
         assert!(
-            text.starts_with("4,294,967,295 connections need 4,294,967,395"),
+            text.starts_with("4,294,967,295 connections need "),
             "{text}"
         );
         assert!(text.contains("to hold more, "), "{text}");

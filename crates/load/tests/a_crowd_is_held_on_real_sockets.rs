@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use engine::{Settings, ShardIndex, Shards};
 use fourtuple_load::{
-    self as load, Dialect, Interrupt, LoadError, Moment, Options, OptionsError, Progress, Push,
-    Report, Silent, Stage,
+    self as load, Dialect, Event, Interrupt, LoadError, Milestone, Moment, Options, OptionsError,
+    Progress, Push, Report, Silent, Stage,
 };
 
 #[allow(dead_code, reason = "bad manners are tried on the simulated network")]
@@ -71,6 +71,50 @@ fn publishes_reach_every_member_once() {
     assert_eq!(report.deliveries.received, 600);
     assert_eq!(report.latency.last_delivery.count, 6);
     assert!(report.latency.delivery.max_us > 0);
+}
+
+/// Remembers how far the run came.
+#[derive(Default)]
+struct Follower(Vec<Milestone>, usize);
+
+impl Progress for Follower {
+    fn update(&mut self, _: &Moment<'_>) {}
+
+    fn handle_event(&mut self, event: &Event) {
+        match event {
+            Event::Stage { stage, .. } => self.0.push(*stage),
+            Event::Broadcast { .. } => self.1 += 1,
+            other => panic!("an event that nobody knows: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_stage_is_walked_through_and_told() {
+    let server = Server::start();
+    let mut options = server.options();
+    options.broadcasts = 2;
+    options.drop = Some("10%".parse().expect("a share"));
+    let mut follower = Follower::default();
+    let report = load::run(options, &mut follower, &Interrupt::new()).expect("a run");
+    assert!(report.held, "{report}");
+    assert_eq!(report.deliveries.received, 200, "{report}");
+    assert_eq!((report.drop.dropped, report.drop.back), (10, 10));
+    assert!(
+        report.broadcasts.iter().all(|one| one.last_us > 0),
+        "{report}"
+    );
+    let stages = [
+        Milestone::Opening,
+        Milestone::Opened,
+        Milestone::Holding,
+        Milestone::Broadcasting,
+        Milestone::Dropping,
+        Milestone::Settling,
+        Milestone::Closing,
+        Milestone::Done,
+    ];
+    assert_eq!((&follower.0[..], follower.1), (&stages[..], 2));
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub(super) fn of(report: &Report, options: &Options) -> Vec<String> {
     }
     shortfalls.extend(of_connections(report));
     shortfalls.extend(of_publishes(report, options));
+    shortfalls.extend(of_drop(report));
     shortfalls.extend(of_pushes(report, options));
     shortfalls
 }
@@ -76,6 +77,18 @@ fn of_publishes(report: &Report, options: &Options) -> impl Iterator<Item = Stri
         ),
     ];
     counted(sentences)
+}
+
+fn of_drop(report: &Report) -> impl Iterator<Item = String> {
+    let drop = report.drop;
+    let missing = drop.asked.saturating_sub(drop.dropped);
+    // Those that are not back are among the connections dropped.
+    let sentence = format!(
+        "connections not ended on purpose: {} of {} (they were not up)",
+        G(missing),
+        G(drop.asked)
+    );
+    counted([(missing, sentence)])
 }
 
 fn of_pushes(report: &Report, options: &Options) -> impl Iterator<Item = String> {

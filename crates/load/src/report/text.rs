@@ -4,7 +4,7 @@ use std::fmt;
 
 use capacity::Grouped as G;
 
-use super::{Report, per_second};
+use super::Report;
 use crate::{
     failure::FailureCount,
     latency::{Micros, Percentiles},
@@ -13,10 +13,14 @@ use crate::{
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_connections(f)?;
+        self.write_returns(f)?;
         self.write_messages(f)?;
+        self.write_broadcasts(f)?;
         self.write_latencies(f)?;
         write_failures(f, "did not get up", &self.not_opened)?;
         write_failures(f, "dropped", &self.dropped)?;
+        write_failures(f, "disconnected", &self.disconnected)?;
+        write_failures(f, "could not come back at once", &self.returns_failed)?;
         if self.held {
             return write!(f, "\nheld: everything that was asked");
         }
@@ -31,6 +35,9 @@ impl Report {
     fn write_connections(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = &self.connections;
         writeln!(f, "{}, {} threads", self.target, self.shards)?;
+        if !self.kernel.is_empty() {
+            writeln!(f, "{}", self.kernel)?;
+        }
         writeln!(f, "\nconnections")?;
         for (name, count) in [
             ("asked", all.asked),
@@ -51,14 +58,60 @@ impl Report {
         if all.ready == 0 {
             return Ok(());
         }
-        let rate = per_second(all.ready, self.opening_ms);
         let opening = Micros(self.opening_ms.saturating_mul(1000));
         let hold = Micros(self.hold_ms.saturating_mul(1000));
         writeln!(
             f,
             "  opened in {opening} ({} per second), held for {hold}",
-            G(rate)
+            G(self.opened_per_second)
         )
+    }
+
+    fn write_returns(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (drop, returns) = (&self.drop, &self.returns);
+        if drop.dropped > 0 {
+            writeln!(
+                f,
+                "\ndrop        {} ended on purpose, {} back in {} ({} per second, {} tries)",
+                G(drop.dropped),
+                G(drop.back),
+                Micros(drop.back_ms.saturating_mul(1000)),
+                G(drop.back_per_second),
+                G(drop.attempts),
+            )?;
+        }
+        if returns.disconnected > 0 {
+            writeln!(
+                f,
+                "\nreturns     {} disconnected; {} back in {} tries, all told",
+                G(returns.disconnected),
+                G(returns.back),
+                G(returns.attempts),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_broadcasts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.broadcasts.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\n{:<12}", "broadcasts")?;
+        for name in ["first", "median", "last", "per second"] {
+            write!(f, "{name:>12}")?;
+        }
+        writeln!(f, "{:>14}{:>10}{:>12}", "received", "lost", "duplicated")?;
+        for one in &self.broadcasts {
+            write!(f, "  {:<10}", one.number)?;
+            for micros in [one.first_us, one.median_us, one.last_us] {
+                write!(f, "{:>12}", Micros(micros))?;
+            }
+            let (rate, received) = (G(one.deliveries_per_second), G(one.received));
+            write!(f, "{rate:>12}{received:>14}")?;
+            writeln!(f, "{:>10}{:>12}", G(one.lost), G(one.duplicated))?;
+        }
+        let rate = G(self.broadcast_deliveries_per_second);
+        writeln!(f, "  {:<46}{rate:>12}", "all")
     }
 
     fn write_messages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,6 +189,7 @@ impl Report {
             ("last delivery", &latency.last_delivery),
             ("publish reply", &latency.publish_reply),
             ("push reply", &latency.push_reply),
+            ("back", &latency.back),
         ];
         let head = ["p50", "p90", "p99", "p99.9", "max"];
         write!(f, "\n{:<16}", "latency")?;
@@ -208,6 +262,7 @@ mod tests {
         let end = End {
             held: Duration::from_secs(30),
             interrupted,
+            ..End::default()
         };
         Report::new(&options(), 2, outcome, end)
     }
@@ -305,6 +360,27 @@ mod tests {
             "/connections/not_opened",
             "/connections/dropped",
             "/connections/tuples_busy",
+            "/kernel",
+            "/opened_per_second",
+            "/stages/opening_ms",
+            "/stages/holding_ms",
+            "/stages/broadcasting_ms",
+            "/stages/dropping_ms",
+            "/stages/closing_ms",
+            "/broadcasts",
+            "/broadcast_deliveries_per_second",
+            "/drop/asked",
+            "/drop/dropped",
+            "/drop/back",
+            "/drop/attempts",
+            "/drop/back_ms",
+            "/drop/back_per_second",
+            "/returns/disconnected",
+            "/returns/back",
+            "/returns/attempts",
+            "/latency/back/count",
+            "/disconnected",
+            "/returns_failed",
             "/opening_ms",
             "/hold_ms",
             "/latency/lateness/p50_us",

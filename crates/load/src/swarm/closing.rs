@@ -1,21 +1,22 @@
 //! Settling and closing: what is still outstanding, and goodbye.
 
-use std::time::Duration;
-
 use engine::{Io, Time};
 use proto::ws::CloseCode;
 
 use super::{Order, Swarm};
-use crate::{client::Phase, failure::Failure, outcome::Outcome};
+use crate::{
+    client::Phase,
+    failure::Failure,
+    outcome::{Handed, Outcome},
+};
 
 /// Slots that are said goodbye to in one tick, so that the server's answers are read between them.
 const CLOSES_PER_TICK: u32 = 512;
-/// How often the last goodbyes are looked at.
-const PAUSE: Duration = Duration::from_millis(5);
 
 impl Swarm {
     /// Counts the clients that still miss a publish or the reply to a push.
-    pub(super) fn count_waiting(&mut self) {
+    pub(super) fn count_waiting(&mut self, now: Time) {
+        self.counted = now;
         // Read before the members are looked at: a publish that comes between is not vouched for.
         self.waiting_for = self.plan.sent.total();
         self.waiting = 0;
@@ -41,7 +42,7 @@ impl Swarm {
             };
             if !matches!(client.phase, Phase::Free | Phase::Leaving) {
                 let conn = client.conn(index);
-                self.part_with(index);
+                self.part_with(index, io);
                 io.close(conn, CloseCode::NORMAL, "");
             }
         }
@@ -55,20 +56,20 @@ impl Swarm {
         {
             let outcome = std::mem::replace(&mut self.outcome, Outcome::new());
             // Nobody waits for the results of a run that was given up.
-            let _ = results.send(outcome);
+            let _ = results.send(Handed::Outcome(Box::new(outcome)));
             io.stop();
         }
-        io.now().after(PAUSE)
+        io.now().after(self.plan.pace().beat)
     }
 
     /// Counts a client that is there at the end as held, and one that is still on its way as
     /// interrupted.
-    pub(super) fn part_with(&mut self, index: u32) {
+    pub(super) fn part_with(&mut self, index: u32, io: &mut Io<'_, Order>) {
         let Some(client) = self.clients.find(index) else {
             return;
         };
         if client.phase != Phase::Ready {
-            self.fail(index, Failure::Interrupted);
+            self.fail(index, Failure::Interrupted, io);
             return;
         }
         client.phase = Phase::Leaving;

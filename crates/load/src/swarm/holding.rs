@@ -22,12 +22,10 @@ const PUBLISHES_PER_TICK: u32 = 64;
 /// How often a hold that is over looks whether all is sent.
 const OWED_LOOK: Duration = Duration::from_millis(5);
 
-/// How often due heartbeats are sent; they need not be punctual, and turns cost.
-const BEAT: Duration = Duration::from_millis(10);
 /// Heartbeats in one tick, so that their answers are read between them.
 const BEATS_PER_TICK: u32 = 1024;
-/// How late a heartbeat may be without delaying all that follow it.
-const BEAT_LATE_MAX: Duration = Duration::from_millis(50);
+/// How late a heartbeat may be without delaying all that follow it, in times between heartbeats.
+const BEATS_LATE_MAX: u32 = 5;
 
 impl Swarm {
     /// One tick of holding.
@@ -40,7 +38,7 @@ impl Swarm {
             .min(self.publish_due(io))
             .min(self.push_due(io));
         let now = io.now();
-        let end = self.since.after(self.plan.options.hold);
+        let end = self.hold_end();
         if now < end {
             return next.min(end);
         }
@@ -52,7 +50,7 @@ impl Swarm {
     }
 
     /// Whether publishes of the hold are not sent yet.
-    fn owes_publishes(&self) -> bool {
+    pub(super) fn owes_publishes(&self) -> bool {
         self.publishers
             .as_ref()
             .is_some_and(|publishers| publishers.peek().is_some())
@@ -63,13 +61,13 @@ impl Swarm {
         self.stop_sending(io.now());
         self.enter(Stage::Settling, io);
         // Before anybody sees the stage: an old count would look like the end of the wait.
-        self.count_waiting();
+        self.count_waiting(io.now());
     }
 
     pub(super) fn start_heartbeats(&mut self, now: Time) {
         let options = &self.plan.options;
         if let (Dialect::Phoenix(_), Some(period)) = (options.dialect, options.heartbeat) {
-            let round = period.saturating_add(beat_late_max(period));
+            let round = period.saturating_add(self.beat_late_max(period));
             self.heartbeats = Some(Hand::new(round, self.plan.slots_max(), now));
         }
     }
@@ -77,7 +75,7 @@ impl Swarm {
     pub(super) fn start_publishing(&mut self, now: Time) {
         let options = &self.plan.options;
         let Some(rate) = options.publish else { return };
-        let mut publishers = Publishers::new(
+        let publishers = Publishers::new(
             rate,
             options.topics,
             self.shard,
@@ -86,6 +84,12 @@ impl Swarm {
             options.hold,
         );
         self.outcome.publishes.asked = publishers.asked();
+        self.appoint_publishers(publishers);
+    }
+
+    /// Makes the first client of each topic of this shard its publisher.
+    pub(super) fn appoint_publishers(&mut self, mut publishers: Publishers) {
+        let options = &self.plan.options;
         // One walk over the clients finds the first of each topic.
         let mut found = vec![None; options.topics as usize];
         for index in (0..self.slots).rev() {
@@ -126,7 +130,7 @@ impl Swarm {
             return NEVER;
         };
         // A round is a period and this allowance, so what is late within it is never too early.
-        let late_max = beat_late_max(period);
+        let late_max = self.beat_late_max(period);
         hand.set_back(now, late_max);
         for _ in 0..BEATS_PER_TICK {
             let Some(pass) = hand.next_passed(now) else {
@@ -151,7 +155,13 @@ impl Swarm {
         if next <= now {
             return now;
         }
-        next.max(now.after(BEAT.min(late_max)))
+        next.max(now.after(self.plan.pace().beat.min(late_max)))
+    }
+
+    /// How late a heartbeat of this period may be: a tenth of it, and no more than is worth waiting
+    /// for.
+    fn beat_late_max(&self, period: Duration) -> Duration {
+        (period / 10).min(self.plan.pace().beat * BEATS_LATE_MAX)
     }
 
     /// Sends the publishes that are due and returns when to look again.
@@ -199,6 +209,9 @@ impl Swarm {
         io.send(conn, frame);
         let publishes = &mut self.outcome.publishes;
         publishes.sent += 1;
+        if let Some(tally) = &mut self.tally {
+            tally.sent += 1;
+        }
         let is_followed = Arrivals::follow(self.plan.options.topics, number);
         publishes.unfollowed += u64::from(!is_followed);
     }
@@ -243,9 +256,4 @@ impl Swarm {
             orphans.add(self.plan.options.topics, topic, publisher.dismiss());
         }
     }
-}
-
-/// How late a heartbeat of this period may be: a tenth of it, and no more than is worth waiting for.
-fn beat_late_max(period: Duration) -> Duration {
-    (period / 10).min(BEAT_LATE_MAX)
 }

@@ -20,7 +20,11 @@ impl Swarm {
         }
         match heard {
             Heard::Delivered(mark) => {
-                self.handle_delivery(conn.index, mark, self.watch.now(io.now()))
+                self.handle_delivery(conn.index, mark, self.watch.now(io.now()));
+                if self.stage == Stage::Broadcasting && self.seems_delivered() {
+                    // Whoever waits for this is to see it now.
+                    io.tick_at(io.now());
+                }
             }
             Heard::PushAnswered { ok } => self.handle_push_answered(conn.index, ok, io),
             Heard::PushEchoed { client: of, due } => {
@@ -39,9 +43,12 @@ impl Swarm {
                 }
             }
             Heard::Joined if client.phase == Phase::Joining => {
-                let now = self.watch.now(io.now());
-                self.outcome.join.record(now.since(client.since));
-                self.handle_ready(conn, now);
+                let since = client.since;
+                if !self.comebacks.is_under_way(conn.index) {
+                    let now = self.watch.now(io.now());
+                    self.outcome.join.record(now.since(since));
+                }
+                self.handle_ready(conn, io);
             }
             Heard::Misrouted => self.outcome.deliveries.misrouted += 1,
             Heard::JoinRefused(failure)
@@ -71,8 +78,16 @@ impl Swarm {
                 self.outcome
                     .arrivals
                     .record(topics, mark.topic, mark.number, latency);
+                if let Some(tally) = self.tally_of(mark) {
+                    tally.record(latency);
+                }
             }
-            Arrival::Duplicate => deliveries.duplicated += 1,
+            Arrival::Duplicate => {
+                deliveries.duplicated += 1;
+                if let Some(tally) = self.tally_of(mark) {
+                    tally.duplicated += 1;
+                }
+            }
             Arrival::Late => {
                 deliveries.late += 1;
                 // Whether it had arrived before or not, this is its last delivery so far.

@@ -1,31 +1,36 @@
 //! One shard of the crowd: the engine's app that opens, holds and closes clients.
 //!
 //! ```text
-//! Opening ──► Holding ──► Settling ──► Closing ──► (the shard ends)
+//! Opening ──► Holding ──► Broadcasting ──► Dropping ──► Settling ──► Closing ──► (the shard ends)
 //! ```
 //!
 //! The conductor orders each stage ([`Order`]) when the gauges of all shards show that the one
-//! before is over. Everything a stage does with time happens in one tick: `opening` dials what is
-//! due, `holding` sends heartbeats, publishes and pushes, `closing` says goodbye.
+//! before is over; a run may leave out those between the first and the last. Everything a stage does
+//! with time happens in one tick: `opening` dials what is due, also who comes back (`returning`) in
+//! any stage, `holding` sends heartbeats, publishes and pushes, `broadcasting` counts who has a
+//! publish, `closing` says goodbye.
 //!
 //! *Architecture invariant:* nothing here knows a thread, a clock or a socket; time and the network
 //! come through [`Io`] and a [`Watch`] that can stand still, so the whole crowd runs on the simulated kernel.
 
+mod broadcasting;
 mod closing;
 mod holding;
 mod listening;
 mod opening;
+mod pace;
+mod plan;
 mod pushing;
 #[cfg(test)]
 mod rehearsal;
+mod returning;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, mpsc::SyncSender},
-    time::Duration,
 };
 
 use engine::{Answer, App, Closed, ConnId, Io, Message, Time};
@@ -38,19 +43,22 @@ use proto::{
 };
 
 use self::opening::Attempt;
+pub(crate) use self::plan::Plan;
 use crate::{
     account::Account,
     client::{Client, Phase},
+    comeback::{Comeback, Comebacks, Parting},
     failure::Failure,
-    gauges::{Gauges, Sent, Snapshot, Stage},
+    gauges::{Gauges, Snapshot, Stage},
     hand::Hand,
-    options::{Audience, Dialect, Options},
-    outcome::Outcome,
+    options::{Audience, Dialect},
+    outcome::{Handed, Outcome},
     publisher::Publishers,
     schedule::Schedule,
     source::{Rest, Tuples},
     speech::Speech,
     table::Table,
+    tally::Tally,
     watch::Watch,
 };
 
@@ -61,31 +69,18 @@ pub(crate) enum Order {
     Open,
     /// All that will open is open: publish and push.
     Hold,
+    /// Publish to every topic once.
+    Broadcast,
+    /// The broadcast is over: hand in what came of it.
+    Tally,
+    /// End the share of the connections that is to be dropped.
+    Drop,
     /// Stop sending before the hold is over; wait for what is outstanding.
     Settle,
     /// Close everything, hand in the results and end.
     Close,
 }
 
-/// What all shards of a run know alike.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) options: Options,
-    /// The server's address.
-    pub(crate) destination: SocketAddr,
-    /// The addresses to dial from.
-    pub(crate) sources: capacity::Sources,
-    /// The run's name in marks, and the seed of what is left to chance.
-    pub(crate) run: u64,
-    pub(crate) shards: u16,
-    /// How many publishes each topic has seen.
-    pub(crate) sent: Sent,
-}
-
-/// The longest time between two ticks, and so the age of the gauges.
-const TICK_MAX: Duration = Duration::from_millis(50);
-/// The shortest time between two ticks for work that need not be punctual to the microsecond.
-const TICK_MIN: Duration = Duration::from_millis(1);
 /// Later than anything.
 const NEVER: Time = Time::from_nanos(u64::MAX);
 
@@ -95,7 +90,7 @@ pub(crate) struct Swarm {
     plan: Arc<Plan>,
     gauges: Arc<Gauges>,
     /// Where the results are handed in, once.
-    results: Option<SyncSender<Outcome>>,
+    results: Option<SyncSender<Handed>>,
     shard: u16,
     /// The `Host` header and the request target of the upgrade.
     host: String,
@@ -103,9 +98,15 @@ pub(crate) struct Swarm {
     stage: Stage,
     /// When the current stage began.
     since: Time,
+    /// When opening began.
+    opened_at: Time,
     schedule: Schedule,
     /// Connections whose tuple was in use and that wait for another; pending, too.
     retries: VecDeque<Attempt>,
+    /// Clients that are to come back.
+    comebacks: Comebacks,
+    /// When connections were last dropped on purpose.
+    dropped_at: Time,
     tuples: Tuples,
     speech: Speech,
     clients: Table<Client>,
@@ -113,7 +114,11 @@ pub(crate) struct Swarm {
     slots: u32,
     /// Clients that are dialling, upgrading or joining.
     pending: u32,
+    /// Of these, those whose WebSocket is open.
+    joining: u32,
     ready: u32,
+    /// Clients that publishes must reach.
+    members: u64,
     /// When pending joins were last looked at.
     joins_checked: Time,
     heartbeats: Option<Hand>,
@@ -123,37 +128,23 @@ pub(crate) struct Swarm {
     cursor: u32,
     waiting: u64,
     waiting_for: u64,
+    /// When those were counted.
+    counted: Time,
+    /// Broadcasts that were begun.
+    round: u32,
+    /// What came of the broadcast that is under way or comes next, in a run that has any.
+    tally: Option<Box<Tally>>,
+    /// Publishes that somebody did not have when the last tally was handed in, by topic.
+    overdue: HashMap<u32, u32>,
     watch: Watch,
     outcome: Outcome,
-}
-
-impl Plan {
-    /// Slots of one shard: its connections and some room for goodbyes that are not over yet.
-    pub(crate) fn slots_max(&self) -> u32 {
-        let share = self.options.connections.div_ceil(self.shards.into());
-        share.saturating_add(share / 16).saturating_add(64)
-    }
-
-    /// The number in the run of the client in slot `index` of shard `shard`.
-    fn client_number(&self, shard: u16, index: u32) -> u32 {
-        // Slots are few more than connections, so only a run of billions could wrap.
-        index
-            .wrapping_mul(self.shards.into())
-            .wrapping_add(shard.into())
-    }
-
-    /// Handshakes and joins that shard `shard` may have unfinished: its share of those of the run.
-    fn pending_max(&self, shard: u16) -> u32 {
-        let (all, shards) = (self.options.concurrency, u32::from(self.shards));
-        all / shards + u32::from(u32::from(shard) < all % shards)
-    }
 }
 
 impl Swarm {
     pub(crate) fn new(
         plan: Arc<Plan>,
         gauges: Arc<Gauges>,
-        results: SyncSender<Outcome>,
+        results: SyncSender<Handed>,
         shard: u16,
         watch: Watch,
     ) -> Self {
@@ -169,8 +160,11 @@ impl Swarm {
             target,
             stage: Stage::Opening,
             since: Time::ZERO,
+            opened_at: Time::ZERO,
             schedule: Schedule::new(options.rate, options.ramp, connections, shard, plan.shards),
             retries: VecDeque::new(),
+            comebacks: Comebacks::default(),
+            dropped_at: Time::ZERO,
             tuples: Tuples::new(
                 &plan.sources,
                 plan.destination,
@@ -182,7 +176,9 @@ impl Swarm {
             clients: Table::new(),
             slots: 0,
             pending: 0,
+            joining: 0,
             ready: 0,
+            members: 0,
             joins_checked: Time::ZERO,
             heartbeats: None,
             publishers: None,
@@ -190,6 +186,10 @@ impl Swarm {
             cursor: 0,
             waiting: 0,
             waiting_for: 0,
+            counted: Time::ZERO,
+            round: 0,
+            tally: (options.broadcasts > 0).then(Box::default),
+            overdue: HashMap::new(),
             watch,
             outcome: Outcome::new(),
             plan,
@@ -207,25 +207,42 @@ impl Swarm {
 
     /// Counts the failure of the client in slot `index`, once, and takes it out of the crowd. The
     /// connection itself is the caller's business.
-    fn fail(&mut self, index: u32, failure: Failure) {
+    fn fail(&mut self, index: u32, failure: Failure, io: &mut Io<'_, Order>) {
         let Some(client) = self.clients.find(index) else {
             return;
         };
+        let topic = client.topic;
         let phase = std::mem::replace(&mut client.phase, Phase::Leaving);
         if phase.is_pending() {
             self.pending -= 1;
-            self.outcome.not_opened.count(failure);
+            self.joining -= u32::from(phase == Phase::Joining);
+            match self.comebacks.arrive(index) {
+                Some(comeback) => self.fail_to_return(comeback, failure, io),
+                None => self.outcome.not_opened.count(failure),
+            }
         } else if phase == Phase::Ready {
-            self.ready -= 1;
-            self.outcome.dropped.count(failure);
-            self.settle_account(index, true);
-            self.dismiss_publisher(index);
+            self.depart(index);
+            if self.comes_back(&failure) {
+                self.outcome.returns.disconnected += 1;
+                self.outcome.disconnected.count(failure);
+                self.wait_to_return(Comeback::new(topic, io.now(), Parting::Theirs), io);
+            } else {
+                self.outcome.dropped.count(failure);
+            }
         }
+    }
+
+    /// Takes a client that was there out of the crowd.
+    fn depart(&mut self, index: u32) {
+        self.ready -= 1;
+        self.settle_account(index, true);
+        self.dismiss_publisher(index);
+        self.forgo_pushes(index);
     }
 
     /// Counts a failure and says goodbye.
     fn give_up(&mut self, conn: ConnId, failure: Failure, io: &mut Io<'_, Order>) {
-        self.fail(conn.index, failure);
+        self.fail(conn.index, failure, io);
         io.close(conn, CloseCode::NORMAL, "");
     }
 
@@ -235,6 +252,10 @@ impl Swarm {
         let Some(client) = self.clients.find(index) else {
             return;
         };
+        if !client.account.is_open() {
+            return;
+        }
+        self.members -= 1;
         let sent = self.plan.sent.last(client.topic);
         let answerable = client.account.answerable(sent, is_dropped);
         let end = client.account.settle(sent);
@@ -247,6 +268,11 @@ impl Swarm {
             &mut deliveries.lost
         };
         *drawer += u64::from(end.outstanding);
+        if let Some(tally) = &mut self.tally
+            && is_dropped
+        {
+            tally.dropped += u64::from(end.outstanding.min(1));
+        }
         // Where nothing is lost, nobody need answer for it.
         if deliveries.lost > 0 {
             self.outcome.orphans.answer_for(client.topic, answerable);
@@ -255,7 +281,7 @@ impl Swarm {
 
     /// Opens the account of a client that is ready, if it is in the audience of publishes.
     fn open_account(&mut self, index: u32, is_publisher: bool) {
-        if self.plan.options.publish.is_none() {
+        if !self.plan.options.publishes() {
             return;
         }
         let Some(client) = self.clients.find(index) else {
@@ -268,14 +294,17 @@ impl Swarm {
         };
         if is_audience && !client.account.is_open() {
             client.account = Account::open(self.plan.sent.last(client.topic));
+            self.members += 1;
         }
     }
 
     fn show(&self) {
         self.gauges.show(&Snapshot {
             stage: self.stage,
-            unsettled: self.schedule.left() + u64::from(self.pending),
+            unsettled: self.unsettled(),
+            open: u64::from(self.ready + self.joining),
             ready: self.ready.into(),
+            away: self.away(),
             failed: self.outcome.not_opened.total(),
             dropped: self.outcome.dropped.total(),
             published: self.outcome.publishes.sent,
@@ -283,6 +312,7 @@ impl Swarm {
             answered: self.outcome.pushes.answered,
             waiting: self.waiting,
             waiting_for: self.waiting_for,
+            rounds: self.rounds_sent(),
         });
     }
 }
@@ -310,8 +340,11 @@ impl App for Swarm {
         io: &mut Io<'_, Order>,
     ) -> ClientKey {
         let now = self.watch.now(io.now());
+        let is_first = !self.comebacks.is_under_way(conn.index);
         if let Some(client) = self.clients.find(conn.index) {
-            self.outcome.connect.record(now.since(client.since));
+            if is_first {
+                self.outcome.connect.record(now.since(client.since));
+            }
             client.since = now;
             client.phase = Phase::Upgrading;
         }
@@ -335,17 +368,21 @@ impl App for Swarm {
 
     fn handle_open(&mut self, conn: ConnId, io: &mut Io<'_, Order>) {
         let now = self.watch.now(io.now());
-        self.outcome.opened += 1;
+        let is_first = !self.comebacks.is_under_way(conn.index);
         let Some(client) = self.clients.find(conn.index) else {
             return;
         };
-        self.outcome.upgrade.record(now.since(client.since));
+        if is_first {
+            self.outcome.opened += 1;
+            self.outcome.upgrade.record(now.since(client.since));
+        }
         client.since = now;
         client.phase = Phase::Joining;
+        self.joining += 1;
         let topic = client.topic;
         match self.speech.join(topic, io.mask()) {
             Some(join) => io.send(conn, join),
-            None => self.handle_ready(conn, now),
+            None => self.handle_ready(conn, io),
         }
     }
 
@@ -355,14 +392,14 @@ impl App for Swarm {
 
     fn handle_close(&mut self, conn: ConnId, closed: &Closed, io: &mut Io<'_, Order>) {
         // Finished or failed, it makes room for the next dial.
-        io.tick_at(io.now().after(TICK_MIN));
+        io.tick_at(io.now().after(self.plan.pace().dial));
         if self.retries_elsewhere(conn, closed) {
             return;
         }
         if self.stage == Stage::Closing {
-            self.part_with(conn.index);
+            self.part_with(conn.index, io);
         } else {
-            self.fail(conn.index, Failure::of_closed(closed));
+            self.fail(conn.index, Failure::of_closed(closed), io);
         }
         self.free(conn.index, closed, io.now());
     }
@@ -372,6 +409,7 @@ impl App for Swarm {
             Order::Open => {
                 self.watch.set(io.now());
                 self.enter(Stage::Opening, io);
+                self.opened_at = io.now();
                 self.start_heartbeats(io.now());
             }
             Order::Hold => {
@@ -379,13 +417,17 @@ impl App for Swarm {
                 self.start_publishing(io.now());
                 self.start_pushing(io.now());
             }
+            Order::Broadcast => self.start_broadcast(io),
+            Order::Tally => self.hand_in_tally(),
+            Order::Drop => self.drop_share(io),
             // Who has come there by itself stays there.
-            Order::Settle if self.stage == Stage::Holding => self.settle(io),
+            Order::Settle if self.stage != Stage::Settling => self.settle(io),
             Order::Settle => {}
             Order::Close => {
                 self.enter(Stage::Closing, io);
                 self.schedule.cancel();
                 self.give_up_retries();
+                self.give_up_comebacks();
                 self.stop_sending(io.now());
             }
         }
@@ -393,19 +435,26 @@ impl App for Swarm {
 
     fn handle_tick(&mut self, io: &mut Io<'_, Order>) {
         let next = match self.stage {
-            Stage::Opening => {
-                self.check_joins(io);
-                self.beat(io).min(self.dial_due(io))
-            }
+            Stage::Opening | Stage::Dropping => self.beat(io),
             Stage::Holding => self.hold(io),
+            Stage::Broadcasting => self.broadcast(io),
             Stage::Settling => {
-                self.count_waiting();
+                if io.now().since(self.counted) >= self.plan.pace().count {
+                    self.count_waiting(io.now());
+                }
                 self.beat(io)
             }
             Stage::Closing => self.close_some(io),
         };
+        let next = match self.stage {
+            Stage::Closing => next,
+            _ => {
+                self.check_joins(io);
+                next.min(self.dial_due(io))
+            }
+        };
         self.show();
-        io.tick_at(next.min(io.now().after(TICK_MAX)));
+        io.tick_at(next.min(io.now().after(self.plan.pace().tick_max)));
     }
 }
 
@@ -417,7 +466,7 @@ impl Swarm {
         };
         let tuple = std::mem::take(client).tuple;
         // Who opens no more connections needs no tuples back.
-        if self.schedule.left() > 0 {
+        if self.schedule.left() > 0 || self.plan.options.returns() {
             let rest = match closed.cause {
                 engine::Cause::Local(_) => Rest::TimeWait,
                 _ => Rest::None,

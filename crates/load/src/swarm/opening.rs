@@ -1,13 +1,12 @@
 //! Opening: dialling what is due, and clients on their way to being ready.
 
-use std::time::Duration;
-
 use engine::{Cause, Closed, ConnId, Io, Time};
 use rustix::io::Errno;
 
-use super::{Order, Swarm, TICK_MIN};
+use super::{NEVER, Order, Swarm};
 use crate::{
     client::{Client, Phase},
+    comeback::{Comeback, Parting},
     failure::Failure,
     gauges::Stage,
     source::Rest,
@@ -17,8 +16,6 @@ use crate::{
 const DIALS_PER_TICK: u32 = 128;
 /// Tuples that one client tries before it counts as a failure.
 const TUPLES_TRIED_MAX: u8 = 100;
-/// How often pending joins are looked at.
-const JOIN_CHECK: Duration = Duration::from_millis(250);
 
 /// A connection that is due to be dialled, for the first time or again.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +25,8 @@ pub(super) struct Attempt {
     intended: Time,
     /// Tuples that were tried in vain.
     tuples_busy: u8,
+    /// Whose it is, if it is that of a client that comes back.
+    pub(super) comeback: Option<Comeback>,
 }
 
 impl Swarm {
@@ -38,38 +37,73 @@ impl Swarm {
     /// every connection whose slot it may give out again.
     pub(super) fn dial_due(&mut self, io: &mut Io<'_, Order>) -> Time {
         let now = io.now();
+        let later = now.after(self.plan.pace().dial);
         for _ in 0..DIALS_PER_TICK {
             if let Some(attempt) = self.retries.pop_front() {
                 if !self.dial(attempt, io) {
                     self.retries.push_front(attempt);
-                    return now.after(TICK_MIN);
+                    return later;
                 }
                 continue;
             }
-            let Some(due) = self.schedule.peek() else {
-                return Time::from_nanos(u64::MAX);
-            };
-            let intended = self.since.after(due.intended);
-            if intended > now {
-                return intended;
+            let next = self.next_time();
+            if next > now {
+                return next;
             }
-            let topic = (due.number % u64::from(self.plan.options.topics)) as u32;
-            let attempt = Attempt {
-                topic,
-                intended,
-                tuples_busy: 0,
-            };
             if self.pending >= self.plan.pending_max(self.shard) {
-                return now.after(TICK_MIN);
+                return later;
             }
-            self.schedule.advance();
+            let Some(attempt) = self.next_attempt(now) else {
+                return NEVER;
+            };
             self.pending += 1;
             if !self.dial(attempt, io) {
                 self.retries.push_back(attempt);
-                return now.after(TICK_MIN);
+                return later;
             }
         }
         now
+    }
+
+    /// When the next connection is to be dialled, for the first time or to come back.
+    fn next_time(&self) -> Time {
+        let first = self.schedule.peek();
+        let first = first.map_or(NEVER, |due| self.opened_at.after(due.intended));
+        first.min(self.comebacks.next_time().unwrap_or(NEVER))
+    }
+
+    /// Takes the next connection that is due. Who was there before comes before who never was.
+    fn next_attempt(&mut self, now: Time) -> Option<Attempt> {
+        if self.comebacks.next_time().is_some_and(|until| until <= now) {
+            let comeback = self.comebacks.take()?;
+            self.outcome.returns.attempts += 1;
+            self.outcome.drop.attempts += u64::from(comeback.parting == Parting::Ours);
+            return Some(Attempt {
+                topic: comeback.topic,
+                intended: now,
+                tuples_busy: 0,
+                comeback: Some(comeback),
+            });
+        }
+        let due = self.schedule.peek()?;
+        self.schedule.advance();
+        Some(Attempt {
+            topic: (due.number % u64::from(self.plan.options.topics)) as u32,
+            intended: self.opened_at.after(due.intended),
+            tuples_busy: 0,
+            comeback: None,
+        })
+    }
+
+    /// Connections that are still to be dialled or on their way, for the first time.
+    pub(super) fn unsettled(&self) -> u64 {
+        let returning = self.comebacks.under_way_count()
+            + self
+                .retries
+                .iter()
+                .filter(|one| one.comeback.is_some())
+                .count();
+        self.schedule.left() + u64::from(self.pending) - returning as u64
     }
 
     /// Dials one connection; `false` when there is no room for it at the moment.
@@ -77,7 +111,10 @@ impl Swarm {
         let now = io.now();
         let Some(tuple) = self.tuples.take(now) else {
             self.pending -= 1;
-            self.outcome.not_opened.count(Failure::TuplesExhausted);
+            match attempt.comeback {
+                Some(comeback) => self.fail_to_return(comeback, Failure::TuplesExhausted, io),
+                None => self.outcome.not_opened.count(Failure::TuplesExhausted),
+            }
             return true;
         };
         let source = self.tuples.socket_addr(tuple);
@@ -85,7 +122,7 @@ impl Swarm {
             self.tuples.give_back(tuple, Rest::None, now);
             return false;
         };
-        if attempt.tuples_busy == 0 {
+        if attempt.tuples_busy == 0 && attempt.comeback.is_none() {
             self.outcome.lateness.record(now.since(attempt.intended));
         }
         self.slots = self.slots.max(conn.index + 1);
@@ -97,6 +134,9 @@ impl Swarm {
         );
         *client = Client::dialled(conn, tuple, attempt.topic, attempt.intended);
         client.tuples_busy = attempt.tuples_busy;
+        if let Some(comeback) = attempt.comeback {
+            self.comebacks.depart(conn.index, comeback);
+        }
         true
     }
 
@@ -112,7 +152,7 @@ impl Swarm {
         let Some(client) = self.clients.find(conn.index) else {
             return false;
         };
-        let may_retry = self.stage == Stage::Opening && client.phase == Phase::Dialling;
+        let may_retry = self.stage != Stage::Closing && client.phase == Phase::Dialling;
         if !is_busy || !may_retry || client.tuples_busy >= TUPLES_TRIED_MAX {
             return false;
         }
@@ -122,35 +162,51 @@ impl Swarm {
             topic: client.topic,
             intended: client.since,
             tuples_busy: client.tuples_busy + 1,
+            comeback: self.comebacks.arrive(conn.index),
         });
         true
     }
 
     /// Gives up the connections that wait for another tuple.
     pub(super) fn give_up_retries(&mut self) {
-        for _ in self.retries.drain(..) {
+        for attempt in self.retries.drain(..) {
             self.pending -= 1;
-            self.outcome.not_opened.count(Failure::Interrupted);
+            match attempt.comeback {
+                Some(_) => self.outcome.dropped.count(Failure::NotBack),
+                None => self.outcome.not_opened.count(Failure::Interrupted),
+            }
         }
     }
 
     /// Takes a client in that is open, and joined if that was asked.
-    pub(super) fn handle_ready(&mut self, conn: ConnId, now: Time) {
+    pub(super) fn handle_ready(&mut self, conn: ConnId, io: &mut Io<'_, Order>) {
+        let now = self.watch.now(io.now());
         let Some(client) = self.clients.find(conn.index) else {
             return;
         };
         client.phase = Phase::Ready;
-        self.outcome.opening = now.since(self.since).max(self.outcome.opening);
         self.pending -= 1;
+        self.joining -= 1;
         self.ready += 1;
-        self.outcome.readied += 1;
         self.open_account(conn.index, false);
+        if let Some(comeback) = self.comebacks.arrive(conn.index) {
+            self.welcome_back(conn.index, comeback, io);
+        } else {
+            self.outcome.opening = now.since(self.opened_at).max(self.outcome.opening);
+            self.outcome.readied += 1;
+        }
+        if self.unsettled() == 0 && self.stage == Stage::Opening {
+            // Whoever waits for this is to see it now.
+            io.tick_at(io.now());
+        } else if self.next_time() <= io.now() {
+            io.tick_at(io.now().after(self.plan.pace().dial));
+        }
     }
 
     /// Gives up joins that were not answered in time.
     pub(super) fn check_joins(&mut self, io: &mut Io<'_, Order>) {
         let now = io.now();
-        if self.pending == 0 || now.since(self.joins_checked) < JOIN_CHECK {
+        if self.pending == 0 || now.since(self.joins_checked) < self.plan.pace().joins {
             return;
         }
         self.joins_checked = now;

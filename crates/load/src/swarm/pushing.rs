@@ -119,7 +119,35 @@ impl Swarm {
 
     /// When the last push was due.
     fn push_end(&self) -> Time {
-        self.since.after(self.plan.options.hold)
+        self.hold_end()
+    }
+
+    /// Asks no more for the pushes of a client that is gone and will be back: it cannot make them.
+    pub(super) fn forgo_pushes(&mut self, index: u32) {
+        let end = self.push_end();
+        let (Some(Push::Paced(rate)), Some(_)) = (self.plan.options.push, &self.pushes) else {
+            return;
+        };
+        if self.plan.options.reconnect.is_none() {
+            return;
+        }
+        if let Some(client) = self.clients.find(index) {
+            self.outcome.pushes.asked -= pushes_between(client.due, end, rate.interval());
+        }
+    }
+
+    /// Asks for the pushes that a client which is back can still make.
+    pub(super) fn ask_for_pushes(&mut self, index: u32, now: Time) {
+        let end = self.push_end();
+        let (Some(Push::Paced(rate)), Some(hand)) = (self.plan.options.push, &self.pushes) else {
+            return;
+        };
+        if let Some(client) = self.clients.find(index) {
+            let first = hand.first_time(index);
+            let missed = pushes_between(first, now, rate.interval());
+            client.due = after_intervals(first, missed, rate.interval());
+            self.outcome.pushes.asked += pushes_between(client.due, end, rate.interval());
+        }
     }
 
     /// Lets the clients of a closed loop make their first push.

@@ -18,8 +18,9 @@ use super::{Order, Plan, Swarm};
 use crate::{
     gauges::{Gauges, Sent, Snapshot, Stage},
     options::Options,
-    outcome::Outcome,
+    outcome::{Handed, Outcome},
     report::{End, Report},
+    tally::{Broadcast, Tally},
     watch::Watch,
 };
 
@@ -37,8 +38,9 @@ pub(super) struct Rehearsal {
     server: Reactor<Room>,
     crowd: Vec<Reactor<Swarm>>,
     gauges: Vec<Arc<Gauges>>,
-    results: Receiver<Outcome>,
+    results: Receiver<Handed>,
     pub(super) plan: Arc<Plan>,
+    broadcasts: Vec<Broadcast>,
 }
 
 impl Rehearsal {
@@ -55,11 +57,12 @@ impl Rehearsal {
             sources: "10.0.0.2-10.0.0.3".parse().expect("sources"),
             run: seed,
             shards: SHARDS,
+            seats: u32::MAX,
             sent: Sent::new(topics),
             options,
         });
         let gauges: Vec<_> = (0..SHARDS).map(|_| Arc::new(Gauges::new(1))).collect();
-        let (sender, results) = mpsc::sync_channel(SHARDS.into());
+        let (sender, results) = mpsc::sync_channel(2 * usize::from(SHARDS));
         let kernels: Vec<_> = (0..SHARDS).map(|_| net.kernel(None)).collect();
         let settings = Settings {
             idle_timeout: None,
@@ -85,6 +88,7 @@ impl Rehearsal {
             gauges,
             results,
             plan,
+            broadcasts: Vec::new(),
         }
     }
 
@@ -107,6 +111,11 @@ impl Rehearsal {
         let mut shards: Vec<&mut dyn Shard> = vec![&mut self.server];
         shards.extend(self.crowd.iter_mut().map(|shard| shard as &mut dyn Shard));
         self.net.run(&mut shards, until, || is_over(&look()))
+    }
+
+    /// Ends the server: its connections are reset and nobody listens any more.
+    pub(super) fn shut_down(&mut self) {
+        self.server.with_app(|room, io| room.handle_mail((), io));
     }
 
     /// Lets time pass in which the crowd stands still, as a process does that was stopped.
@@ -147,12 +156,57 @@ impl Rehearsal {
         });
     }
 
+    /// Broadcasts once, and waits until everybody who is there has it.
+    pub(super) fn broadcast(&mut self) -> Broadcast {
+        self.order(Order::Broadcast);
+        self.tally()
+    }
+
+    /// Broadcasts once, and tells the shards of it one after the other, the last when the others have
+    /// nothing left to do.
+    pub(super) fn broadcast_unevenly(&mut self) -> Broadcast {
+        for shard in 0..self.crowd.len() {
+            self.crowd[shard].with_app(|swarm, io| swarm.handle_mail(Order::Broadcast, io));
+            self.pass(Duration::from_millis(500), |_| false);
+        }
+        self.tally()
+    }
+
+    fn tally(&mut self) -> Broadcast {
+        let number = self.broadcasts.len() as u32 + 1;
+        let plan = Arc::clone(&self.plan);
+        self.pass(plan.options.settle_timeout, |crowd| {
+            let is_sent = crowd.rounds >= number.into();
+            is_sent && crowd.waiting == 0 && crowd.waiting_for == plan.sent.total()
+        });
+        self.order(Order::Tally);
+        let mut all = Tally::default();
+        for handed in self.results.try_iter() {
+            match handed {
+                Handed::Tally(tally) => all.merge(&tally),
+                Handed::Outcome(outcome) => panic!("the end came early: {outcome:?}"),
+            }
+        }
+        let broadcast = Broadcast::new(number, &all);
+        self.broadcasts.push(broadcast);
+        broadcast
+    }
+
+    /// Drops what was asked, and waits until all are back; says whether they are.
+    pub(super) fn drop_share(&mut self) -> bool {
+        self.order(Order::Drop);
+        self.pass(Duration::from_secs(60), |crowd| {
+            crowd.stage == Stage::Dropping && crowd.away == 0
+        })
+    }
+
     /// Closes everything and checks what must hold of any run.
-    pub(super) fn close(self) -> Report {
-        let held = self.plan.options.hold;
+    pub(super) fn close(mut self) -> Report {
+        let (held, broadcasts) = (self.plan.options.hold, std::mem::take(&mut self.broadcasts));
         let report = self.gather(End {
             held,
-            interrupted: false,
+            broadcasts,
+            ..End::default()
         });
         let (conns, got) = (report.connections, report.deliveries);
         assert_eq!(conns.ready + conns.not_opened, conns.asked, "{report}");
@@ -165,8 +219,8 @@ impl Rehearsal {
     /// Closes in the middle of opening: what was not dialled yet is nobody's failure.
     pub(super) fn close_early(self) -> Report {
         self.gather(End {
-            held: Duration::ZERO,
             interrupted: true,
+            ..End::default()
         })
     }
 
@@ -179,7 +233,14 @@ impl Rehearsal {
     fn gather(mut self, end: End) -> Report {
         self.order(Order::Close);
         self.pass(Duration::from_secs(60), |_| false);
-        let outcomes: Vec<_> = self.results.try_iter().collect();
+        let outcomes: Vec<_> = self
+            .results
+            .try_iter()
+            .map(|handed| match handed {
+                Handed::Outcome(outcome) => *outcome,
+                Handed::Tally(tally) => panic!("a tally that nobody asked for: {tally:?}"),
+            })
+            .collect();
         assert_eq!(
             outcomes.len(),
             usize::from(SHARDS),

@@ -1,6 +1,7 @@
 //! What the crowd makes of good and bad manners, on the simulated kernel.
 
 mod accounting;
+mod headline;
 mod pacing;
 
 use std::{sync::Arc, time::Duration};

@@ -1,0 +1,307 @@
+//! The conductor: leads all shards through the stages of a run, and waits for each to be over.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use engine::{Full, Settings, ShardIndex, Shards};
+
+use crate::{
+    comeback::Backoff,
+    events::{Event, Milestone, Standing, seconds},
+    gauges::{Gauges, Snapshot, Stage},
+    interrupt::Interrupt,
+    outcome::{Handed, Outcome},
+    progress::{Moment, Progress},
+    report::End,
+    run::LoadError,
+    swarm::{Order, Plan, Swarm},
+    tally::{Broadcast, Tally},
+    watch::Watch,
+};
+
+/// How often the conductor looks at the shards.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The running shards and what is known of them.
+pub(crate) struct Conductor<'a> {
+    shards: Shards<Order>,
+    gauges: Vec<Arc<Gauges>>,
+    handed: Receiver<Handed>,
+    /// Results that were handed in already.
+    outcomes: Vec<Outcome>,
+    tallies: Vec<Tally>,
+    plan: Arc<Plan>,
+    progress: &'a mut dyn Progress,
+    interrupt: &'a Interrupt,
+    started: Instant,
+    /// When the current stage began.
+    since: Instant,
+    end: End,
+}
+
+impl<'a> Conductor<'a> {
+    pub(crate) fn start(
+        plan: &Arc<Plan>,
+        settings: &Settings,
+        progress: &'a mut dyn Progress,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self, LoadError> {
+        let gauges: Vec<_> = (0..plan.shards).map(|_| Arc::new(Gauges::new(1))).collect();
+        // Each shard hands in its results and one tally at a time, so nobody ever waits for room.
+        let (sender, handed) = mpsc::sync_channel(2 * usize::from(plan.shards));
+        let (for_app, shown) = (Arc::clone(plan), gauges.clone());
+        let shards = Shards::start(settings, plan.shards, None, move |shard, _| {
+            let gauges = Arc::clone(&shown[usize::from(shard.0)]);
+            Swarm::new(
+                Arc::clone(&for_app),
+                gauges,
+                sender.clone(),
+                shard.0,
+                Watch::Unset,
+            )
+        })?;
+        Ok(Self {
+            shards,
+            gauges,
+            handed,
+            outcomes: Vec::new(),
+            tallies: Vec::new(),
+            plan: Arc::clone(plan),
+            progress,
+            interrupt,
+            started: Instant::now(),
+            since: Instant::now(),
+            end: End::default(),
+        })
+    }
+
+    /// Opens the connections; `false` when there is nothing to go on with.
+    pub(crate) fn open(&mut self) -> bool {
+        self.enter(Milestone::Opening);
+        self.order(Order::Open);
+        self.wait(|crowd| crowd.unsettled == 0);
+        self.end.opening = self.since.elapsed();
+        self.announce(Milestone::Opened);
+        let crowd = self.look();
+        !self.interrupt.is_raised() && crowd.ready + crowd.away > 0
+    }
+
+    /// Holds everything for as long as was asked, or as long as there is anything to hold.
+    pub(crate) fn hold(&mut self) {
+        self.enter(Milestone::Holding);
+        self.order(Order::Hold);
+        self.wait(|crowd| crowd.stage > Stage::Holding || crowd.ready + crowd.away == 0);
+        self.end.held = self.since.elapsed().min(self.plan.options.hold);
+    }
+
+    /// Broadcasts as often as was asked: the next when all have the one before, or when nobody has
+    /// got anything for the settle timeout.
+    pub(crate) fn broadcast(&mut self) {
+        let wanted = self.plan.options.broadcasts;
+        if wanted == 0 || self.is_over() {
+            return;
+        }
+        self.enter(Milestone::Broadcasting);
+        let stall = self.plan.options.settle_timeout;
+        for number in 1..=wanted {
+            self.order(Order::Broadcast);
+            let plan = Arc::clone(&self.plan);
+            self.wait_while_it_goes_on(
+                stall,
+                |crowd| crowd.delivered,
+                |crowd| crowd.rounds >= number.into() && is_settled(crowd, &plan),
+            );
+            self.order(Order::Tally);
+            while self.tallies.len() < self.gauges.len() && self.pause(LOOK) {}
+            let mut all = Tally::default();
+            self.tallies.drain(..).for_each(|tally| all.merge(&tally));
+            let broadcast = Broadcast::new(number, &all);
+            self.end.broadcasts.push(broadcast);
+            let at_s = seconds(self.started.elapsed());
+            self.progress
+                .handle_event(&Event::Broadcast { at_s, broadcast });
+            if self.is_over() {
+                break;
+            }
+        }
+        self.end.broadcasting = self.since.elapsed();
+    }
+
+    /// Ends a share of the connections, if that was asked, and waits until they are back or until
+    /// nobody has come back for longer than a client waits.
+    pub(crate) fn drop_share(&mut self) {
+        if self.plan.options.drop.is_none() || self.is_over() {
+            return;
+        }
+        self.enter(Milestone::Dropping);
+        self.order(Order::Drop);
+        self.wait_for_returns(|crowd| crowd.stage >= Stage::Dropping);
+        self.end.dropping = self.since.elapsed();
+    }
+
+    /// Stops sending and waits for what is outstanding, though an interrupt cannot shorten that:
+    /// without it, what is under way would be reported as lost.
+    pub(crate) fn settle(&mut self) {
+        self.enter(Milestone::Settling);
+        if !self.interrupt.is_raised() {
+            self.wait_for_returns(|_| true);
+        }
+        self.since = Instant::now();
+        // After a hold that is over the shards have come here by themselves.
+        self.order(Order::Settle);
+        while self.since.elapsed() < self.plan.options.settle_timeout {
+            let crowd = self.look();
+            if (crowd.stage == Stage::Settling && is_settled(&crowd, &self.plan))
+                || !self.pause(LOOK)
+            {
+                break;
+            }
+        }
+    }
+
+    /// Closes everything and gathers the results.
+    pub(crate) fn finish(mut self) -> Result<(Outcome, End), LoadError> {
+        self.end.interrupted = self.interrupt.is_raised();
+        self.end.kernel = self.shards.kernel().to_string();
+        self.enter(Milestone::Closing);
+        self.order(Order::Close);
+        while self.pause(LOOK) {}
+        self.end.closing = self.since.elapsed();
+        self.announce(Milestone::Done);
+        self.progress.finish();
+        // A panic of a shard goes on here.
+        self.shards.join().map_err(LoadError::Shard)?;
+        while let Ok(handed) = self.handed.try_recv() {
+            take(handed, &mut self.outcomes, &mut self.tallies);
+        }
+        let mut outcomes = self.outcomes.into_iter();
+        let mut all = outcomes.next().unwrap_or_else(Outcome::new);
+        outcomes.for_each(|outcome| all.merge(outcome));
+        Ok((all, self.end))
+    }
+
+    /// Begins a stage, for who follows the run.
+    fn enter(&mut self, milestone: Milestone) {
+        self.since = Instant::now();
+        self.announce(milestone);
+    }
+
+    fn announce(&mut self, stage: Milestone) {
+        let event = Event::Stage {
+            stage,
+            at_s: seconds(self.started.elapsed()),
+            connections: Standing::new(self.plan.options.connections.into(), &self.look()),
+        };
+        self.progress.handle_event(&event);
+    }
+
+    /// Tells every shard.
+    fn order(&self, order: Order) {
+        for shard in 0..self.plan.shards {
+            // A shard has a few orders at most to take up, and the mailbox has room for many more.
+            if let Err(Full(order)) = self.shards.post(ShardIndex(shard), order) {
+                debug_assert!(false, "no room for {order:?}");
+            }
+        }
+    }
+
+    /// The crowd as it is now.
+    fn look(&self) -> Snapshot {
+        self.gauges
+            .iter()
+            .map(|shard| shard.read())
+            .fold(Snapshot::EMPTY, Snapshot::plus)
+    }
+
+    /// Whether there is no use in another stage.
+    fn is_over(&self) -> bool {
+        let crowd = self.look();
+        self.interrupt.is_raised() || crowd.ready + crowd.away == 0
+    }
+
+    /// Waits until `is_over`; an interrupt or the end of the shards ends it, too.
+    fn wait(&mut self, is_over: impl Fn(&Snapshot) -> bool) {
+        while !is_over(&self.look()) && !self.interrupt.is_raised() && self.pause(LOOK) {}
+    }
+
+    /// Waits until nobody is away and `is_begun`, as long as somebody comes back now and then.
+    fn wait_for_returns(&mut self, is_begun: impl Fn(&Snapshot) -> bool) {
+        let options = &self.plan.options;
+        let longest = options.reconnect.unwrap_or(Backoff::Phoenix).wait_max();
+        let stall = options.settle_timeout + longest;
+        let interrupt = self.interrupt;
+        self.wait_while_it_goes_on(
+            stall,
+            |crowd| crowd.ready,
+            |crowd| (is_begun(crowd) && crowd.away == 0) || interrupt.is_raised(),
+        );
+    }
+
+    /// Waits until `is_over`, or until `count` has not changed for so long as `stall`.
+    fn wait_while_it_goes_on(
+        &mut self,
+        stall: Duration,
+        count: impl Fn(&Snapshot) -> u64,
+        is_over: impl Fn(&Snapshot) -> bool,
+    ) {
+        let (mut seen, mut since) = (None, Instant::now());
+        loop {
+            let crowd = self.look();
+            if is_over(&crowd) {
+                return;
+            }
+            let now = Some(count(&crowd));
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            } else if since.elapsed() >= stall {
+                return;
+            }
+            if !self.pause(LOOK) {
+                return;
+            }
+        }
+    }
+
+    /// Shows the progress and lets some time pass, less if a shard hands something in; `false` when
+    /// there is nothing left to wait for.
+    fn pause(&mut self, time: Duration) -> bool {
+        self.progress.update(&Moment {
+            crowd: &self.look(),
+            connections: self.plan.options.connections.into(),
+            elapsed: self.started.elapsed(),
+            in_stage: self.since.elapsed(),
+            hold: self.plan.options.hold,
+        });
+        match self.handed.recv_timeout(time) {
+            Ok(handed) => take(handed, &mut self.outcomes, &mut self.tallies),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+        let finished = self.shards.finished_count();
+        // Results come before the end of their shard: one that has ended without them has failed, and
+        // nothing that it owes will ever come.
+        while let Ok(handed) = self.handed.try_recv() {
+            take(handed, &mut self.outcomes, &mut self.tallies);
+        }
+        self.outcomes.len() < self.gauges.len() && finished <= self.outcomes.len()
+    }
+}
+
+/// Whether all that was published has arrived, as far as it will.
+fn is_settled(crowd: &Snapshot, plan: &Plan) -> bool {
+    // What a shard counted before the last publish says nothing about it.
+    crowd.waiting == 0 && crowd.waiting_for == plan.sent.total()
+}
+
+/// Puts what a shard hands in where it belongs.
+fn take(handed: Handed, outcomes: &mut Vec<Outcome>, tallies: &mut Vec<Tally>) {
+    match handed {
+        Handed::Outcome(outcome) => outcomes.push(*outcome),
+        Handed::Tally(tally) => tallies.push(*tally),
+    }
+}
