@@ -8,21 +8,11 @@ use std::net::SocketAddrV4;
 
 use anyhow::{Context as _, bail};
 
+use crate::kind::Kind;
 use crate::leash::{Leashed, Pages, bench_binary};
 use crate::product::Product;
 use crate::session::Workload;
 use crate::{floor, peer};
-
-/// A server that can be measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Kind {
-    /// The bare floor.
-    Floor,
-    /// A plain tokio-tungstenite server.
-    Tungstenite,
-    /// `fourtuple serve`.
-    Fourtuple,
-}
 
 /// What the servers are started from.
 #[derive(Debug)]
@@ -36,19 +26,6 @@ pub(crate) struct Programs {
 pub(crate) struct Server {
     process: Leashed,
     addr: SocketAddrV4,
-}
-
-impl Kind {
-    /// In the order in which the table shows them.
-    pub(crate) const ALL: [Self; 3] = [Self::Floor, Self::Fourtuple, Self::Tungstenite];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Floor => "floor",
-            Self::Tungstenite => "tungstenite",
-            Self::Fourtuple => "fourtuple",
-        }
-    }
 }
 
 impl Programs {
@@ -72,15 +49,12 @@ impl Server {
         workload: Workload,
         pages: Pages,
     ) -> anyhow::Result<Self> {
-        let process = match kind {
-            Kind::Floor | Kind::Tungstenite => {
-                let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
-                Leashed::spawn(&bench_binary()?, &arguments, pages)?
-            }
-            Kind::Fourtuple => {
-                let product = programs.product()?;
-                Leashed::spawn(product.binary(), &product.serve_arguments(), pages)?
-            }
+        let process = if let Some(variant) = kind.variant() {
+            let product = programs.product()?;
+            Leashed::spawn(product.binary(), &product.serve_arguments(variant), pages)?
+        } else {
+            let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
+            Leashed::spawn(&bench_binary()?, &arguments, pages)?
         };
         let addr = process.announced_addr()?;
         Ok(Self { process, addr })
@@ -100,6 +74,6 @@ pub(crate) fn serve(kind: Kind, workload: Workload) -> anyhow::Result<()> {
     match kind {
         Kind::Floor => floor::serve(workload),
         Kind::Tungstenite => peer::serve(workload),
-        Kind::Fourtuple => bail!("the product serves in its own binary"),
+        _ => bail!("{} serves in its own binary", kind.name()),
     }
 }

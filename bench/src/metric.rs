@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::kind::Kind;
+use crate::product::Carrier;
 use crate::round::Sample;
 
 /// One number that is measured.
@@ -9,12 +11,29 @@ pub(crate) struct Metric {
     pub(crate) key: &'static str,
     pub(crate) title: &'static str,
     pub(crate) decimals: usize,
-    pub(crate) target: Target,
+    pub(crate) better: Better,
+    pub(crate) targets: Targets,
     /// `None` where it is not measured for this server.
     value: fn(&Sample) -> Option<f64>,
 }
 
-/// What the product has promised of a metric.
+/// Which of two values is the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Better {
+    More,
+    Less,
+    /// It is shown, and nobody is ranked by it.
+    Neither,
+}
+
+/// What the product has promised of a metric, for each of its carriers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Targets {
+    epoll: Target,
+    uring: Target,
+}
+
+/// What the product has promised of a metric on one carrier.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     None,
@@ -37,19 +56,56 @@ impl Metric {
         Spread::of(&self.values(samples))
     }
 
-    /// Returns the spread of the ratios to the floor, each formed within its round.
-    pub(crate) fn of_floor(&self, samples: &[Sample], floor: &[Sample]) -> Option<Spread> {
+    /// Returns the spread of the ratios to the samples of another server, each formed within its
+    /// round.
+    pub(crate) fn ratio(&self, samples: &[Sample], base: &[Sample]) -> Option<Spread> {
         let ratios: Vec<f64> = samples
             .iter()
-            .zip(floor)
-            .filter_map(|(sample, floor)| Some((self.value)(sample)? / (self.value)(floor)?))
+            .zip(base)
+            .filter_map(|(sample, base)| Some((self.value)(sample)? / (self.value)(base)?))
             .collect();
         Spread::of(&ratios)
+    }
+
+    /// Returns the promise that `kind` is held to.
+    pub(crate) fn target(&self, kind: Kind) -> Target {
+        match kind.promises() {
+            None => Target::None,
+            Some(Carrier::Epoll) => self.targets.epoll,
+            Some(Carrier::Uring) => self.targets.uring,
+        }
+    }
+
+    /// Says whether the promises are about the ratio to the floor.
+    pub(crate) fn is_ratio(&self) -> bool {
+        self.targets.epoll.is_ratio() || self.targets.uring.is_ratio()
     }
 
     /// Returns one value per round.
     pub(crate) fn values(&self, samples: &[Sample]) -> Vec<f64> {
         samples.iter().filter_map(self.value).collect()
+    }
+}
+
+impl Better {
+    /// Returns how many times better `value` is than `other`: more than 1 is better.
+    pub(crate) fn times(self, value: f64, other: f64) -> Option<f64> {
+        match self {
+            Self::More => Some(value / other),
+            Self::Less => Some(other / value),
+            Self::Neither => None,
+        }
+    }
+}
+
+impl Targets {
+    const NONE: Self = Self::both(Target::None);
+
+    const fn both(target: Target) -> Self {
+        Self {
+            epoll: target,
+            uring: target,
+        }
     }
 }
 
@@ -74,9 +130,10 @@ impl Target {
     pub(crate) fn render(self) -> String {
         match self {
             Self::None => String::new(),
-            Self::AtMost(0.0) => "0".to_owned(),
-            Self::AtMost(most) | Self::OfFloorAtMost(most) => format!("≤ {most}"),
-            Self::OfFloorAtLeast(least) => format!("≥ {least}"),
+            Self::AtMost(0.0) => "none".to_owned(),
+            Self::AtMost(most) => format!("at most {most}"),
+            Self::OfFloorAtMost(most) => format!("at most {most} of the floor's"),
+            Self::OfFloorAtLeast(least) => format!("at least {least} of the floor's"),
         }
     }
 }
@@ -93,6 +150,10 @@ impl Spread {
             min: sorted[0],
             max: *sorted.last()?,
         })
+    }
+
+    pub(crate) fn median(self) -> f64 {
+        self.median
     }
 
     pub(crate) fn render(self, decimals: usize) -> String {
@@ -132,105 +193,123 @@ pub(crate) const METRICS: [Metric; 15] = [
         title: "memory, bytes per idle connection",
         decimals: 0,
         value: |sample| Some(sample.memory.bytes_per_connection),
-        target: Target::AtMost(400.0),
+        better: Better::Less,
+        targets: Targets::both(Target::AtMost(300.0)),
     },
     Metric {
         key: "bytes_per_connection_from_empty",
-        title: "  counted from an empty server",
+        title: "… counted from an empty server",
         decimals: 0,
         value: |sample| Some(sample.memory.bytes_per_connection_from_empty),
-        target: Target::None,
+        better: Better::Neither,
+        targets: Targets::NONE,
     },
     Metric {
         key: "mebibytes_in_all",
-        title: "  whole process with all, MiB",
+        title: "… whole process with all, MiB",
         decimals: 1,
         value: |sample| Some(sample.fanout.bytes_in_all / f64::from(1 << 20)),
-        target: Target::None,
+        better: Better::Neither,
+        targets: Targets::NONE,
     },
     Metric {
         key: "crowd_bytes_per_connection",
         title: "memory of its crowd, bytes per connection",
         decimals: 0,
         value: |sample| sample.crowd_bytes_per_connection,
-        target: Target::AtMost(400.0),
+        better: Better::Neither,
+        targets: Targets::both(Target::AtMost(300.0)),
     },
     Metric {
         key: "joins_per_second",
         title: "connect, upgrade and join, per second",
         decimals: 0,
         value: |sample| Some(sample.fanout.joins_per_second),
-        target: Target::OfFloorAtLeast(0.8),
+        better: Better::More,
+        targets: Targets::both(Target::OfFloorAtLeast(0.8)),
     },
     Metric {
         key: "deliveries_per_second",
         title: "fan-out, deliveries per second",
         decimals: 0,
         value: |sample| Some(sample.fanout.deliveries_per_second),
-        target: Target::OfFloorAtLeast(0.9),
+        better: Better::More,
+        targets: Targets::both(Target::OfFloorAtLeast(0.9)),
     },
     Metric {
         key: "cpu_us_per_delivery",
         title: "fan-out, server CPU µs per delivery",
         decimals: 2,
         value: |sample| Some(sample.fanout.cpu_us_per_delivery),
-        target: Target::OfFloorAtMost(1.15),
+        better: Better::Less,
+        targets: Targets {
+            epoll: Target::OfFloorAtMost(1.05),
+            uring: Target::OfFloorAtMost(0.85),
+        },
     },
     Metric {
         key: "echoes_per_second",
         title: "push and reply, per second",
         decimals: 0,
         value: |sample| Some(sample.echo.echoes_per_second),
-        target: Target::OfFloorAtLeast(0.85),
+        better: Better::More,
+        targets: Targets::both(Target::OfFloorAtLeast(0.85)),
     },
     Metric {
         key: "cpu_us_per_echo",
         title: "push and reply, server CPU µs",
         decimals: 2,
         value: |sample| Some(sample.echo.cpu_us_per_echo),
-        target: Target::None,
+        better: Better::Neither,
+        targets: Targets::NONE,
     },
     Metric {
         key: "echo_p50_us",
         title: "push and reply, p50 µs",
         decimals: 0,
         value: |sample| Some(sample.echo.p50_us),
-        target: Target::None,
+        better: Better::Neither,
+        targets: Targets::NONE,
     },
     Metric {
         key: "echo_p99_us",
         title: "push and reply, p99 µs",
         decimals: 0,
         value: |sample| Some(sample.echo.p99_us),
-        target: Target::None,
+        better: Better::Less,
+        targets: Targets::NONE,
     },
     Metric {
         key: "fanout_delivered",
         title: "fan-out, deliveries counted",
         decimals: 0,
         value: |sample| Some(sample.fanout.tally.delivered as f64),
-        target: Target::None,
+        better: Better::Neither,
+        targets: Targets::NONE,
     },
     Metric {
         key: "lost",
         title: "messages lost",
         decimals: 0,
         value: |sample| Some(sample.tally().lost as f64),
-        target: Target::AtMost(0.0),
+        better: Better::Neither,
+        targets: Targets::both(Target::AtMost(0.0)),
     },
     Metric {
         key: "duplicated",
         title: "messages duplicated",
         decimals: 0,
         value: |sample| Some(sample.tally().duplicated as f64),
-        target: Target::AtMost(0.0),
+        better: Better::Neither,
+        targets: Targets::both(Target::AtMost(0.0)),
     },
     Metric {
         key: "unexpected",
         title: "unexpected frames, dropped connections",
         decimals: 0,
         value: |sample| Some((sample.tally().unexpected + sample.tally().dropped) as f64),
-        target: Target::AtMost(0.0),
+        better: Better::Neither,
+        targets: Targets::both(Target::AtMost(0.0)),
     },
 ];
 

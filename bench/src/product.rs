@@ -19,6 +19,31 @@ pub(crate) struct Product {
     config: PathBuf,
 }
 
+/// How the product is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Variant {
+    pub(crate) carrier: Carrier,
+    /// Threads that carry connections.
+    pub(crate) shards_count: u32,
+}
+
+/// What carries the connections of the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    Epoll,
+    Uring,
+}
+
+impl Carrier {
+    /// Returns its name on the product's command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Epoll => "epoll",
+            Self::Uring => "uring",
+        }
+    }
+}
+
 impl Product {
     /// Takes the binary at `given`, or builds it from this workspace with the bench's own profile.
     pub(crate) fn prepare(given: Option<&Path>) -> anyhow::Result<Self> {
@@ -36,18 +61,30 @@ impl Product {
     }
 
     /// Returns the arguments of the server on a port of the kernel's choice.
-    pub(crate) fn serve_arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = ["serve", "--listen", "127.0.0.1:0", "--config"]
-            .map(OsString::from)
-            .into();
+    pub(crate) fn serve_arguments(&self, variant: Variant) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = [
+            "serve".to_owned(),
+            "--listen=127.0.0.1:0".to_owned(),
+            format!("--kernel={}", variant.carrier.name()),
+            format!("--shards={}", variant.shards_count),
+            "--config".to_owned(),
+        ]
+        .map(OsString::from)
+        .into();
         arguments.push(self.config.clone().into());
         arguments
     }
 
     /// Returns the arguments of a crowd that joins `connections` and then stays idle.
-    pub(crate) fn load_arguments(&self, server: SocketAddrV4, connections: usize) -> Vec<OsString> {
+    pub(crate) fn load_arguments(
+        &self,
+        server: SocketAddrV4,
+        carrier: Carrier,
+        connections: usize,
+    ) -> Vec<OsString> {
         [
             "load".to_owned(),
+            format!("--kernel={}", carrier.name()),
             format!("ws://{server}/socket"),
             format!("--connections={connections}"),
             format!("--join={}", Workload::Fanout.topic()),
@@ -103,11 +140,9 @@ fn executable(line: &str) -> Option<PathBuf> {
     message.get("executable")?.as_str().map(PathBuf::from)
 }
 
-/// One topic that broadcasts and one that replies, and as many threads as the floor has. Everything
-/// else is as the product ships, but that the bench's crowd sends no heartbeats and may be idle
-/// for long.
+/// One topic that broadcasts and one that replies. Everything else is as the product ships, but that
+/// the bench's crowd sends no heartbeats and may be idle for long.
 const CONFIG: &str = r#"
-shards = 2
 idle_timeout = "1h"
 
 [[channel]]

@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::client::{Crowd, Tally};
-use crate::launch::{Kind, Programs, Server};
+use crate::kind::Kind;
+use crate::launch::{Programs, Server};
 use crate::leash::{Leashed, Pages};
-use crate::measure::{anonymous_bytes, cpu_time, wait_until_descriptors, wait_until_quiet};
+use crate::measure::{anonymous_bytes, cpu_time, wait_until_connected, wait_until_quiet};
+use crate::product::Carrier;
 use crate::session::{Session, Workload};
 
 /// How large a round is.
@@ -92,9 +94,9 @@ pub(crate) fn run(programs: &Programs, kinds: &[Kind], plan: &Plan) -> anyhow::R
     let echo = in_turn(kinds, "push and reply", |kind| {
         run_echo(programs, kind, plan)
     })?;
-    let crowd = in_turn(kinds, "its crowd", |kind| match kind {
-        Kind::Floor | Kind::Tungstenite => Ok(None),
-        Kind::Fourtuple => run_crowd(programs, plan).map(Some),
+    let crowd = in_turn(kinds, "its crowd", |kind| match kind.promises() {
+        None => Ok(None),
+        Some(carrier) => run_crowd(programs, kind, carrier, plan).map(Some),
     })?;
     let servers = memory.into_iter().zip(fanout).zip(echo).zip(crowd);
     Ok(servers
@@ -182,20 +184,30 @@ fn run_echo(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<Echo
 
 /// Measures the product's crowd against the product's server: the memory of two fresh crowds, one
 /// with a third of the connections and one with all.
-fn run_crowd(programs: &Programs, plan: &Plan) -> anyhow::Result<f64> {
+fn run_crowd(
+    programs: &Programs,
+    kind: Kind,
+    carrier: Carrier,
+    plan: &Plan,
+) -> anyhow::Result<f64> {
     let low = plan.connections_low();
-    let low_bytes = crowd_bytes(programs, low)?;
-    let high_bytes = crowd_bytes(programs, plan.connections)?;
+    let low_bytes = crowd_bytes(programs, kind, carrier, low)?;
+    let high_bytes = crowd_bytes(programs, kind, carrier, plan.connections)?;
     Ok(slope(low_bytes, high_bytes, plan.connections - low))
 }
 
-fn crowd_bytes(programs: &Programs, connections: usize) -> anyhow::Result<u64> {
+fn crowd_bytes(
+    programs: &Programs,
+    kind: Kind,
+    carrier: Carrier,
+    connections: usize,
+) -> anyhow::Result<u64> {
     let product = programs.product()?;
-    let server = Server::start(programs, Kind::Fourtuple, Workload::Fanout, Pages::Small)?;
-    let arguments = product.load_arguments(server.addr(), connections);
+    let server = Server::start(programs, kind, Workload::Fanout, Pages::Small)?;
+    let arguments = product.load_arguments(server.addr(), carrier, connections);
     let crowd = Leashed::spawn(product.binary(), &arguments, Pages::Small)?;
     let measured =
-        wait_until_descriptors(server.pid(), connections).and_then(|()| idle_bytes(crowd.pid()));
+        wait_until_connected(server.addr(), connections).and_then(|()| idle_bytes(crowd.pid()));
     measured.with_context(|| format!("the crowd says:{}", crowd.last_words()))
 }
 

@@ -3,15 +3,18 @@
 //! A value is the median over the rounds. A ratio to the floor is formed within each round, where
 //! both servers met the same weather on the machine, and is the median of these ratios; it is not
 //! the ratio of the two medians.
+//!
+//! The table is Markdown, to be pasted into a document as it is.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::launch::Kind;
+use crate::kind::Kind;
 use crate::measure::Machine;
-use crate::metric::{METRICS, Metric, Spread};
+use crate::metric::{Better, METRICS, Metric, Spread};
 use crate::round::{Plan, Sample};
+use crate::standing::Standing;
 
 /// All samples of a run.
 #[derive(Debug)]
@@ -41,16 +44,31 @@ impl Results {
         samples.all(|sample| sample.tally().is_clean())
     }
 
-    /// Returns the table for a terminal.
+    /// Returns the table, and below it which promises are kept and what many shards cost.
     pub(crate) fn render(&self) -> String {
         let mut rows = vec![self.heading()];
         for metric in &METRICS {
-            rows.push(self.value_row(metric));
-            if metric.target.is_ratio() && self.floor().is_some() {
-                rows.push(self.ratio_row(metric));
+            rows.push(self.row(metric.title, |_, samples| {
+                Some(metric.spread(samples)?.render(metric.decimals))
+            }));
+            if metric.is_ratio() && self.floor().is_some() {
+                rows.push(self.row("… of the floor", |kind, samples| {
+                    let ratio = self.of_floor(metric, samples)?;
+                    (kind != Kind::Floor).then(|| ratio.render(2))
+                }));
+            }
+            if metric.better != Better::Neither && self.has_standings() {
+                rows.push(self.row("… rank, against the best peer", |kind, samples| {
+                    Some(self.standing(metric, kind, samples)?.to_string())
+                }));
             }
         }
-        layout(&rows)
+        let mut text = layout(&rows);
+        for verdict in self.verdicts().chain(self.costs_of_many_shards()) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n- {verdict}");
+        }
+        text + "\n"
     }
 
     /// Returns everything as JSON: each metric with its spread, its ratio and its samples.
@@ -66,6 +84,7 @@ impl Results {
                         "of_floor": self.of_floor(metric, samples).map(Spread::to_json),
                         "samples": metric.values(samples),
                         "met": self.is_met(metric, *kind, samples),
+                        "standing": self.standing(metric, *kind, samples).map(Standing::to_json),
                     }),
                 );
             }
@@ -82,71 +101,100 @@ impl Results {
     }
 
     fn heading(&self) -> Vec<String> {
-        let mut row = vec![String::new()];
-        row.extend(self.samples.iter().map(|(kind, _)| kind.name().to_owned()));
-        row.push("target".to_owned());
-        row
+        self.row("", |kind, _| Some(kind.name().to_owned()))
     }
 
-    fn value_row(&self, metric: &Metric) -> Vec<String> {
-        let mut row = vec![metric.title.to_owned()];
-        for (_, samples) in &self.samples {
-            let spread = metric.spread(samples);
-            row.push(spread.map_or_else(String::new, |it| it.render(metric.decimals)));
-        }
-        if !metric.target.is_ratio() {
-            row.push(metric.target.render());
-            row.push(self.verdict(metric));
-        }
-        row
-    }
-
-    fn ratio_row(&self, metric: &Metric) -> Vec<String> {
-        let mut row = vec!["  of the floor".to_owned()];
-        for (kind, samples) in &self.samples {
-            let ratio = self
-                .of_floor(metric, samples)
-                .filter(|_| *kind != Kind::Floor);
-            row.push(ratio.map_or_else(String::new, |it| it.render(2)));
-        }
-        row.push(metric.target.render());
-        row.push(self.verdict(metric));
-        row
-    }
-
-    fn verdict(&self, metric: &Metric) -> String {
-        let mut met = self
+    /// Returns a row with a cell for each server, empty where `cell` has nothing to say.
+    fn row(&self, title: &str, cell: impl Fn(Kind, &[Sample]) -> Option<String>) -> Vec<String> {
+        let cells = self
             .samples
             .iter()
-            .filter_map(|(kind, samples)| self.is_met(metric, *kind, samples));
-        match met.next() {
-            Some(true) => "met".to_owned(),
-            Some(false) => "missed".to_owned(),
-            None => String::new(),
-        }
+            .map(|(kind, samples)| cell(*kind, samples).unwrap_or_default());
+        [title.to_owned()].into_iter().chain(cells).collect()
     }
 
-    /// Returns whether `kind` keeps the promise; the promises are the product's.
+    /// Returns a sentence for every promise: what was promised, what came, and whether it is kept.
+    fn verdicts(&self) -> impl Iterator<Item = String> {
+        let pairs = self.samples.iter().flat_map(|(kind, samples)| {
+            METRICS
+                .iter()
+                .map(move |metric| (*kind, samples.as_slice(), metric))
+        });
+        pairs.filter_map(|(kind, samples, metric)| {
+            let met = self.is_met(metric, kind, samples)?;
+            let target = metric.target(kind);
+            let (found, decimals) = if target.is_ratio() {
+                (self.of_floor(metric, samples)?, 2)
+            } else {
+                (metric.spread(samples)?, metric.decimals)
+            };
+            Some(format!(
+                "{}: {}: {} promised, {} measured: {}",
+                kind.name(),
+                metric.title,
+                target.render(),
+                found.render(decimals),
+                if met { "met" } else { "MISSED" },
+            ))
+        })
+    }
+
+    /// Returns a sentence for every server with many shards beside its like with few.
+    fn costs_of_many_shards(&self) -> impl Iterator<Item = String> {
+        self.samples.iter().filter_map(|(kind, many)| {
+            let few_kind = kind.with_few_shards()?;
+            let few = self.samples_of(few_kind)?;
+            let ratios: Vec<String> = METRICS
+                .iter()
+                .filter(|metric| metric.better != Better::Neither)
+                .filter_map(|metric| {
+                    let ratio = metric.ratio(many, few)?;
+                    Some(format!("{} {}", metric.title, ratio.render(2)))
+                })
+                .collect();
+            let (many, few) = (kind.name(), few_kind.name());
+            Some(format!("{many} divided by {few}: {}", ratios.join("; ")))
+        })
+    }
+
+    /// Returns whether `kind` keeps its promise, if it has given one.
     fn is_met(&self, metric: &Metric, kind: Kind, samples: &[Sample]) -> Option<bool> {
-        if kind != Kind::Fourtuple {
-            return None;
-        }
-        metric
-            .target
-            .is_met(metric.spread(samples), self.of_floor(metric, samples))
+        let ratio = self.of_floor(metric, samples);
+        metric.target(kind).is_met(metric.spread(samples), ratio)
+    }
+
+    fn has_standings(&self) -> bool {
+        let kinds = || self.samples.iter().map(|(kind, _)| *kind);
+        kinds().any(Kind::is_peer) && kinds().any(|kind| kind.variant().is_some())
+    }
+
+    fn standing(&self, metric: &Metric, kind: Kind, samples: &[Sample]) -> Option<Standing> {
+        kind.variant()?;
+        let peers: Vec<(Kind, f64)> = self
+            .samples
+            .iter()
+            .filter(|(kind, _)| kind.is_peer())
+            .filter_map(|(kind, samples)| Some((*kind, metric.spread(samples)?.median())))
+            .collect();
+        Standing::among(metric.better, metric.spread(samples)?.median(), &peers)
     }
 
     fn of_floor(&self, metric: &Metric, samples: &[Sample]) -> Option<Spread> {
-        metric.of_floor(samples, self.floor()?)
+        metric.ratio(samples, self.floor()?)
     }
 
     fn floor(&self) -> Option<&[Sample]> {
-        let floor = self.samples.iter().find(|(kind, _)| *kind == Kind::Floor);
-        floor.map(|(_, samples)| samples.as_slice())
+        self.samples_of(Kind::Floor)
+    }
+
+    fn samples_of(&self, wanted: Kind) -> Option<&[Sample]> {
+        let found = self.samples.iter().find(|(kind, _)| *kind == wanted);
+        found.map(|(_, samples)| samples.as_slice())
     }
 }
 
-/// Returns `rows` with each column as wide as its widest cell.
+/// Returns `rows`, the first of them the heading, as a table whose columns are as wide as their
+/// widest cells.
 fn layout(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
@@ -156,14 +204,35 @@ fn layout(rows: &[Vec<String>]) -> String {
         })
         .collect();
     let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
+    for (index, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
             // Writing to a string cannot fail.
-            let _ = write!(line, "{cell:<width$}  ");
+            let _ = write!(text, "| {cell:<width$} ");
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        text.push_str("|\n");
+        if index == 0 {
+            for width in &widths {
+                let _ = write!(text, "|{:-<1$}", "", width + 2);
+            }
+            text.push_str("|\n");
+        }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_markdown() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        let text = layout(&[row(["", "floor"]), row(["memory", "7"])]);
+        assert_eq!(
+            text,
+            "|        | floor |\n\
+             |--------|-------|\n\
+             | memory | 7     |\n"
+        );
+    }
 }

@@ -11,8 +11,8 @@ const BROADCASTS: u64 = 5;
 
 #[test]
 fn a_small_run_loses_nothing() {
-    let report = Report::of_run("small-run", "floor,fourtuple,tungstenite");
-    for server in ["floor", "fourtuple", "tungstenite"] {
+    let report = Report::of_run("small-run", "floor,fourtuple-epoll,tungstenite");
+    for server in ["floor", "fourtuple-epoll", "tungstenite"] {
         assert_eq!(report.sample(server, "lost"), 0.0, "{server}");
         assert_eq!(report.sample(server, "duplicated"), 0.0, "{server}");
         assert_eq!(report.sample(server, "unexpected"), 0.0, "{server}");
@@ -29,7 +29,9 @@ fn a_small_run_loses_nothing() {
             assert!(report.sample(server, metric) > 0.0, "{server}: {metric}");
         }
     }
-    assert_eq!(report.0["servers"]["fourtuple"]["lost"]["met"], true);
+    assert_eq!(report.0["servers"]["fourtuple-epoll"]["lost"]["met"], true);
+    let standing = &report.0["servers"]["fourtuple-epoll"]["echoes_per_second"]["standing"];
+    assert_eq!(standing["best_peer"], "tungstenite");
     assert_eq!(
         report.0["servers"]["floor"]["echoes_per_second"]["of_floor"]["median"],
         1.0

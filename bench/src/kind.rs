@@ -1,0 +1,99 @@
+//! Who can be measured.
+
+use crate::product::{Carrier, Variant};
+
+/// A server that can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// The bare floor.
+    Floor,
+    /// `fourtuple serve` on epoll.
+    FourtupleEpoll,
+    /// `fourtuple serve` on io_uring.
+    FourtupleUring,
+    /// The same on epoll with as many shards as two million connections need.
+    #[value(name = "fourtuple-epoll-110")]
+    FourtupleEpoll110,
+    /// The same on io_uring with as many shards as two million connections need.
+    #[value(name = "fourtuple-uring-110")]
+    FourtupleUring110,
+    /// A plain tokio-tungstenite server.
+    Tungstenite,
+}
+
+impl Kind {
+    /// Who is measured when nobody is named, in the order in which the table shows them.
+    pub(crate) const USUAL: [Self; 4] = [
+        Self::Floor,
+        Self::FourtupleEpoll,
+        Self::FourtupleUring,
+        Self::Tungstenite,
+    ];
+
+    /// Returns its name on a command line and in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::FourtupleEpoll => "fourtuple-epoll",
+            Self::FourtupleUring => "fourtuple-uring",
+            Self::FourtupleEpoll110 => "fourtuple-epoll-110",
+            Self::FourtupleUring110 => "fourtuple-uring-110",
+            Self::Tungstenite => "tungstenite",
+        }
+    }
+
+    /// Returns how the product is started for it, or `None` when it is not the product.
+    pub(crate) fn variant(self) -> Option<Variant> {
+        let (carrier, shards_count) = match self {
+            Self::FourtupleEpoll => (Carrier::Epoll, SHARDS_FEW),
+            Self::FourtupleUring => (Carrier::Uring, SHARDS_FEW),
+            Self::FourtupleEpoll110 => (Carrier::Epoll, SHARDS_MANY),
+            Self::FourtupleUring110 => (Carrier::Uring, SHARDS_MANY),
+            Self::Floor | Self::Tungstenite => return None,
+        };
+        Some(Variant {
+            carrier,
+            shards_count,
+        })
+    }
+
+    /// Returns the carrier whose promises it is held to: those of the product with few shards.
+    pub(crate) fn promises(self) -> Option<Carrier> {
+        let variant = self.variant()?;
+        (variant.shards_count == SHARDS_FEW).then_some(variant.carrier)
+    }
+
+    /// Returns the same server with few shards, for one that has many.
+    pub(crate) fn with_few_shards(self) -> Option<Self> {
+        match self {
+            Self::FourtupleEpoll110 => Some(Self::FourtupleEpoll),
+            Self::FourtupleUring110 => Some(Self::FourtupleUring),
+            _ => None,
+        }
+    }
+
+    /// Says whether it is somebody else's server.
+    pub(crate) fn is_peer(self) -> bool {
+        self != Self::Floor && self.variant().is_none()
+    }
+}
+
+/// As many as the floor has threads.
+const SHARDS_FEW: u32 = 2;
+/// As many as two million connections need where a thread may have 20,000 descriptors.
+const SHARDS_MANY: u32 = 110;
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_named_alike_everywhere() {
+        for kind in Kind::value_variants() {
+            let value = kind.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), kind.name());
+        }
+    }
+}
