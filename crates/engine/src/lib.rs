@@ -27,6 +27,7 @@ mod reactor;
 mod settings;
 mod shards;
 mod slab;
+mod steering;
 mod sweep;
 mod sys;
 mod time;
@@ -42,6 +43,7 @@ pub use pressure::TcpPressure;
 pub use reactor::{Reactor, Turn};
 pub use settings::Settings;
 pub use shards::{Shards, StartError};
+pub use steering::Steering;
 pub use sys::{KernelChoice, KernelInUse, sim};
 pub use time::Time;
 

@@ -66,6 +66,10 @@ impl<A: App> Reactor<A> {
     ) -> Self {
         let gate = Gate::new(settings.accept_rate.clone());
         let pace = Pace::new(settings.tcp_pressure.clone());
+        // Every shard of the node listens by now, so each has its place in the machine's order.
+        if let Some(steering) = &settings.steering {
+            steering.begin(|shards| kernel.steer(shards));
+        }
         let mut core = Core::new(settings, shard, remote, counters, seed);
         core.now = kernel.now();
         Self {
@@ -207,12 +211,7 @@ impl<A: App> Reactor<A> {
             match completion {
                 Completion::Accepted { socket, peer } => self.accept(socket, peer),
                 Completion::AcceptFailed(errno) => self.handle_accept_failure(errno),
-                Completion::AcceptQueueFull { max } => {
-                    self.core.counters.accept_queue_full.add(1);
-                    let trouble = Trouble::AcceptQueue { max };
-                    self.app
-                        .handle_trouble(trouble, &mut Io::new(&mut self.core));
-                }
+                Completion::AcceptQueueFull { max } => self.handle_queue_full(max),
                 Completion::Received { conn, what } => {
                     input::handle_received(&mut self.core, &mut self.app, conn, what);
                 }
@@ -229,7 +228,9 @@ impl<A: App> Reactor<A> {
     fn accept(&mut self, socket: Socket, peer: SocketAddr) {
         self.gate.handle_accepted(self.core.now);
         self.tell_gate();
-        let Some(conn) = input::admit(&mut self.core, &mut self.app, socket, peer) else {
+        let admitted = input::admit(&mut self.core, &mut self.app, socket, peer);
+        self.steer();
+        let Some(conn) = admitted else {
             return;
         };
         let socket = self
@@ -242,6 +243,30 @@ impl<A: App> Reactor<A> {
             self.core.remove(conn, Cause::Socket(errno), true);
             self.handle_accept_failure(errno);
         }
+    }
+
+    fn handle_queue_full(&mut self, max: u32) {
+        self.core.counters.accept_queue_full.add(1);
+        if let Some(steering) = &self.core.settings.steering {
+            steering.handle_queue_full(|shards| self.kernel.steer(shards));
+        }
+        let trouble = Trouble::AcceptQueue { max };
+        self.app
+            .handle_trouble(trouble, &mut Io::new(&mut self.core));
+    }
+
+    /// Has new connections go elsewhere when this shard has its share, and here when it has not.
+    fn steer(&self) {
+        let Some(steering) = &self.core.settings.steering else {
+            return;
+        };
+        let mut conns_count = self.core.conns.len();
+        if steering.is_near(conns_count) {
+            conns_count = conns_count.saturating_add(self.kernel.waiting_count());
+        }
+        steering.handle_count(self.core.shard, conns_count, |shards| {
+            self.kernel.steer(shards);
+        });
     }
 
     fn handle_accept_failure(&mut self, errno: Errno) {
@@ -392,6 +417,9 @@ impl<A: App> Reactor<A> {
     }
 
     fn close(&mut self) {
+        if !self.core.gone.is_empty() {
+            self.steer();
+        }
         for (socket, abort) in self.core.gone.drain(..) {
             self.kernel.close(socket, abort);
         }

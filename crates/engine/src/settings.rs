@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use capacity::Tables;
 use proto::{http, ws};
 
-use crate::{AcceptRate, KernelChoice, TcpPressure};
+use crate::{AcceptRate, KernelChoice, Steering, TcpPressure};
 
 /// The limits and deadlines of every connection of one shard.
 ///
@@ -35,6 +35,8 @@ pub struct Settings {
     pub mailbox_max: usize,
     /// When writing waits for the machine's TCP memory; `None` is never.
     pub tcp_pressure: Option<Arc<TcpPressure>>,
+    /// How new connections are led to few shards at a time; `None` spreads them over all.
+    pub steering: Option<Arc<Steering>>,
     /// What the shards are carried by.
     pub kernel: KernelChoice,
     /// Whether each shard takes a descriptor table of its own, so that `RLIMIT_NOFILE` bounds a shard and
@@ -68,6 +70,7 @@ impl Default for Settings {
             backlog: 65_535,
             mailbox_max: 4_096,
             tcp_pressure: None,
+            steering: None,
             kernel: KernelChoice::Auto,
             tables: Tables::PerProcess,
         }

@@ -166,6 +166,15 @@ impl<M: Send + 'static> Shards<M> {
             .fold(Snapshot::default(), Snapshot::plus)
     }
 
+    /// One shard's counters.
+    ///
+    /// # Panics
+    ///
+    /// There is no such shard.
+    pub fn counters_of(&self, shard: ShardIndex) -> Snapshot {
+        self.counters[usize::from(shard.0)].snapshot()
+    }
+
     /// How many shards have ended, in order or not.
     pub fn finished_count(&self) -> usize {
         self.threads

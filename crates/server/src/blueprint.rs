@@ -95,6 +95,7 @@ impl<S: Socket> Blueprint<S> {
                 .map(|rate| AcceptRate::per_second(rate).into()),
             backlog: config.limits.backlog,
             mailbox_max: config.limits.mailbox_max,
+            steering: self.plan.steering().map(Arc::new),
             kernel: config.kernel,
             tables: self.plan.layout.tables,
             ..Settings::default()

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use capacity::{End, Grouped, Holds, Kernel, Layout, Limit, Machine, Shortage, Tables};
+use engine::Steering;
 
 use crate::config::Config;
 
@@ -25,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) shard_connections_max: u32,
     /// Connections that one shard has slots for, in all phases.
     pub(crate) shard_slots_max: u32,
+    /// Shards that take new connections at a time, when there are more than cores.
+    pub(crate) shards_at_a_time: Option<u16>,
     holds: Holds,
     /// How many were asked for.
     wanted: Option<u32>,
@@ -70,6 +73,7 @@ impl Plan {
             connections_max,
             shard_connections_max: seats.min(connections_max),
             shard_slots_max: slots.min(connections_max.saturating_add(LOBBY)),
+            shards_at_a_time: (layout.shards > cores.shards).then_some(cores.shards),
             holds,
             wanted,
             accept_queues: queue.saturating_mul(layout.shards.into()),
@@ -89,10 +93,20 @@ impl Plan {
             connections_max,
             shard_connections_max: connections_max,
             shard_slots_max: connections_max.saturating_add(LOBBY),
+            shards_at_a_time: None,
             holds: Holds::with(&layout, &Machine::read()),
             wanted: None,
             accept_queues: u64::MAX,
         }
+    }
+
+    /// How connections are led to few shards at a time. The share of a shard is what it gets when all
+    /// have the same.
+    pub(crate) fn steering(&self) -> Option<Steering> {
+        let shards = self.layout.shards;
+        let share = self.connections_max.div_ceil(shards.into()).max(1);
+        self.shards_at_a_time
+            .map(|at_a_time| Steering::new(shards, at_a_time, share))
     }
 
     /// What cannot be held at all; the words say which limit, and what raises it.

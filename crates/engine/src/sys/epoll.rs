@@ -82,6 +82,10 @@ impl Epoll {
         clock::now()
     }
 
+    pub(crate) const fn listener(&self) -> Option<&OwnedFd> {
+        self.listener.as_ref()
+    }
+
     pub(crate) fn set_accepting(&mut self, accepting: bool) {
         if !accepting {
             self.accepts_left = 0;

@@ -24,6 +24,7 @@ mod descriptors;
 mod epoll;
 mod listener;
 pub mod sim;
+mod steer;
 mod uring;
 
 use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
@@ -37,7 +38,7 @@ use rustix::{
 
 pub use self::choice::{KernelChoice, KernelInUse};
 pub(crate) use self::listener::probe;
-use self::{epoll::Epoll, sim::SimKernel, uring::Uring};
+use self::{accept_queue::AcceptQueue, epoll::Epoll, sim::SimKernel, uring::Uring};
 use crate::{ConnId, Settings, Time};
 
 /// The kernel under one shard.
@@ -233,6 +234,31 @@ impl Kernel {
             Self::Epoll(kernel) => kernel.stop_listening(),
             Self::Uring(kernel) => kernel.stop_listening(),
             Self::Sim(kernel) => kernel.stop_listening(),
+        }
+    }
+
+    /// Connections that wait to be accepted by this shard.
+    pub(crate) fn waiting_count(&self) -> u32 {
+        let listener = match self {
+            Self::Epoll(kernel) => kernel.listener(),
+            Self::Uring(kernel) => kernel.listener(),
+            Self::Sim(_) => None,
+        };
+        let queue = listener.and_then(AcceptQueue::of);
+        queue.map_or(0, |queue| queue.waiting)
+    }
+
+    /// Has the machine lead new connections to these shards, or to all when it is given none. Where it
+    /// cannot, they go to all.
+    pub(crate) fn steer(&self, shards: &[u16]) {
+        let listener = match self {
+            Self::Epoll(kernel) => kernel.listener(),
+            Self::Uring(kernel) => kernel.listener(),
+            Self::Sim(_) => None,
+        };
+        if let Some(listener) = listener {
+            // Fails where a container forbids it: the machine goes on by its hash.
+            let _ = steer::steer(listener, shards);
         }
     }
 

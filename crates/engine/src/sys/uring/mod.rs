@@ -110,6 +110,10 @@ impl Uring {
         clock::now()
     }
 
+    pub(crate) const fn listener(&self) -> Option<&OwnedFd> {
+        self.listener.as_ref()
+    }
+
     pub(crate) fn set_accepting(&mut self, accepting: bool) {
         self.accepts.accepting = accepting;
         if !accepting {
