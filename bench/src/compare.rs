@@ -12,6 +12,7 @@ use crate::kind::Kind;
 use crate::launch::{Programs, Server};
 use crate::leash::Pages;
 use crate::measure::Machine;
+use crate::peers::Peers;
 use crate::product::{Carrier, Product};
 use crate::round::{self, Plan};
 use crate::session::Workload;
@@ -35,6 +36,9 @@ pub(crate) struct Options {
     /// Servers to measure; ratios need the floor
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::USUAL)]
     servers: Vec<Kind>,
+    /// Installs what of this machine the servers need and it lacks, with apt-get
+    #[arg(long)]
+    install: bool,
     /// A built `fourtuple` to measure instead of this workspace's
     #[arg(long, value_name = "BINARY")]
     product: Option<PathBuf>,
@@ -58,7 +62,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     } else {
         None
     };
-    let programs = Programs { product };
+    let peers = Peers::prepare(&options.servers, options.install)?;
+    let programs = Programs { product, peers };
     let mut kinds = options.servers.clone();
     let left_out = leave_out_uring(&programs, &mut kinds);
     if let Some(reason) = &left_out {

@@ -19,15 +19,25 @@ pub(crate) enum Kind {
     FourtupleUring110,
     /// A plain tokio-tungstenite server.
     Tungstenite,
+    /// fastwebsockets on hyper.
+    Fastwebsockets,
+    /// axum's WebSocket extractor.
+    Axum,
+    /// ws on Node.
+    #[value(name = "node-ws")]
+    Node,
 }
 
 impl Kind {
     /// Who is measured when nobody is named, in the order in which the table shows them.
-    pub(crate) const USUAL: [Self; 4] = [
+    pub(crate) const USUAL: [Self; 7] = [
         Self::Floor,
         Self::FourtupleEpoll,
         Self::FourtupleUring,
         Self::Tungstenite,
+        Self::Fastwebsockets,
+        Self::Axum,
+        Self::Node,
     ];
 
     /// Returns its name on a command line and in the table.
@@ -39,6 +49,9 @@ impl Kind {
             Self::FourtupleEpoll110 => "fourtuple-epoll-110",
             Self::FourtupleUring110 => "fourtuple-uring-110",
             Self::Tungstenite => "tungstenite",
+            Self::Fastwebsockets => "fastwebsockets",
+            Self::Axum => "axum",
+            Self::Node => "node-ws",
         }
     }
 
@@ -49,7 +62,7 @@ impl Kind {
             Self::FourtupleUring => (Carrier::Uring, SHARDS_FEW),
             Self::FourtupleEpoll110 => (Carrier::Epoll, SHARDS_MANY),
             Self::FourtupleUring110 => (Carrier::Uring, SHARDS_MANY),
-            Self::Floor | Self::Tungstenite => return None,
+            _ => return None,
         };
         Some(Variant {
             carrier,

@@ -1,6 +1,6 @@
 //! The servers as processes: how each is started, found and ended.
 //!
-//! The floor and the peer are this same binary under a hidden subcommand. Every server listens
+//! The floor and the first peer are this same binary under a hidden subcommand. Every server listens
 //! on a port of the kernel's choice and says which in a line `listening on ADDRESS`.
 
 use std::ffi::OsString;
@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 
 use crate::kind::Kind;
 use crate::leash::{Leashed, Pages, bench_binary};
+use crate::peers::Peers;
 use crate::product::Product;
 use crate::session::Workload;
 use crate::{floor, peer};
@@ -19,6 +20,7 @@ use crate::{floor, peer};
 pub(crate) struct Programs {
     /// Present when the product is among the servers.
     pub(crate) product: Option<Product>,
+    pub(crate) peers: Peers,
 }
 
 /// A running server.
@@ -49,12 +51,18 @@ impl Server {
         workload: Workload,
         pages: Pages,
     ) -> anyhow::Result<Self> {
-        let process = if let Some(variant) = kind.variant() {
-            let product = programs.product()?;
-            Leashed::spawn(product.binary(), &product.serve_arguments(variant), pages)?
-        } else {
-            let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
-            Leashed::spawn(&bench_binary()?, &arguments, pages)?
+        let process = match kind {
+            Kind::Floor | Kind::Tungstenite => {
+                let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
+                Leashed::spawn(&bench_binary()?, &arguments, pages)?
+            }
+            _ => match kind.variant() {
+                Some(variant) => {
+                    let product = programs.product()?;
+                    Leashed::spawn(product.binary(), &product.serve_arguments(variant), pages)?
+                }
+                None => programs.peers.start(kind, workload, pages)?,
+            },
         };
         let addr = process.announced_addr()?;
         Ok(Self { process, addr })

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cargo;
 mod client;
 mod compare;
 mod floor;
@@ -14,6 +15,7 @@ mod leash;
 mod measure;
 mod metric;
 mod peer;
+mod peers;
 mod product;
 mod round;
 mod session;

@@ -5,11 +5,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
-use serde_json::Value;
+use anyhow::Context as _;
 
+use crate::cargo;
 use crate::session::Workload;
 
 /// A built binary and the configuration that the bench gives it.
@@ -106,38 +105,11 @@ impl Drop for Product {
 
 /// Builds the product and returns where its binary is.
 fn build() -> anyhow::Result<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command
-        .args([
-            "build",
-            "--package",
-            "fourtuple",
-            "--bin",
-            "fourtuple",
-            "--message-format=json",
-        ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stderr(Stdio::inherit());
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let output = command
-        .output()
-        .context("cannot run cargo; --product names a built binary")?;
-    if !output.status.success() {
-        bail!("the product does not build; --product names a built binary");
-    }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .find_map(executable)
-        .context("cargo built the product and did not say where it is")
-}
-
-/// Returns the path in a line of cargo's report that is about a finished binary.
-fn executable(line: &str) -> Option<PathBuf> {
-    let message: Value = serde_json::from_str(line).ok()?;
-    message.get("executable")?.as_str().map(PathBuf::from)
+    let selection = ["--package", "fourtuple", "--bin", "fourtuple"];
+    let binaries = cargo::build(Path::new(env!("CARGO_MANIFEST_DIR")), &selection)
+        .context("the product is not built; --product names a built binary")?;
+    let binary = binaries.into_iter().next();
+    binary.context("cargo built the product and did not say where it is")
 }
 
 /// One topic that broadcasts and one that replies. Everything else is as the product ships, but that
@@ -153,20 +125,3 @@ push = "broadcast"
 topic = "echo:*"
 push = "reply"
 "#;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_binary_is_found_in_cargos_report() {
-        let library = r#"{"reason":"compiler-artifact","target":{"name":"hub"},"executable":null}"#;
-        let binary = r#"{"reason":"compiler-artifact","executable":"/somewhere/fourtuple"}"#;
-        assert_eq!(executable(library), None);
-        assert_eq!(executable("warning: not JSON"), None);
-        assert_eq!(
-            executable(binary),
-            Some(PathBuf::from("/somewhere/fourtuple"))
-        );
-    }
-}

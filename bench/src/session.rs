@@ -20,6 +20,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::{Value, json};
+
 /// What the joined connections are used for. A server is started afresh for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Workload {
@@ -167,6 +169,18 @@ impl Session {
         let digits = std::str::from_utf8(&frame[self.shout_digits..after]).ok()?;
         digits.parse().ok()
     }
+}
+
+/// Returns the texts of a session for servers that are programs of their own.
+pub(crate) fn texts(topic: &str) -> Value {
+    json!({
+        "join": join_text(topic),
+        "joined": joined_text(topic),
+        "echo_push": echo_push_text(topic),
+        "echo_reply": echo_reply_text(topic),
+        "shout_push_head": shout_push_head(topic),
+        "shout_head": shout_head(topic),
+    })
 }
 
 /// Returns the text that joins `topic`.

@@ -1,0 +1,80 @@
+//! The servers of others that are programs of their own: how each is had and started.
+//!
+//! What they are is under `bench/peers/`; what they are made into goes to `target/`.
+
+mod node;
+mod rust;
+mod tools;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::kind::Kind;
+use crate::leash::{Leashed, Pages};
+use crate::session::{self, Workload};
+
+use node::Node;
+use rust::Rust;
+
+/// Whatever the peers that were asked for are started from.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    rust: Option<Rust>,
+    node: Option<Node>,
+}
+
+impl Peers {
+    /// Builds those of `kinds` that are to be built.
+    ///
+    /// # Errors
+    ///
+    /// When something of the machine is missing and `install` does not allow to install it; the
+    /// words say what, and the command that installs it.
+    pub(crate) fn prepare(kinds: &[Kind], install: bool) -> anyhow::Result<Self> {
+        tools::require(kinds, install)?;
+        let any = |wanted: &[Kind]| kinds.iter().any(|kind| wanted.contains(kind));
+        let rust = any(&[Kind::Axum, Kind::Fastwebsockets]).then(Rust::prepare);
+        let node = any(&[Kind::Node]).then(Node::prepare);
+        Ok(Self {
+            rust: rust.transpose()?,
+            node: node.transpose()?,
+        })
+    }
+
+    /// Starts the peer that `kind` names. It says where it listens.
+    pub(crate) fn start(
+        &self,
+        kind: Kind,
+        workload: Workload,
+        pages: Pages,
+    ) -> anyhow::Result<Leashed> {
+        let unprepared = || format!("{} was not prepared", kind.name());
+        let texts = session::texts(workload.topic());
+        match kind {
+            Kind::Axum | Kind::Fastwebsockets => {
+                let rust = self.rust.as_ref().with_context(unprepared)?;
+                rust.start(kind.name(), &texts, pages)
+            }
+            Kind::Node => {
+                let node = self.node.as_ref().with_context(unprepared)?;
+                node.start(&texts, pages)
+            }
+            _ => bail!("{} is no program of others", kind.name()),
+        }
+    }
+}
+
+/// Returns where a peer's sources are.
+fn sources(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(name)
+}
+
+/// Returns where a peer is made.
+fn workshop(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../target/peers")
+        .join(name)
+}
