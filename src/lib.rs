@@ -52,7 +52,7 @@ pub use proto::{
     phoenix::connect::{Param, Params},
 };
 pub use server::{
-    Node, ServeError,
+    KernelChoice, Node, ServeError,
     config::{self, Config},
     serve,
 };

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::{
-    binary::{fourtuple, output_of},
+    binary::{fourtuple, on_epoll, output_of},
     relay::Relay,
     watchdog::Watchdog,
 };
@@ -29,6 +29,9 @@ fn crowd(url: &str, arguments: &str) -> Command {
     command
         .args(["load", url])
         .args(arguments.split_whitespace());
+    if on_epoll() {
+        command.args(["--kernel", "epoll"]);
+    }
     command
 }
 

@@ -11,6 +11,16 @@ use super::watchdog::Watchdog;
 
 const FOURTUPLE: &str = env!("CARGO_BIN_EXE_fourtuple");
 
+/// Whether epoll is to carry the connections of servers and crowds under test, where the machine would
+/// choose io_uring: `TEST_KERNEL=epoll cargo test`.
+pub(crate) fn on_epoll() -> bool {
+    match env::var("TEST_KERNEL").as_deref() {
+        Ok("epoll") => true,
+        Err(_) => false,
+        Ok(other) => panic!("TEST_KERNEL is {other}: expected epoll, or nothing"),
+    }
+}
+
 /// How long a run may take before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -53,6 +63,9 @@ fn without_settings(program: impl AsRef<OsStr>) -> Command {
         if name.to_string_lossy().starts_with("FOURTUPLE_") {
             command.env_remove(name);
         }
+    }
+    if on_epoll() {
+        command.env("FOURTUPLE_KERNEL", "epoll");
     }
     command
 }

@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use fourtuple::{Config, Node};
+use fourtuple::{Config, KernelChoice, Node};
 
-use super::room;
+use super::{binary::on_epoll, room};
 
 /// A running server, which drains with this value.
 #[derive(Debug)]
@@ -33,6 +33,9 @@ impl Fixture {
         config.socket.auth_token = true;
         // Two, so that what is said on one shard is heard on another on any machine.
         config.shards = Some(2);
+        if on_epoll() {
+            config.kernel = KernelChoice::Epoll;
+        }
         let node = Node::start(room::router(), config.clone()).expect("a port is free");
         config.listen = node.local_addr();
         Self {

@@ -10,16 +10,29 @@ use crate::support::{
     wire::{Heard, Wire},
 };
 
-fn relay_with_descriptors(count: u32) -> Relay {
+fn relay_with_descriptors(count: u32, kernel: &str) -> Relay {
+    let shards = ["--shards", "2", "--kernel", kernel];
+    let patient = ["--handshake-timeout", "1h"];
     Relay::start_by(
         fourtuple_with_descriptors(count),
-        &["--shards", "2", "--handshake-timeout", "1h"],
+        &[&shards[..], &patient].concat(),
     )
 }
 
 #[test]
 fn the_server_goes_on_without_descriptors_and_says_so_once() {
-    let mut relay = relay_with_descriptors(256);
+    goes_on_and_says_once("epoll", "RLIMIT_NOFILE is used up");
+}
+
+#[test]
+fn the_server_goes_on_without_slots_and_says_so_once() {
+    // On io_uring connections take slots of their shard; where there is no io_uring, descriptors.
+    goes_on_and_says_once("auto", " again=0");
+}
+
+#[track_caller]
+fn goes_on_and_says_once(kernel: &str, complaint: &str) {
+    let mut relay = relay_with_descriptors(256, kernel);
     let mut inside = Wire::open(relay.addr());
     inside.join("1", "room:lobby");
     // More connections than descriptors: none of these says a word, so none is refused.
@@ -40,9 +53,7 @@ fn the_server_goes_on_without_descriptors_and_says_so_once() {
     relay.terminate();
     relay.wait();
     let said = relay.output();
-    let complaints = said
-        .lines()
-        .filter(|line| line.contains("RLIMIT_NOFILE is used up"));
+    let complaints = said.lines().filter(|line| line.contains(complaint));
     assert_eq!(complaints.count(), 1, "{said}");
 }
 
@@ -68,7 +79,7 @@ fn shards_with_descriptors_of_their_own_hold_more_than_one_table() {
 
 #[test]
 fn the_server_says_what_it_can_hold_and_how_to_hold_more() {
-    let mut relay = relay_with_descriptors(1_000);
+    let mut relay = relay_with_descriptors(1_000, "epoll");
     relay.terminate();
     relay.wait();
     let said = relay.output();

@@ -25,6 +25,7 @@ mod simulation;
 mod trouble;
 mod upgrade;
 
+pub use engine::KernelChoice;
 pub use node::{Node, ServeError, serve};
 pub use relay::{RelaySocket, relay};
 pub use simulation::{SimulatedNode, SimulatedShard};
