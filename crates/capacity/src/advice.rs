@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use crate::{End, Grouped, Kernel, Layout, Limit, Machine, Tables, tuples};
-
-/// Memory that one end of an idle connection takes, bytes: about 4,000 in the kernel (socket, inode,
-/// file, epoll watch) and 400 in this process. Traffic takes more.
-pub const CONNECTION_BYTES: u64 = 4_400;
+use crate::{
+    End, Grouped, Kernel, Layout, Limit, Machine, Tables, ledger::connection_bytes, tuples,
+};
 
 /// How many connections one process can hold here, and the limit that says so.
 ///
@@ -64,7 +62,7 @@ impl Holds {
     /// Counts with the hard descriptor limit, to which [`raise_nofile`](crate::raise_nofile) takes
     /// a process at its start. An unknown limit does not bind. What other processes have open
     /// already is taken off `fs.file-max`. Memory is counted for idle connections,
-    /// [`CONNECTION_BYTES`] each.
+    /// [`connection_bytes`] each.
     pub fn with(layout: &Layout, machine: &Machine) -> Self {
         // Neither epoll instances nor anything else of the program is a connection.
         let beside = |value: u64| value.saturating_sub(layout.reserved());
@@ -75,6 +73,7 @@ impl Holds {
             .epoll_watches_max
             .filter(|_| layout.kernel == Kernel::Epoll);
         let memory = machine.memory_available_bytes;
+        let each = connection_bytes(layout.end, layout.kernel);
         let candidates = [
             (Limit::Descriptors, Some(descriptors(machine.nofile.hard))),
             (Limit::DescriptorCeiling, machine.nr_open.map(descriptors)),
@@ -86,10 +85,7 @@ impl Holds {
                 Limit::EpollWatches,
                 watches.map(|watches| (watches, beside(watches))),
             ),
-            (
-                Limit::Memory,
-                memory.map(|bytes| (bytes, bytes / CONNECTION_BYTES)),
-            ),
+            (Limit::Memory, memory.map(|bytes| (bytes, bytes / each))),
         ];
         let mut least = Self {
             connections_max: u64::MAX,
@@ -217,12 +213,13 @@ fn write_process_shortage(f: &mut fmt::Formatter<'_>, wanted: u64, holds: &Holds
     write!(f, "{} connections need ", Grouped(wanted))?;
     let value = Grouped(holds.value);
     let name = full_name(holds.limit);
+    let each = connection_bytes(holds.layout.end, holds.layout.kernel);
     match (holds.limit, holds.layout.tables) {
         (Limit::Memory, _) => write!(
             f,
             "{need} bytes of memory while they are idle ({each} each), but {value} are available",
-            need = Grouped(wanted.saturating_mul(CONNECTION_BYTES)),
-            each = Grouped(CONNECTION_BYTES),
+            need = Grouped(wanted.saturating_mul(each)),
+            each = Grouped(each),
         )?,
         (Limit::Descriptors | Limit::DescriptorCeiling, Tables::PerShard) => write!(
             f,
@@ -444,13 +441,13 @@ mod tests {
         let holds = Holds::of(&small);
         assert_eq!(
             (holds.limit, holds.connections_max),
-            (Limit::Memory, 122_016)
+            (Limit::Memory, 124_621)
         );
         assert_eq!(
             holds.to_string().split(';').next(),
-            Some("can hold 122,016 connections (available memory in bytes 536,870,912")
+            Some("can hold 124,621 connections (available memory in bytes 536,870,912")
         );
         let shortage = Shortage::of_process(200_000, &small).unwrap().to_string();
-        assert!(shortage.starts_with("200,000 connections need 880,000,000 bytes of memory"));
+        assert!(shortage.starts_with("200,000 connections need 861,600,000 bytes of memory"));
     }
 }

@@ -17,6 +17,8 @@
 //! sqrt(n/s * (1 - 1/s)) of a binomial. Six of these stay free, so that of a thousand shards one is
 //! overfull in a million starts.
 
+use std::fmt;
+
 use crate::{Machine, Tables};
 
 /// The most shards of a process.
@@ -152,6 +154,14 @@ impl Layout {
         }
     }
 
+    /// How many tables of descriptors the process has.
+    pub(crate) const fn tables_count(&self) -> u64 {
+        match self.tables {
+            Tables::PerProcess => 1,
+            Tables::PerShard => self.shards as u64,
+        }
+    }
+
     /// The descriptors in one of its tables that are not for connections.
     pub(crate) fn reserved(&self) -> u64 {
         let shards = u64::from(self.shards);
@@ -184,6 +194,24 @@ fn spread_max(seats: u64, shards: u16) -> u64 {
     let root = ((k * k + 4.0 * seats as f64).sqrt() - k) / 2.0;
     // A cast saturates, so "no limit" stays one.
     (root * root * shards).floor() as u64
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Server => "server",
+            Self::Crowd => "crowd",
+        })
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Epoll => "epoll",
+            Self::Uring => "io_uring",
+        })
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! - [`limit`]: every limit that can stop a connection, declared once with its words;
 //! - [`machine`]: the values of these limits here and now, read from the kernel;
 //! - [`Layout`]: how many shards connections need, and whose descriptors these use;
+//! - [`ledger`]: what connections cost in memory, term by term;
 //! - [`tuples`]: the arithmetic of (source address, source port, destination address, port);
 //! - [`advice`]: sentences for people, made from the above.
 //!
@@ -15,6 +16,7 @@
 pub mod advice;
 mod grouped;
 mod layout;
+pub mod ledger;
 pub mod limit;
 pub mod machine;
 mod tables;
@@ -24,6 +26,7 @@ pub mod tuples;
 pub use advice::{Holds, Shortage};
 pub use grouped::Grouped;
 pub use layout::{DESCRIPTORS_RESERVED, End, Kernel, Layout, SHARDS_MAX};
+pub use ledger::Ledger;
 pub use limit::Limit;
 pub use machine::{Machine, Nofile, raise_nofile};
 pub use tables::Tables;
