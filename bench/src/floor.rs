@@ -7,8 +7,11 @@
 //! with this thread layout: two threads, a listener (`SO_REUSEPORT`) and an epoll for each, one
 //! `recv` per message in, one `send` per message out. A server that does the real work can come
 //! near these numbers; it is not expected to reach them.
+//!
+//! Where more connections are wanted than a process may have descriptors for, it is many processes
+//! with one thread each on one port, and broadcasts are commanded from outside.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use std::thread;
 
 use anyhow::{Context as _, bail};
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, bind, getsockname,
@@ -50,8 +53,7 @@ pub(crate) fn serve(workload: Workload) -> anyhow::Result<()> {
         let mut shard = Shard::new(listener, index, &wakes, Arc::clone(&session), host_bytes)?;
         shards.push(thread::spawn(move || shard.run()));
     }
-    println!("listening on {addr}");
-    std::io::stdout().flush()?;
+    announce(addr)?;
     for shard in shards {
         match shard.join() {
             Ok(result) => result?,
@@ -59,6 +61,31 @@ pub(crate) fn serve(workload: Workload) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Serves the connections of one process among many on `addr`, until stdin ends. Each byte on stdin
+/// asks for one broadcast to all of them.
+pub(crate) fn serve_on_command(addr: SocketAddrV4) -> anyhow::Result<()> {
+    let listener = listener(addr)?;
+    let addr =
+        SocketAddrV4::try_from(getsockname(&listener)?).context("the listener has no address")?;
+    let session = Arc::new(Session::new(Workload::Fanout));
+    let request_bytes = session.request(&addr.to_string()).len();
+    let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let mut shard = Shard::new(listener, 0, &[Arc::new(wake)], session, request_bytes)?;
+    epoll::add(
+        &shard.epoll,
+        io::stdin(),
+        epoll::EventData::new_u64(COMMANDS),
+        epoll::EventFlags::IN,
+    )?;
+    announce(addr)?;
+    shard.run()
+}
+
+fn announce(addr: SocketAddrV4) -> io::Result<()> {
+    println!("listening on {addr}");
+    io::stdout().flush()
 }
 
 fn listener(addr: SocketAddrV4) -> anyhow::Result<OwnedFd> {
@@ -142,6 +169,7 @@ impl Shard {
         })
     }
 
+    /// Turns until its commands end; a shard without commands turns until the process is killed.
     fn run(&mut self) -> anyhow::Result<()> {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
@@ -154,6 +182,10 @@ impl Shard {
                 match event.data.u64() {
                     LISTENER => self.accept()?,
                     WAKE => self.broadcast_for_others()?,
+                    COMMANDS => match rustix::io::read(io::stdin(), &mut self.buffer[..])? {
+                        0 => return Ok(()),
+                        count => (0..count).try_for_each(|_| self.broadcast())?,
+                    },
                     slot => self.read(slot as usize)?,
                 }
             }
@@ -268,16 +300,24 @@ impl Shard {
     }
 }
 
-/// Sends `bytes` or fails: the crowd reads each answer before it asks again, so a socket that
-/// takes less has a crowd that is not what the floor was built for.
-fn send_whole(socket: &OwnedFd, bytes: &[u8]) -> anyhow::Result<()> {
-    match send(socket, bytes, SendFlags::NOSIGNAL) {
-        Ok(sent) if sent == bytes.len() => Ok(()),
-        Ok(sent) => bail!("the kernel took {sent} of {} bytes", bytes.len()),
-        // The crowd is leaving; the next read finds out and closes.
-        Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
-        Err(errno) => Err(errno).context("send failed"),
+/// Sends `bytes`. A socket that takes less is waited for: the crowd reads whatever it is sent, so
+/// only the memory of all sockets together (`net.ipv4.tcp_mem`) can be in the way.
+fn send_whole(socket: &OwnedFd, mut bytes: &[u8]) -> anyhow::Result<()> {
+    while !bytes.is_empty() {
+        match send(socket, bytes, SendFlags::NOSIGNAL) {
+            Ok(sent) => bytes = &bytes[sent..],
+            // The crowd is leaving; the next read finds out and closes.
+            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
+            Err(Errno::AGAIN) => {
+                let mut watched = [PollFd::new(socket, PollFlags::OUT)];
+                if poll(&mut watched, Some(&SEND_PATIENCE))? == 0 {
+                    bail!("a client has not read for {} s", SEND_PATIENCE.tv_sec);
+                }
+            }
+            Err(errno) => return Err(errno).context("send failed"),
+        }
     }
+    Ok(())
 }
 
 /// Threads. Two, as the machine that the targets are stated for has two cores.
@@ -288,3 +328,8 @@ const ACCEPTS_MAX: usize = 64;
 const BUFFER_BYTES: usize = 16 * 1024;
 const LISTENER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
+const COMMANDS: u64 = u64::MAX - 2;
+const SEND_PATIENCE: Timespec = Timespec {
+    tv_sec: 30,
+    tv_nsec: 0,
+};

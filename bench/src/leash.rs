@@ -7,11 +7,6 @@
 //! What it says is read to the end. Lines that begin with [`ANSWER`] are kept for whoever sent the
 //! command; of the others the last few are, for the message of an error.
 
-#![expect(
-    dead_code,
-    reason = "the command of the headline is the first to use all of it"
-)]
-
 use std::collections::VecDeque;
 use std::env;
 use std::ffi::OsString;

@@ -9,6 +9,7 @@ mod cargo;
 mod client;
 mod compare;
 mod floor;
+mod headline;
 mod kind;
 mod launch;
 mod leash;
@@ -57,6 +58,8 @@ enum Part {
     /// Serves a workload
     #[command(hide = true)]
     Server { kind: Kind, workload: Workload },
+    #[command(flatten)]
+    Headline(headline::Part),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -75,6 +78,7 @@ fn main() -> anyhow::Result<ExitCode> {
             launch::serve(kind, workload)?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(Part::Headline(part)) => headline::main(part),
         None => compare::run(&cli.options),
     }
 }

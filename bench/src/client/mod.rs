@@ -5,6 +5,7 @@
 //! must be, so its cost per message is near that of the system calls, and the same for every
 //! server. Between the phases it does nothing at all, and the server can be measured at rest.
 
+pub(crate) mod member;
 mod squad;
 mod tuples;
 
@@ -78,7 +79,8 @@ impl Crowd {
         let start = Instant::now();
         let squads_count = self.squads.len();
         self.in_parallel(|index, squad| {
-            squad.open(count / squads_count + usize::from(index < count % squads_count))
+            let share = count / squads_count + usize::from(index < count % squads_count);
+            squad.open(share, UNJOINED_MAX)
         })?;
         Ok(start.elapsed())
     }
@@ -93,7 +95,11 @@ impl Crowd {
                 bail!("a crowd without squads has no publisher");
             };
             publisher.push_shout(sequence)?;
-            let arrivals = self.in_parallel(|_, squad| squad.receive_shout(sequence))?;
+            let arrivals = self.in_parallel(|_, squad| {
+                let mut last = None;
+                squad.receive_shout(sequence, |_| last = Some(Instant::now()))?;
+                Ok(last)
+            })?;
             if let Some(last) = arrivals.into_iter().flatten().max() {
                 elapsed += last.saturating_duration_since(start);
             }
@@ -170,6 +176,9 @@ impl Tally {
 
 /// Threads of the crowd: as many as the servers have.
 const SQUADS: u8 = 2;
+/// Connections of a squad that are dialled and not yet joined. All squads together stay far below
+/// the accept queue of every server, whose overflow would cost a second per connection.
+const UNJOINED_MAX: usize = 256;
 /// How long the crowd listens for duplicates after the last broadcast.
 const AFTERMATH: Duration = Duration::from_millis(300);
 

@@ -67,8 +67,8 @@ impl Squad {
         })
     }
 
-    /// Opens and joins `count` more connections with at most `UNJOINED_MAX` on the way at a time.
-    pub(super) fn open(&mut self, count: usize) -> anyhow::Result<()> {
+    /// Opens and joins `count` more connections with at most `unjoined_max` on the way at a time.
+    pub(super) fn open(&mut self, count: usize, unjoined_max: usize) -> anyhow::Result<()> {
         let goal = self.conns.len() + count;
         let mut joined_count = self.conns.len();
         let session = Arc::clone(&self.session);
@@ -76,7 +76,7 @@ impl Squad {
         let mut deadline = Instant::now() + PATIENCE;
         while joined_count < goal {
             let unjoined_count = self.conns.len() - joined_count;
-            let room = (UNJOINED_MAX - unjoined_count).min(goal - self.conns.len());
+            let room = (unjoined_max - unjoined_count).min(goal - self.conns.len());
             for _ in 0..room.min(DIALS_PER_TURN) {
                 self.dial()?;
             }
@@ -129,8 +129,13 @@ impl Squad {
     }
 
     /// Receives until the broadcast `sequence` has come to every connection, or nothing has come
-    /// for a while. Returns when the last delivery was.
-    pub(super) fn receive_shout(&mut self, sequence: u32) -> anyhow::Result<Option<Instant>> {
+    /// for a while. Tells `arrived` how many connections it has just come to, once for each batch of
+    /// events.
+    pub(super) fn receive_shout(
+        &mut self,
+        sequence: u32,
+        mut arrived: impl FnMut(u64),
+    ) -> anyhow::Result<()> {
         let session = Arc::clone(&self.session);
         let mut expected = Vec::new();
         session.shout_into(sequence, &mut expected);
@@ -139,13 +144,13 @@ impl Squad {
             .iter()
             .filter(|conn| conn.is_due(sequence))
             .count();
-        let mut last = None;
         let mut events = Vec::with_capacity(EVENTS);
         while missing > 0 {
             self.wait(&mut events, PATIENCE)?;
             if events.is_empty() {
-                return Ok(last); // What is missing is counted at the end.
+                return Ok(()); // What is missing is counted at the end.
             }
+            let missing_before = missing;
             for event in &events {
                 let index = event.data.u64() as usize;
                 let was_due = self.conns[index].is_due(sequence);
@@ -154,9 +159,9 @@ impl Squad {
                     missing -= 1;
                 }
             }
-            last = Some(Instant::now());
+            arrived((missing_before - missing) as u64);
         }
-        Ok(last)
+        Ok(())
     }
 
     /// Counts what arrives within `stretch`.
@@ -386,9 +391,6 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 /// How long nothing may arrive before what is awaited is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Connections of a squad that are dialled and not yet joined. All squads together stay far below
-/// the accept queue of every server, whose overflow would cost a second per connection.
-const UNJOINED_MAX: usize = 256;
 const DIALS_PER_TURN: usize = 16;
 const EVENTS: usize = 256;
 const INBOX_BYTES: usize = 64 * 1024;

@@ -1,0 +1,405 @@
+//! The product's part of a run: `fourtuple serve` and `fourtuple load` as two processes, followed
+//! from outside by the crowd's events and by what the kernel says about both.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use super::broadcasts::Broadcast;
+use super::events::Events;
+use super::interrupt::Interrupt;
+use super::kernel_memory::{KernelMemory, anonymous_bytes_now};
+use super::options::{Options, flag_time};
+use crate::leash::{Leashed, Pages};
+use crate::measure::{anonymous_bytes, cpu_time};
+use crate::session::Workload;
+
+/// What was measured of the product.
+#[derive(Debug)]
+pub(super) struct Duet {
+    /// The crowd's own report, `fourtuple load --json`.
+    pub(super) report: Value,
+    pub(super) broadcasts: Vec<Broadcast>,
+    /// Before the first connection, and with all of them idle.
+    pub(super) kernel: [KernelMemory; 2],
+    /// User-space bytes of the server, at the same moments.
+    pub(super) server_bytes: [u64; 2],
+    /// User-space bytes of a crowd of `SMALL_CROWD`, and of the whole one.
+    pub(super) crowd_bytes: [u64; 2],
+    /// Threads of the server and of the crowd.
+    pub(super) threads: [usize; 2],
+    /// Processor time of server and crowd in the hold, and how long that was.
+    pub(super) hold_cpu: [Duration; 2],
+    pub(super) hold: Duration,
+    /// Processor time of server and crowd for all broadcasts.
+    pub(super) broadcasts_cpu: [Duration; 2],
+    /// The most that was seen during the broadcasts: user-space bytes of both, buffers of TCP.
+    pub(super) broadcasts_peak: Peak,
+    /// From SIGTERM to the server's end, and its exit code.
+    pub(super) drain: Duration,
+    pub(super) drain_code: Option<i32>,
+    /// How both were started.
+    pub(super) commands: [String; 2],
+}
+
+/// The greatest values seen.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Peak {
+    pub(super) server_bytes: u64,
+    pub(super) crowd_bytes: u64,
+    pub(super) tcp_bytes: u64,
+}
+
+/// A look at both processes.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    at: Instant,
+    cpu: [Duration; 2],
+}
+
+/// Both processes, and what is seen of them on the way.
+#[derive(Debug)]
+struct Stage<'a> {
+    server: Leashed,
+    crowd: Leashed,
+    events: Events,
+    interrupt: &'a Interrupt,
+    options: &'a Options,
+    /// The stage that the crowd is in, and the looks since it was entered: the first and the last.
+    name: String,
+    looks: Option<[Look; 2]>,
+    /// The stages that are over, each with its looks.
+    past: Vec<(String, [Look; 2])>,
+    idle: Option<Idle>,
+    peak: Peak,
+    /// When the server was asked to end.
+    draining: Option<Instant>,
+}
+
+/// Memory with all connections idle.
+#[derive(Debug)]
+struct Idle {
+    kernel: KernelMemory,
+    server_bytes: u64,
+    crowd_bytes: u64,
+    threads: [usize; 2],
+}
+
+impl Duet {
+    /// Runs `binary` with its files in `folder`.
+    pub(super) fn run(
+        options: &Options,
+        binary: &Path,
+        folder: &Path,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Self> {
+        let config = folder.join("server.toml");
+        fs::write(&config, CONFIG).with_context(|| format!("cannot write {}", config.display()))?;
+        let serve = serve_arguments(options, &config);
+        let server = Leashed::spawn(binary, &serve, Pages::AsItShips)?;
+        let addr = server.announced_addr()?;
+        eprintln!("product: the server listens on {addr}");
+        let small = small_crowd_bytes(options, binary, addr, folder, interrupt)?;
+        let kernel_before = KernelMemory::settled(interrupt)?;
+        let server_before = anonymous_bytes(server.pid())?;
+
+        let events = folder.join("events.json");
+        let json = folder.join("crowd.json");
+        let load = load_arguments(options, addr, &events, &json);
+        let crowd = Leashed::spawn(binary, &load, Pages::AsItShips)?;
+        let mut stage = Stage::new(server, crowd, Events::follow(&events), interrupt, options);
+        stage.follow_to_the_end()?;
+        let (drain, drain_code) = stage.wait_for_drain()?;
+
+        let report = read_report(&json, &stage.crowd)?;
+        let idle = stage
+            .idle
+            .take()
+            .context("the crowd never held all its connections")?;
+        let (hold, hold_cpu) = stage.spent("holding");
+        Ok(Self {
+            broadcasts: broadcasts(&report)?,
+            report,
+            kernel: [kernel_before, idle.kernel],
+            server_bytes: [server_before, idle.server_bytes],
+            crowd_bytes: [small, idle.crowd_bytes],
+            threads: idle.threads,
+            hold_cpu,
+            hold,
+            broadcasts_cpu: stage.spent("broadcasting").1,
+            broadcasts_peak: stage.peak,
+            drain,
+            drain_code,
+            commands: [line(&serve), line(&load)],
+        })
+    }
+}
+
+impl<'a> Stage<'a> {
+    fn new(
+        server: Leashed,
+        crowd: Leashed,
+        events: Events,
+        interrupt: &'a Interrupt,
+        options: &'a Options,
+    ) -> Self {
+        Self {
+            server,
+            crowd,
+            events,
+            interrupt,
+            options,
+            name: String::new(),
+            looks: None,
+            past: Vec::new(),
+            idle: None,
+            peak: Peak::default(),
+            draining: None,
+        }
+    }
+
+    /// Looks at both again and again until the crowd has ended.
+    fn follow_to_the_end(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.interrupt.pause(LOOK_WINDOW)?;
+            for name in self.events.new_stages()? {
+                self.enter(name)?;
+            }
+            if self.crowd.ended()?.is_some() {
+                return Ok(());
+            }
+            if self.draining.is_some() {
+                continue;
+            }
+            if let Some(status) = self.server.ended()? {
+                let words = self.server.last_words();
+                bail!("the server has ended ({status}) under its crowd; it says:{words}");
+            }
+            self.look()?;
+        }
+    }
+
+    fn enter(&mut self, name: String) -> anyhow::Result<()> {
+        eprintln!("product: {name}");
+        if let Some(looks) = self.looks.take() {
+            self.past
+                .push((std::mem::replace(&mut self.name, name), looks));
+        } else {
+            self.name = name;
+        }
+        if self.name == "closing" && self.draining.is_none() {
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) -> anyhow::Result<()> {
+        let pids = [self.server.pid(), self.crowd.pid()];
+        let (Ok(server_cpu), Ok(crowd_cpu)) = (cpu_time(pids[0]), cpu_time(pids[1])) else {
+            return Ok(()); // It is ending, which the caller is about to notice.
+        };
+        let look = Look {
+            at: Instant::now(),
+            cpu: [server_cpu, crowd_cpu],
+        };
+        let first = self.looks.map_or(look, |[first, _]| first);
+        self.looks = Some([first, look]);
+        match self.name.as_str() {
+            "holding" if self.idle.is_none() && look.at - first.at >= self.options.hold() / 2 => {
+                self.idle = Some(Idle {
+                    kernel: KernelMemory::read()?,
+                    server_bytes: anonymous_bytes(pids[0])?,
+                    crowd_bytes: anonymous_bytes(pids[1])?,
+                    threads: [threads(pids[0])?, threads(pids[1])?],
+                });
+            }
+            "broadcasting" => {
+                let Ok(crowd_bytes) = anonymous_bytes_now(pids[1]) else {
+                    return Ok(()); // As above.
+                };
+                self.peak.crowd_bytes = self.peak.crowd_bytes.max(crowd_bytes);
+                let server_bytes = anonymous_bytes_now(pids[0])?;
+                self.peak.server_bytes = self.peak.server_bytes.max(server_bytes);
+                let pages = capacity::TcpMemory::pages_in_use().unwrap_or(0);
+                let bytes = pages * rustix::param::page_size() as u64;
+                self.peak.tcp_bytes = self.peak.tcp_bytes.max(bytes);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> anyhow::Result<()> {
+        self.draining = Some(Instant::now());
+        self.server.terminate()
+    }
+
+    /// Waits for the server's end; returns how long it took, and the exit code.
+    fn wait_for_drain(&mut self) -> anyhow::Result<(Duration, Option<i32>)> {
+        if self.draining.is_none() {
+            self.drain()?;
+        }
+        let start = self.draining.unwrap_or_else(Instant::now);
+        loop {
+            if let Some(status) = self.server.ended()? {
+                return Ok((start.elapsed(), status.code()));
+            }
+            if start.elapsed() > DRAIN_DEADLINE {
+                let words = self.server.last_words();
+                bail!("the server runs {DRAIN_DEADLINE:?} after SIGTERM; it says:{words}");
+            }
+            self.interrupt.pause(DRAIN_WINDOW)?;
+        }
+    }
+
+    /// Returns how long the crowd was in the stage `name`, and the processor time of both in it: from
+    /// the last look before, as far as there is one, to the last look within.
+    fn spent(&self, name: &str) -> (Duration, [Duration; 2]) {
+        let Some(place) = self.past.iter().position(|(past, _)| past == name) else {
+            return Default::default();
+        };
+        let [first, last] = self.past[place].1;
+        // What is short begins before the first look at it; a hold is long, and what was before is not it.
+        let first = match place.checked_sub(1) {
+            Some(before) if name != "holding" => self.past[before].1[1],
+            _ => first,
+        };
+        let last = match self.past.get(place + 1) {
+            Some((_, [next, _])) if name != "holding" => *next,
+            _ => last,
+        };
+        let cpu = [0, 1].map(|end| last.cpu[end].saturating_sub(first.cpu[end]));
+        (last.at - first.at, cpu)
+    }
+}
+
+/// Returns the user-space bytes of a crowd so small that what remains is what any crowd has.
+fn small_crowd_bytes(
+    options: &Options,
+    binary: &Path,
+    server: std::net::SocketAddrV4,
+    folder: &Path,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u64> {
+    let events = folder.join("small.json");
+    let arguments = [
+        "load".to_owned(),
+        format!("ws://{server}/socket"),
+        format!("--connections={SMALL_CROWD}"),
+        format!("--join={}", Workload::Fanout.topic()),
+        format!("--kernel={}", options.kernel),
+        "--hold=1h".to_owned(),
+        format!("--events={}", events.display()),
+    ];
+    let mut crowd = Leashed::spawn(binary, &arguments.map(OsString::from), Pages::AsItShips)?;
+    let mut following = Events::follow(&events);
+    while !following
+        .new_stages()?
+        .iter()
+        .any(|stage| stage == "holding")
+    {
+        interrupt.pause(LOOK_WINDOW)?;
+        if crowd.ended()?.is_some() {
+            bail!(
+                "the crowd ends before it holds anybody; it says:{}",
+                crowd.last_words()
+            );
+        }
+    }
+    anonymous_bytes(crowd.pid())
+}
+
+fn serve_arguments(options: &Options, config: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [
+        "serve".to_owned(),
+        "--listen=127.0.0.1:0".to_owned(),
+        format!("--max-connections={}", options.connections),
+        format!("--idle-timeout={}", flag_time(options.idle_timeout())),
+        format!("--kernel={}", options.kernel),
+        "--config".to_owned(),
+    ]
+    .map(OsString::from)
+    .into();
+    arguments.push(config.into());
+    arguments
+}
+
+fn load_arguments(
+    options: &Options,
+    server: std::net::SocketAddrV4,
+    events: &Path,
+    json: &Path,
+) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [
+        "load".to_owned(),
+        format!("ws://{server}/socket"),
+        format!("--connections={}", options.connections),
+        format!("--join={}", Workload::Fanout.topic()),
+        // The names and the length of the floor's messages, so that both move the same bytes.
+        "--event=shout".to_owned(),
+        format!("--size={PAYLOAD_BYTES}"),
+        // As fast as it goes: what bounds it is the number of handshakes under way.
+        format!("--rate={RATE}"),
+        format!("--concurrency={}", options.concurrency),
+        format!("--heartbeat={}", flag_time(options.heartbeat())),
+        format!("--hold={}", flag_time(options.hold())),
+        format!("--broadcasts={}", options.broadcasts),
+        format!("--drop={}", options.drop),
+        format!("--settle-timeout={}", flag_time(options.settle_timeout())),
+        format!("--kernel={}", options.kernel),
+        "--quiet".to_owned(),
+        "--events".to_owned(),
+    ]
+    .map(OsString::from)
+    .into();
+    arguments.push(events.into());
+    arguments.push("--json".into());
+    arguments.push(json.into());
+    arguments
+}
+
+fn line(arguments: &[OsString]) -> String {
+    arguments
+        .iter()
+        .fold("fourtuple".to_owned(), |line, argument| {
+            line + " " + &argument.to_string_lossy()
+        })
+}
+
+fn read_report(json: &PathBuf, crowd: &Leashed) -> anyhow::Result<Value> {
+    let text = fs::read_to_string(json).unwrap_or_default();
+    serde_json::from_str(&text).with_context(|| {
+        format!(
+            "the crowd has written no report; it says:{}",
+            crowd.last_words()
+        )
+    })
+}
+
+fn broadcasts(report: &Value) -> anyhow::Result<Vec<Broadcast>> {
+    let broadcasts = report.get("broadcasts").and_then(Value::as_array);
+    let broadcasts = broadcasts.context("the crowd does not report its broadcasts")?;
+    let broadcasts: Option<_> = broadcasts.iter().map(Broadcast::from_report).collect();
+    broadcasts.context("the crowd reports a broadcast in other words than expected")
+}
+
+fn threads(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+    Ok(tasks.count())
+}
+
+/// One topic that broadcasts; everything else is as the product ships.
+const CONFIG: &str = "[[channel]]\ntopic = \"room:*\"\npush = \"broadcast\"\n";
+/// Clients of the crowd whose memory is subtracted from that of the whole one.
+pub(super) const SMALL_CROWD: u32 = 10;
+/// `{"body":"…"}` with 128 bytes in it, as in `session`.
+const PAYLOAD_BYTES: usize = 139;
+const RATE: &str = "1000000/s";
+const LOOK_WINDOW: Duration = Duration::from_millis(100);
+const DRAIN_WINDOW: Duration = Duration::from_millis(20);
+const DRAIN_DEADLINE: Duration = Duration::from_secs(180);
