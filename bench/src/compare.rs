@@ -62,7 +62,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     } else {
         None
     };
-    let peers = Peers::prepare(&options.servers, options.install)?;
+    let peers = Peers::prepare(&options.servers, plan.connections, options.install)?;
     let programs = Programs { product, peers };
     let mut kinds = options.servers.clone();
     let left_out = leave_out_uring(&programs, &mut kinds);

@@ -1,6 +1,7 @@
 //! Who can be measured.
 
 use crate::product::{Carrier, Variant};
+use crate::session::Dialect;
 
 /// A server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -23,6 +24,9 @@ pub(crate) enum Kind {
     Fastwebsockets,
     /// axum's WebSocket extractor.
     Axum,
+    /// nginx with nchan.
+    #[value(name = "nginx-nchan")]
+    Nginx,
     /// ws on Node.
     #[value(name = "node-ws")]
     Node,
@@ -30,13 +34,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Who is measured when nobody is named, in the order in which the table shows them.
-    pub(crate) const USUAL: [Self; 7] = [
+    pub(crate) const USUAL: [Self; 8] = [
         Self::Floor,
         Self::FourtupleEpoll,
         Self::FourtupleUring,
         Self::Tungstenite,
         Self::Fastwebsockets,
         Self::Axum,
+        Self::Nginx,
         Self::Node,
     ];
 
@@ -51,6 +56,7 @@ impl Kind {
             Self::Tungstenite => "tungstenite",
             Self::Fastwebsockets => "fastwebsockets",
             Self::Axum => "axum",
+            Self::Nginx => "nginx-nchan",
             Self::Node => "node-ws",
         }
     }
@@ -81,6 +87,28 @@ impl Kind {
         match self {
             Self::FourtupleEpoll110 => Some(Self::FourtupleEpoll),
             Self::FourtupleUring110 => Some(Self::FourtupleUring),
+            _ => None,
+        }
+    }
+
+    /// Returns what it understands.
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::Nginx => Dialect::PubSub,
+            _ => Dialect::Phoenix,
+        }
+    }
+
+    /// Returns what the table has to say about it, where it is not measured as the others are.
+    pub(crate) fn footnote(self) -> Option<&'static str> {
+        match self {
+            Self::Nginx => Some(
+                "it knows no channels: who connects is subscribed, so its connections are upgraded \
+                 and not joined; a push is published and comes back as it is; for push and reply \
+                 each connection has a channel of its own; its channels and messages are in \
+                 memory that its workers share, which is not counted",
+            ),
+            Self::Node => Some("one process, so one of the cores"),
             _ => None,
         }
     }

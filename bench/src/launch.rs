@@ -61,7 +61,10 @@ impl Server {
                     let product = programs.product()?;
                     Leashed::spawn(product.binary(), &product.serve_arguments(variant), pages)?
                 }
-                None => programs.peers.start(kind, workload, pages)?,
+                None => {
+                    let (process, addr) = programs.peers.start(kind, workload, pages)?;
+                    return Ok(Self { process, addr });
+                }
             },
         };
         let addr = process.announced_addr()?;

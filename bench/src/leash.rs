@@ -21,7 +21,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, kill_process, kill_process_group, set_parent_process_death_signal,
+};
 use rustix::thread::disable_transparent_huge_pages;
 
 /// What begins a line that answers a command.
@@ -35,6 +37,15 @@ pub(crate) enum Pages {
     /// Never huge ones: 2 MiB at a time would round the memory of 10,000 connections to multiples
     /// of 210 bytes for each.
     Small,
+}
+
+/// What the kernel does to a child when the bench has died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Death {
+    /// Kills it.
+    Kill,
+    /// Asks it to end, which a child with children of its own passes on to them.
+    Ask,
 }
 
 /// A child process that does not outlive the bench.
@@ -54,19 +65,31 @@ impl Leashed {
         arguments: &[OsString],
         pages: Pages,
     ) -> anyhow::Result<Self> {
-        Self::spawn_reading(program, arguments, pages, Stdio::null())
+        Self::spawn_reading(program, arguments, pages, Death::Kill, Stdio::null())
+    }
+
+    /// Starts `program` as [`Self::spawn`] does, where it starts processes of its own, which it ends
+    /// when it is asked to end itself.
+    pub(crate) fn spawn_family(
+        program: &Path,
+        arguments: &[OsString],
+        pages: Pages,
+    ) -> anyhow::Result<Self> {
+        Self::spawn_reading(program, arguments, pages, Death::Ask, Stdio::null())
     }
 
     /// Starts another part of the bench, which takes commands.
     pub(crate) fn spawn_part(arguments: &[OsString]) -> anyhow::Result<Self> {
         let program = bench_binary()?;
-        Self::spawn_reading(&program, arguments, Pages::AsItShips, Stdio::piped())
+        let (pages, stdin) = (Pages::AsItShips, Stdio::piped());
+        Self::spawn_reading(&program, arguments, pages, Death::Kill, stdin)
     }
 
     fn spawn_reading(
         program: &Path,
         arguments: &[OsString],
         pages: Pages,
+        death: Death,
         stdin: Stdio,
     ) -> anyhow::Result<Self> {
         let (output, input) = io::pipe()?;
@@ -77,6 +100,7 @@ impl Leashed {
         };
         let child = Command::new(bench_binary()?)
             .args(["leash", &std::process::id().to_string(), small_pages])
+            .arg(death.name())
             .arg(program)
             .args(arguments)
             .stdin(stdin)
@@ -165,8 +189,31 @@ impl Leashed {
     }
 }
 
+impl Death {
+    /// Returns its name on a command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Ask => "ask",
+        }
+    }
+
+    fn signal(self) -> Signal {
+        match self {
+            Self::Kill => Signal::KILL,
+            Self::Ask => Signal::TERM,
+        }
+    }
+}
+
 impl Drop for Leashed {
     fn drop(&mut self) {
+        // Its group holds its children too. An id that was waited for may be another's by now.
+        if matches!(self.child.try_wait(), Ok(None))
+            && let Some(group) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw)
+        {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         // Both fail only when the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -209,7 +256,7 @@ pub(crate) fn bench_binary() -> anyhow::Result<PathBuf> {
     env::current_exe().context("the bench does not know its own path")
 }
 
-/// Becomes `program`, to be killed by the kernel when the thread of `bench` that started it ends.
+/// Becomes `program`, to be killed or asked to end by the kernel when the thread of `bench` that started it ends.
 ///
 /// # Errors
 ///
@@ -217,6 +264,7 @@ pub(crate) fn bench_binary() -> anyhow::Result<PathBuf> {
 pub(crate) fn leash(
     bench: u32,
     small_pages: bool,
+    death: Death,
     program: &Path,
     arguments: &[OsString],
 ) -> anyhow::Result<()> {
@@ -224,7 +272,7 @@ pub(crate) fn leash(
         // Survives exec, man 2 prctl, `PR_SET_THP_DISABLE`.
         disable_transparent_huge_pages(true)?;
     }
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    set_parent_process_death_signal(Some(death.signal()))?;
     // Who died before the signal was asked for will not send it.
     if parent_id() != bench {
         bail!("the bench has ended");

@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use kind::Kind;
+use leash::Death;
 use session::Workload;
 
 /// Measures servers against the bare floor and prints the table.
@@ -51,6 +52,7 @@ enum Part {
         bench: u32,
         #[arg(action = clap::ArgAction::Set)]
         small_pages: bool,
+        death: Death,
         program: PathBuf,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
@@ -68,10 +70,11 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Part::Leash {
             bench,
             small_pages,
+            death,
             program,
             arguments,
         }) => {
-            leash::leash(bench, small_pages, &program, &arguments)?;
+            leash::leash(bench, small_pages, death, &program, &arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Part::Server { kind, workload }) => {

@@ -13,19 +13,29 @@ use serde_json::json;
 /// Returns the bytes of user-space memory that belong to the process: its resident anonymous
 /// pages (heap, stacks, private data), as the field `Anonymous` of `/proc/PID/smaps_rollup`.
 ///
-/// Pages of files (the program itself) are not counted, nor is kernel memory (sockets).
+/// Pages of files (the program itself) are not counted, nor is memory that processes share, nor
+/// kernel memory (sockets). Its children are counted with it.
 pub(crate) fn anonymous_bytes(pid: u32) -> anyhow::Result<u64> {
+    family(pid)?.into_iter().map(anonymous_bytes_of).sum()
+}
+
+fn anonymous_bytes_of(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let rollup = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     parse_anonymous(&rollup).with_context(|| format!("{path} has no field Anonymous"))
 }
 
-/// Returns the processor time, user and system, that the living threads of the process have used.
+/// Returns the processor time, user and system, that the living threads of the process and of its
+/// children have used.
 ///
 /// `schedstat` counts nanoseconds where `/proc/PID/stat` counts clock ticks of 10 ms. It does not
 /// hold the slice that a thread is in at the moment, so it is exact only for a process that
 /// waits; see [`wait_until_quiet`].
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    family(pid)?.into_iter().map(cpu_time_of).sum()
+}
+
+fn cpu_time_of(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
     let mut total = Duration::ZERO;
@@ -38,6 +48,16 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
             .with_context(|| format!("{} is not as expected", path.display()))?;
     }
     Ok(total)
+}
+
+/// Returns the process and the children that its first thread has started, the workers of a server
+/// of several processes.
+fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let children = children.split_whitespace().map(str::parse);
+    let family: Result<_, _> = [Ok(pid)].into_iter().chain(children).collect();
+    family.with_context(|| format!("{path} is not as expected"))
 }
 
 /// Waits until the process has used hardly any processor time for a while, so that what it was
@@ -184,7 +204,9 @@ const CONNECTED_DEADLINE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
     use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -202,6 +224,24 @@ mod tests {
             Some(Duration::from_nanos(1500))
         );
         assert_eq!(parse_schedstat(""), None);
+    }
+
+    #[test]
+    fn children_are_of_the_family() {
+        // `wait` makes the shell stay rather than become its last command.
+        let mut shell = Command::new("sh")
+            .args(["-c", "exec 3<&0; cat <&3 & echo $!; wait"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut child = String::new();
+        let mut said = BufReader::new(shell.stdout.take().unwrap());
+        said.read_line(&mut child).unwrap();
+        let found = family(shell.id()).unwrap();
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert_eq!(found, [shell.id(), child.trim().parse().unwrap()]);
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn in_turn<T>(
 
 fn run_memory(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<MemorySample> {
     let server = Server::start(programs, kind, Workload::Fanout, Pages::Small)?;
-    let session = Arc::new(Session::new(Workload::Fanout));
+    let session = Arc::new(Session::in_dialect(Workload::Fanout, kind.dialect()));
     let mut crowd = Crowd::new(server.addr(), &session)?;
     let empty_bytes = idle_bytes(server.pid())?;
     crowd.open(plan.connections_low())?;
@@ -140,7 +140,7 @@ fn run_memory(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<Me
 
 fn run_fanout(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<FanoutSample> {
     let server = Server::start(programs, kind, Workload::Fanout, Pages::AsItShips)?;
-    let session = Arc::new(Session::new(Workload::Fanout));
+    let session = Arc::new(Session::in_dialect(Workload::Fanout, kind.dialect()));
     let mut crowd = Crowd::new(server.addr(), &session)?;
 
     let opening = crowd.open(plan.connections)?;
@@ -163,7 +163,7 @@ fn run_fanout(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<Fa
 
 fn run_echo(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<EchoSample> {
     let server = Server::start(programs, kind, Workload::Echo, Pages::AsItShips)?;
-    let session = Arc::new(Session::new(Workload::Echo));
+    let session = Arc::new(Session::in_dialect(Workload::Echo, kind.dialect()));
     let mut crowd = Crowd::new(server.addr(), &session)?;
     crowd.open(plan.echo_connections)?;
     wait_until_quiet(server.pid())?;

@@ -49,10 +49,21 @@ impl Workload {
     }
 }
 
+/// What a server understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// The channels of Phoenix, as pictured above.
+    Phoenix,
+    /// Publish and subscribe: who connects is subscribed, and what is pushed comes as it is to all
+    /// subscribers. A push is therefore the text that is to come, and there is no join.
+    PubSub,
+}
+
 /// Every message of a session as bytes for the wire.
 #[derive(Debug)]
 pub(crate) struct Session {
     workload: Workload,
+    dialect: Dialect,
     /// The masked frame that joins the topic.
     join: Vec<u8>,
     /// The frame that says the join was accepted.
@@ -70,15 +81,25 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Returns the session of a server of channels.
     pub(crate) fn new(workload: Workload) -> Self {
+        Self::in_dialect(workload, Dialect::Phoenix)
+    }
+
+    pub(crate) fn in_dialect(workload: Workload, dialect: Dialect) -> Self {
         let topic = workload.topic();
         let shout = server_frame(&shout_text(topic, 0));
         let shout_digits = shout.len() - SHOUT_TAIL.len() - SHOUT_BODY_BYTES;
+        let echo_push = match dialect {
+            Dialect::Phoenix => echo_push_text(topic),
+            Dialect::PubSub => echo_reply_text(topic),
+        };
         Self {
             workload,
+            dialect,
             join: client_frame(&join_text(topic)),
             joined: server_frame(&joined_text(topic)),
-            echo_push: client_frame(&echo_push_text(topic)),
+            echo_push: client_frame(&echo_push),
             echo_reply: server_frame(&echo_reply_text(topic)),
             shout_reply: server_frame(&reply_text(topic, "{}")),
             shout,
@@ -123,6 +144,11 @@ impl Session {
                 .any(|part| part == ACCEPT.as_bytes())
     }
 
+    /// Says whether a connection joins after its upgrade.
+    pub(crate) fn joins(&self) -> bool {
+        self.dialect == Dialect::Phoenix
+    }
+
     pub(crate) fn join(&self) -> &[u8] {
         &self.join
     }
@@ -145,7 +171,11 @@ impl Session {
 
     /// Returns the masked frame that asks the server for the broadcast `sequence`.
     pub(crate) fn shout_push(&self, sequence: u32) -> Vec<u8> {
-        client_frame(&shout_push_text(self.workload.topic(), sequence))
+        let topic = self.workload.topic();
+        client_frame(&match self.dialect {
+            Dialect::Phoenix => shout_push_text(topic, sequence),
+            Dialect::PubSub => shout_text(topic, sequence),
+        })
     }
 
     /// Writes the broadcast frame `sequence` over `frame`.
@@ -320,6 +350,26 @@ mod tests {
             damaged[place] ^= 1;
             assert_eq!(session.shout_sequence(&damaged), None, "byte {place}");
         }
+    }
+
+    #[test]
+    fn what_is_published_is_what_comes() {
+        let mut frame = Vec::new();
+        for workload in [Workload::Fanout, Workload::Echo] {
+            let session = Session::in_dialect(workload, Dialect::PubSub);
+            assert!(!session.joins());
+            session.shout_into(7, &mut frame);
+            assert_eq!(unmasked(&session.shout_push(7)), frame);
+            assert_eq!(unmasked(session.echo_push()), session.echo_reply());
+        }
+    }
+
+    /// Returns a client's frame of 126 to 65,535 bytes as a server would send it.
+    fn unmasked(frame: &[u8]) -> Vec<u8> {
+        let mut plain = vec![frame[0], frame[1] & 0x7f, frame[2], frame[3]];
+        let masked = frame[8..].iter().zip(MASK.iter().cycle());
+        plain.extend(masked.map(|(byte, mask)| byte ^ mask));
+        plain
     }
 
     #[test]

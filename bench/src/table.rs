@@ -44,7 +44,8 @@ impl Results {
         samples.all(|sample| sample.tally().is_clean())
     }
 
-    /// Returns the table, and below it which promises are kept and what many shards cost.
+    /// Returns the table, and below it which promises are kept, what many shards cost, and what of
+    /// the servers is to be known.
     pub(crate) fn render(&self) -> String {
         let mut rows = vec![self.heading()];
         for metric in &METRICS {
@@ -64,9 +65,14 @@ impl Results {
             }
         }
         let mut text = layout(&rows);
-        for verdict in self.verdicts().chain(self.costs_of_many_shards()) {
+        let footnotes = self.samples.iter().filter_map(|(kind, _)| {
+            let footnote = kind.footnote()?;
+            Some(format!("{}: {footnote}", kind.name()))
+        });
+        let sentences = self.verdicts().chain(self.costs_of_many_shards());
+        for sentence in sentences.chain(footnotes) {
             // Writing to a string cannot fail.
-            let _ = write!(text, "\n- {verdict}");
+            let _ = write!(text, "\n- {sentence}");
         }
         text + "\n"
     }

@@ -1,7 +1,7 @@
 //! The bench itself works: a small run of every server, the product's included, counts each
 //! delivery once. The numbers of such a run mean nothing and are not looked at.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -19,23 +19,9 @@ const SERVERS: [&str; 6] = [
 
 #[test]
 fn a_small_run_loses_nothing() {
-    let report = Report::of_run("small-run", &SERVERS.join(","));
+    let report = Report::of_run("small-run", &SERVERS);
     for server in SERVERS {
-        assert_eq!(report.sample(server, "lost"), 0.0, "{server}");
-        assert_eq!(report.sample(server, "duplicated"), 0.0, "{server}");
-        assert_eq!(report.sample(server, "unexpected"), 0.0, "{server}");
-        assert_eq!(
-            report.sample(server, "fanout_delivered"),
-            (CONNECTIONS * BROADCASTS) as f64,
-            "{server}"
-        );
-        for metric in [
-            "joins_per_second",
-            "cpu_us_per_delivery",
-            "echoes_per_second",
-        ] {
-            assert!(report.sample(server, metric) > 0.0, "{server}: {metric}");
-        }
+        report.assert_nothing_lost(server);
     }
     assert_eq!(report.0["servers"]["fourtuple-epoll"]["lost"]["met"], true);
     let standing = &report.0["servers"]["fourtuple-epoll"]["echoes_per_second"]["standing"];
@@ -44,6 +30,22 @@ fn a_small_run_loses_nothing() {
         report.0["servers"]["floor"]["echoes_per_second"]["of_floor"]["median"],
         1.0
     );
+}
+
+/// No machine has to have nginx; one without it is told how to get it.
+#[test]
+fn nginx_loses_nothing_or_is_asked_for() {
+    let servers = ["floor", "nginx-nchan"];
+    let has = |path| Path::new(path).exists();
+    if has("/usr/sbin/nginx") && has("/usr/lib/nginx/modules/ngx_nchan_module.so") {
+        Report::of_run("nginx", &servers).assert_nothing_lost("nginx-nchan");
+        return;
+    }
+    let output = bench(&servers).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains("nginx-nchan needs"), "{said}");
+    assert!(said.contains("libnginx-mod-nchan"), "{said}");
 }
 
 #[test]
@@ -62,24 +64,46 @@ fn more_connections_than_descriptors_are_refused_at_the_start() {
     assert!(said.contains("is 150"), "{said}");
 }
 
+/// Returns the bench as it measures `servers` once and briefly.
+fn bench(servers: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fourtuple-bench"));
+    command
+        .args(["--connections", &CONNECTIONS.to_string()])
+        .args(["--broadcasts", &BROADCASTS.to_string()])
+        .args(["--rounds", "1", "--echo-ms", "200"])
+        .args(["--servers", &servers.join(",")]);
+    command
+}
+
 /// What the bench wrote with `--json`.
 struct Report(Value);
 
 impl Report {
-    fn of_run(name: &str, servers: &str) -> Self {
+    fn of_run(name: &str, servers: &[&str]) -> Self {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
-        let output = Command::new(env!("CARGO_BIN_EXE_fourtuple-bench"))
-            .args(["--connections", &CONNECTIONS.to_string()])
-            .args(["--broadcasts", &BROADCASTS.to_string()])
-            .args(["--rounds", "1", "--echo-ms", "200", "--servers", servers])
-            .arg("--json")
-            .arg(&path)
-            .output()
-            .unwrap();
+        let output = bench(servers).arg("--json").arg(&path).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         let text = std::fs::read_to_string(path).unwrap();
         Self(serde_json::from_str(&text).unwrap())
+    }
+
+    fn assert_nothing_lost(&self, server: &str) {
+        for metric in ["lost", "duplicated", "unexpected"] {
+            assert_eq!(self.sample(server, metric), 0.0, "{server}: {metric}");
+        }
+        assert_eq!(
+            self.sample(server, "fanout_delivered"),
+            (CONNECTIONS * BROADCASTS) as f64,
+            "{server}"
+        );
+        for metric in [
+            "joins_per_second",
+            "cpu_us_per_delivery",
+            "echoes_per_second",
+        ] {
+            assert!(self.sample(server, metric) > 0.0, "{server}: {metric}");
+        }
     }
 
     fn sample(&self, server: &str, metric: &str) -> f64 {

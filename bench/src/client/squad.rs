@@ -93,8 +93,14 @@ impl Squad {
                             if !session.is_accepted(message) {
                                 bail!("refused: {}", String::from_utf8_lossy(message));
                             }
-                            send_whole(&conn.socket, session.join())?;
-                            conn.stage = Stage::Joining;
+                            if session.joins() {
+                                send_whole(&conn.socket, session.join())?;
+                                conn.stage = Stage::Joining;
+                            } else {
+                                conn.stage = Stage::Joined;
+                                joined_count += 1;
+                                deadline = Instant::now() + PATIENCE;
+                            }
                         }
                         Stage::Joining => {
                             if message != session.joined() {

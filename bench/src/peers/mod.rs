@@ -2,10 +2,12 @@
 //!
 //! What they are is under `bench/peers/`; what they are made into goes to `target/`.
 
+mod nginx;
 mod node;
 mod rust;
 mod tools;
 
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -14,6 +16,7 @@ use crate::kind::Kind;
 use crate::leash::{Leashed, Pages};
 use crate::session::{self, Workload};
 
+use nginx::Nginx;
 use node::Node;
 use rust::Rust;
 
@@ -22,46 +25,59 @@ use rust::Rust;
 pub(crate) struct Peers {
     rust: Option<Rust>,
     node: Option<Node>,
+    nginx: Option<Nginx>,
 }
 
 impl Peers {
-    /// Builds those of `kinds` that are to be built.
+    /// Makes ready those of `kinds` that are programs of others, each for up to `connections_max`.
     ///
     /// # Errors
     ///
     /// When something of the machine is missing and `install` does not allow to install it; the
     /// words say what, and the command that installs it.
-    pub(crate) fn prepare(kinds: &[Kind], install: bool) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(
+        kinds: &[Kind],
+        connections_max: usize,
+        install: bool,
+    ) -> anyhow::Result<Self> {
         tools::require(kinds, install)?;
         let any = |wanted: &[Kind]| kinds.iter().any(|kind| wanted.contains(kind));
         let rust = any(&[Kind::Axum, Kind::Fastwebsockets]).then(Rust::prepare);
         let node = any(&[Kind::Node]).then(Node::prepare);
+        let nginx = any(&[Kind::Nginx]).then(|| Nginx::prepare(connections_max));
         Ok(Self {
             rust: rust.transpose()?,
             node: node.transpose()?,
+            nginx: nginx.transpose()?,
         })
     }
 
-    /// Starts the peer that `kind` names. It says where it listens.
+    /// Starts the peer that `kind` names and returns where it listens.
     pub(crate) fn start(
         &self,
         kind: Kind,
         workload: Workload,
         pages: Pages,
-    ) -> anyhow::Result<Leashed> {
+    ) -> anyhow::Result<(Leashed, SocketAddrV4)> {
         let unprepared = || format!("{} was not prepared", kind.name());
         let texts = session::texts(workload.topic());
-        match kind {
+        let process = match kind {
             Kind::Axum | Kind::Fastwebsockets => {
                 let rust = self.rust.as_ref().with_context(unprepared)?;
-                rust.start(kind.name(), &texts, pages)
+                rust.start(kind.name(), &texts, pages)?
             }
             Kind::Node => {
                 let node = self.node.as_ref().with_context(unprepared)?;
-                node.start(&texts, pages)
+                node.start(&texts, pages)?
+            }
+            Kind::Nginx => {
+                let nginx = self.nginx.as_ref().with_context(unprepared)?;
+                return nginx.start(workload, pages);
             }
             _ => bail!("{} is no program of others", kind.name()),
-        }
+        };
+        let addr = process.announced_addr()?;
+        Ok((process, addr))
     }
 }
 

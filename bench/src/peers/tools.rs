@@ -26,6 +26,16 @@ pub(super) const NPM: Tool = Tool {
     package: "npm",
 };
 
+pub(super) const NGINX: Tool = Tool {
+    name: "nginx",
+    package: "nginx",
+};
+/// A module of nginx; a path that begins at the root is looked for there alone.
+pub(super) const NCHAN: Tool = Tool {
+    name: "/usr/lib/nginx/modules/ngx_nchan_module.so",
+    package: "libnginx-mod-nchan",
+};
+
 /// Returns where `tool` is, or `None` when it is not installed.
 pub(super) fn find(tool: Tool) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -70,6 +80,7 @@ fn missing(kinds: &[Kind], is_there: impl Fn(Tool) -> bool) -> Vec<(Kind, Tool)>
 
 fn needs(kind: Kind) -> &'static [Tool] {
     match kind {
+        Kind::Nginx => &[NGINX, NCHAN],
         Kind::Node => &[NODE, NPM],
         _ => &[],
     }
