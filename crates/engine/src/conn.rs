@@ -46,6 +46,11 @@ pub(crate) struct Conn {
 
 const _: () = assert!(size_of::<Conn>() == 80);
 
+/// What an idle connection takes in the engine, all of it in its slab.
+pub const CONNECTION_BYTES: usize = 88;
+
+const _: () = assert!(Slab::<Conn>::SLOT_BYTES == CONNECTION_BYTES);
+
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {

@@ -35,6 +35,7 @@ mod time;
 pub use accept::AcceptRate;
 pub use app::{Answer, App, Message, Trouble};
 pub use closed::{Cause, Closed, Phase};
+pub use conn::CONNECTION_BYTES;
 pub use counters::{Counters, Snapshot};
 pub use ids::{ConnId, ShardIndex};
 pub use io::{DialError, Io};

@@ -32,6 +32,9 @@ enum Content<T> {
 }
 
 impl<T> Slab<T> {
+    /// Bytes that a value takes here.
+    pub(crate) const SLOT_BYTES: usize = size_of::<Slot<T>>();
+
     pub(crate) const fn new() -> Self {
         Self {
             blocks: Vec::new(),
