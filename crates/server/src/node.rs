@@ -81,6 +81,15 @@ impl Node {
         if let Some(holds) = plan.no_room() {
             return Err(ServeError::NoRoom(holds));
         }
+        Self::start_planned(router, config, plan, &machine)
+    }
+
+    fn start_planned<S: Socket>(
+        router: Router<S>,
+        config: Config,
+        plan: Plan,
+        machine: &Machine,
+    ) -> Result<Self, ServeError> {
         let blueprint = Blueprint::new(router, config, plan);
         let config = Arc::clone(blueprint.config());
         let settings = Settings {
@@ -184,7 +193,7 @@ pub(crate) fn drain(remote: &Remote<ShardMail>, config: &Config) {
 }
 
 /// What carries the shards, in the words of what a machine allows.
-const fn carrier(kernel: &KernelInUse) -> Kernel {
+pub(crate) const fn carrier(kernel: &KernelInUse) -> Kernel {
     match kernel {
         KernelInUse::EpollAsAsked | KernelInUse::EpollInstead(_) => Kernel::Epoll,
         KernelInUse::Uring => Kernel::Uring,
@@ -207,4 +216,64 @@ fn displayed_host(address: SocketAddr) -> SocketAddr {
         SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     };
     SocketAddr::new(localhost, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, net::TcpStream};
+
+    use engine::KernelChoice;
+
+    use super::*;
+    use crate::relay;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Asks for an upgrade, and returns the status with the connection, which stays open.
+    fn connect(address: SocketAddr) -> (String, TcpStream) {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time to wait");
+        let request = format!(
+            "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: {address}\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut status = [0; "HTTP/1.1 101".len()];
+        stream.read_exact(&mut status).expect("it answers");
+        (String::from_utf8_lossy(&status).into_owned(), stream)
+    }
+
+    #[test]
+    fn a_full_shard_says_so_though_the_node_has_seats() {
+        for kernel in [KernelChoice::Epoll, KernelChoice::Auto] {
+            let config = Config {
+                listen: "127.0.0.1:0".parse().expect("an address"),
+                kernel,
+                ..Config::default()
+            };
+            let mut plan = Plan::boundless(1_000);
+            plan.shard_connections_max = 2;
+            let router = relay(&config);
+            let node = Node::start_planned(router, config, plan, &Machine::read());
+            let node = node.expect("a port is free");
+            let address = node.local_addr();
+            let (statuses, open): (Vec<_>, Vec<_>) = (0..4).map(|_| connect(address)).unzip();
+            assert_eq!(
+                statuses,
+                [
+                    "HTTP/1.1 101",
+                    "HTTP/1.1 101",
+                    "HTTP/1.1 503",
+                    "HTTP/1.1 503"
+                ],
+                "on {kernel:?}"
+            );
+            drop(open);
+            node.drain();
+            node.join().expect("its kernel works");
+        }
+    }
 }
