@@ -9,10 +9,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use capacity::{End, Grouped, Layout, Ledger, Machine};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use server::config::{self, CONFIG_FLAG, CONFIG_VARIABLE, Setting, Sources};
+use server::config::{self, CONFIG_FLAG, CONFIG_VARIABLE, Config, Setting, Sources};
 
 const PRINT_FLAG: &str = "print-config";
+const LEDGER_FLAG: &str = "print-ledger";
 
 /// The flags of the subcommand: those of the configuration, and one for each of its settings.
 pub(crate) fn command() -> Command {
@@ -37,6 +39,13 @@ pub(crate) fn command() -> Command {
                 .long(PRINT_FLAG)
                 .action(ArgAction::SetTrue)
                 .help("Print every setting with its value and where it came from, and end"),
+        )
+        .arg(
+            Arg::new(LEDGER_FLAG)
+                .long(LEDGER_FLAG)
+                .action(ArgAction::SetTrue)
+                .conflicts_with(PRINT_FLAG)
+                .help("Print what the connections cost in memory, term by term, and end"),
         )
         .args(config::settings().iter().map(flag))
 }
@@ -65,8 +74,38 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = loaded.config;
+    if matches.get_flag(LEDGER_FLAG) {
+        io::stdout()
+            .write_all(ledger(&config)?.as_bytes())
+            .context("cannot print the ledger")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     server::serve(server::relay(&config), config)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the connections of a server cost, and those of a crowd that opens as many on this machine.
+fn ledger(config: &Config) -> anyhow::Result<String> {
+    let server = server::ledger(config)?;
+    let (machine, connections) = (Machine::read(), server.connections());
+    let Layout { kernel, tables, .. } = *server.layout();
+    let crowd = Layout::of_cores(&machine, End::Crowd, kernel).for_connections(
+        connections,
+        None,
+        tables,
+        &machine,
+    );
+    let crowd = Ledger::of(connections, &crowd, machine.tcp_memory);
+    let total = [&server, &crowd].map(Ledger::total_bytes).iter().sum();
+    Ok(format!(
+        "{server}\nThe other end, if a crowd on this machine is it:\n\n{crowd}\n\
+         together {} bytes{}\n",
+        Grouped(total),
+        match machine.memory_available_bytes {
+            Some(bytes) => format!(", of {} available", Grouped(bytes)),
+            None => String::new(),
+        }
+    ))
 }
 
 fn flag(setting: &'static Setting) -> Arg {
@@ -115,5 +154,26 @@ fn sources(matches: &ArgMatches) -> Sources {
         file: matches.get_one(CONFIG_FLAG).cloned(),
         environment: std::env::vars_os().collect(),
         flags: config::settings().iter().filter_map(value).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use capacity::{Kernel, Tables};
+
+    use super::*;
+
+    #[test]
+    fn the_ledger_charges_a_crowd_what_its_clients_are() {
+        let layout = Layout {
+            end: End::Crowd,
+            kernel: Kernel::Epoll,
+            shards: 1,
+            tables: Tables::PerProcess,
+        };
+        let ledger = Ledger::of(1, &layout, None);
+        let client = ledger.terms().iter().find(|term| term.name == "client");
+        let bytes = client.map(|term| term.bytes as usize);
+        assert_eq!(bytes, Some(load::CLIENT_BYTES));
     }
 }

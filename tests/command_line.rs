@@ -217,3 +217,31 @@ fn what_is_printed_is_a_configuration() {
         Some(3)
     );
 }
+
+#[test]
+fn the_ledger_is_for_the_connections_that_were_asked_for() {
+    let arguments = ["serve", "--print-ledger", "--kernel", "epoll"];
+    let printed = |more: &[&str]| {
+        let output = run(&[&arguments, more].concat(), &[]);
+        assert_status(&output, 0);
+        out(&output)
+    };
+    let text = printed(&["--max-connections", "123456"]);
+    for end in [
+        "server: 123,456 connections in ",
+        "crowd: 123,456 connections in ",
+    ] {
+        assert!(text.contains(end), "{text}");
+    }
+    // Each term of a connection with its sum, and the sum of all.
+    for words in ["epoll watch", "each connection", " 123,456 ", "together "] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(printed(&[]).starts_with("server: "));
+}
+
+#[test]
+fn the_ledger_and_the_configuration_are_not_printed_at_once() {
+    let error = refused(&["--print-ledger", "--print-config"], &[]);
+    assert!(error.contains("cannot be used with"), "{error}");
+}

@@ -134,6 +134,11 @@ impl Ledger {
         self.connections
     }
 
+    /// What carries them.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// How often a term is there.
     pub fn count(&self, per: Per) -> u64 {
         match per {
@@ -152,6 +157,11 @@ impl Ledger {
     /// Bytes that a message to all adds at most, until the last has read it; 0 for a crowd, which reads.
     pub fn unread_bytes(&self) -> u64 {
         self.sum(|term| term.per == Per::Unread)
+    }
+
+    /// Bytes of everything: idle connections, and a message to all that nobody has read.
+    pub fn total_bytes(&self) -> u64 {
+        self.sum(|_| true)
     }
 
     /// Bytes of one more connection, in one place.

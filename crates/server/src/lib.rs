@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: what an operator decides;
 //! - [`serve`] and [`Node`]: a running server;
+//! - [`ledger()`]: what its connections cost in memory;
 //! - [`relay()`]: the built-in channel, rooms without code.
 //!
 //! ```text
@@ -15,6 +16,7 @@
 mod blueprint;
 pub mod config;
 mod drain;
+mod ledger;
 mod log;
 mod node;
 mod occupancy;
@@ -26,6 +28,7 @@ mod trouble;
 mod upgrade;
 
 pub use engine::KernelChoice;
+pub use ledger::ledger;
 pub use node::{Node, ServeError, serve};
 pub use relay::{RelaySocket, relay};
 pub use simulation::{SimulatedNode, SimulatedShard};

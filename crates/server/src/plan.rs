@@ -114,6 +114,11 @@ impl Plan {
         (self.holds.connections_max == 0).then_some(self.holds)
     }
 
+    /// How many connections it is made for, whether they fit or not.
+    pub(crate) fn connections_wanted(&self) -> u32 {
+        self.wanted.unwrap_or(self.connections_max)
+    }
+
     /// What the node can hold, and what is to be known of it; sentences, each on a line.
     pub(crate) fn words(&self) -> String {
         let mut words = format!("{}\n", self.holds);

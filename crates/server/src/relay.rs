@@ -17,7 +17,7 @@ pub struct RelaySocket {
 }
 
 /// One member of one topic; all it keeps is the rule of the topic.
-struct Relay(Arc<Rule>);
+pub(crate) struct Relay(Arc<Rule>);
 
 /// The routes that a configuration describes.
 pub fn relay(config: &Config) -> Router<RelaySocket> {

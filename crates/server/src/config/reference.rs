@@ -28,7 +28,7 @@ const SPELLING: &str = "\
 Unknown keys, unknown variables that begin with `FOURTUPLE_`, and values outside of their range keep
 the server from starting. Everything that is wrong is reported at once, and the exit code is 2.
 `fourtuple serve --print-config` prints every setting with its value and where it came from; what it
-prints is itself a configuration file.
+prints is itself a configuration file. `--print-ledger` prints what the connections cost in memory.
 ";
 
 const RULES: &str = "\
