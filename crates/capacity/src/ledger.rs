@@ -362,6 +362,33 @@ mod tests {
     }
 
     #[test]
+    fn a_report_has_the_sums_of_the_table() {
+        let ledger = Ledger::of(1_000, &layout(End::Server, Kernel::Epoll), None);
+        let of = |wanted: &str| {
+            let value = ledger
+                .values()
+                .into_iter()
+                .find(|(name, _)| *name == wanted);
+            value.unwrap_or_else(|| panic!("no value {wanted}")).1
+        };
+        let total = ledger
+            .terms()
+            .iter()
+            .map(|term| term.bytes * ledger.count(term.per))
+            .sum();
+        assert_eq!((of("connections"), of("shards")), (1_000, 11));
+        assert_eq!(
+            of("kernel_bytes") + of("process_bytes") + of("unread_bytes_max"),
+            total
+        );
+        assert_eq!(ledger.total_bytes(), total);
+        assert_eq!(
+            of("kernel_bytes_per_connection") + of("process_bytes_per_connection"),
+            connection_bytes(End::Server, Kernel::Epoll)
+        );
+    }
+
+    #[test]
     fn a_broadcast_rests_before_all_of_it_is_unread() {
         let marks = TcpMemory {
             low: 10_000,
