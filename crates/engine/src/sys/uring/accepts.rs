@@ -3,7 +3,7 @@
 //! Each accept has an address to be filled in and a slot to put the socket into. A multishot accept
 //! would have neither, and could not be held to a rate.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, mem::discriminant, net::SocketAddr};
 
 use io_uring::{
     opcode,
@@ -32,6 +32,8 @@ pub(super) struct Accepts {
     /// How many were answered with a socket since the last look at the demand.
     answered: usize,
     pub(super) accepting: bool,
+    /// Whether a poll tells when somebody knocks: there is no slot to accept into.
+    pub(super) is_watched: bool,
     /// What is to be reported.
     news: VecDeque<News>,
 }
@@ -53,6 +55,7 @@ impl Accepts {
             wanted: 1,
             answered: 0,
             accepting: true,
+            is_watched: false,
             news: VecDeque::new(),
         }
     }
@@ -103,16 +106,28 @@ impl Accepts {
         Ok(self.peers[number as usize].to_socket_addr())
     }
 
-    /// The words of the accepts in flight, to take them back; the demand is looked for anew.
+    /// The words of the accepts in flight, to take them back; the demand is looked for anew, and so is
+    /// what went wrong.
     pub(super) fn stop(&mut self) -> impl Iterator<Item = Word> {
+        self.news
+            .retain(|news| matches!(news, News::Accepted { .. }));
         self.wanted = 1;
         self.answered = 0;
         let in_flight = (0..).zip(&self.slots);
         in_flight.filter_map(|(number, slot)| Some(Word::new(What::Accepted, number, (*slot)?)))
     }
 
-    pub(super) fn report(&mut self, news: News) {
-        self.news.push_back(news);
+    pub(super) fn report_accepted(&mut self, slot: u32, peer: SocketAddr) {
+        self.news.push_back(News::Accepted { slot, peer });
+    }
+
+    /// Reports what goes wrong with accepting, unless that was stopped or the like was reported and
+    /// nobody has heard of it yet: many accepts may fail for one reason, and each report makes the shard rest.
+    pub(super) fn report_trouble(&mut self, trouble: News) {
+        let is_same = |news: &News| discriminant(news) == discriminant(&trouble);
+        if self.accepting && !self.news.iter().any(is_same) {
+            self.news.push_back(trouble);
+        }
     }
 
     /// What to report next; while connections are not wanted, they wait.

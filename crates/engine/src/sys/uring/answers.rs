@@ -54,7 +54,8 @@ impl Uring {
                 self.slots.answered(slot, what);
             }
             What::Connected => self.handle_connected(extra, slot, answer.result()),
-            What::Closed => self.slots.answered(slot, what),
+            What::Closed | What::Shut => self.slots.answered(slot, what),
+            What::Knocked => self.accepts.is_watched = false,
             What::Installed => self.handle_installed(slot, answer.result()),
         }
     }
@@ -72,7 +73,7 @@ impl Uring {
     fn handle_accepted(&mut self, number: u32, slot: u32, result: Result<u32, Errno>) {
         match self.accepts.handle_answer(number, result) {
             Ok(Some(peer)) if self.listener.is_some() => {
-                self.accepts.report(News::Accepted { slot, peer });
+                self.accepts.report_accepted(slot, peer);
             }
             // A TCP peer has an address; one that reset already may have lost it.
             Ok(_) => self.close(Socket::Direct(slot), true),
@@ -86,7 +87,7 @@ impl Uring {
                     | Errno::CANCELED
                 );
                 if is_ours && self.listener.is_some() {
-                    self.accepts.report(News::Failed(errno));
+                    self.accepts.report_trouble(News::Failed(errno));
                 }
             }
         }
@@ -129,7 +130,7 @@ impl Uring {
         self.slots.answered(slot, What::Connected);
     }
 
-    fn handle_installed(&mut self, slot: u32, result: Result<u32, Errno>) {
+    pub(super) fn handle_installed(&mut self, slot: u32, result: Result<u32, Errno>) {
         match result {
             Ok(fd) => {
                 // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
@@ -138,7 +139,10 @@ impl Uring {
                 let _ = net::shutdown(&socket, Shutdown::Write);
             }
             // No room in the process's table.
-            Err(_) if self.slots.conn(slot).is_some() => self.ring.shutdown(slot),
+            Err(_) if self.slots.conn(slot).is_some() => {
+                self.slots.ask(slot, What::Shut);
+                self.ring.shutdown(slot);
+            }
             Err(_) => {}
         }
         self.slots.answered(slot, What::Installed);

@@ -59,10 +59,11 @@ impl Dials {
     pub(super) fn bind_and_connect(&self, number: u32, slot: u32) -> [Entry; 2] {
         let dial = &self.table[number as usize];
         let (source, destination) = (&dial.source, &dial.destination);
-        // Linked: a socket that is not bound must not connect from somewhere else.
+        // Linked: a socket that is not bound must not connect from somewhere else. Its success is not
+        // skipped, for when one that skips it fails, those linked to it are never answered.
         let bind = opcode::Bind::new(Fixed(slot), source.as_ptr(), source.len())
             .build()
-            .flags(Flags::SKIP_SUCCESS | Flags::IO_LINK)
+            .flags(Flags::IO_LINK)
             .user_data(Word::new(What::Prepared, number, slot).to_u64());
         let connect = opcode::Connect::new(Fixed(slot), destination.as_ptr(), destination.len())
             .build()

@@ -24,6 +24,8 @@ mod ring;
 mod sends;
 mod slots;
 mod support;
+#[cfg(test)]
+mod tests;
 mod word;
 
 use std::{
@@ -163,10 +165,11 @@ impl Uring {
             .switch_on(slot, libc::SOL_SOCKET, libc::SO_REUSEADDR, word, true);
         self.ring
             .switch_on(slot, libc::IPPROTO_TCP, libc::TCP_NODELAY, word, true);
-        for request in self.dials.bind_and_connect(number, slot) {
-            // SAFETY: the addresses are boxed in `self.dials` until the connect is answered.
-            unsafe { self.ring.stage(request) };
-        }
+        let chain = self.dials.bind_and_connect(number, slot);
+        // SAFETY: the addresses are boxed in `self.dials` until the connect is answered. The kernel copies
+        // them when it takes the requests up, so a dial in flight names no memory of ours when the ring
+        // goes, and what was not taken up by then never is.
+        unsafe { self.ring.stage_linked(chain) };
         Ok(Socket::Direct(slot))
     }
 
@@ -328,15 +331,12 @@ impl Uring {
         }
         let queue = AcceptQueue::of(listener);
         if let Some(queue) = queue.filter(|queue| queue.is_full()) {
-            self.accepts.report(News::QueueFull { max: queue.max });
+            self.accepts
+                .report_trouble(News::QueueFull { max: queue.max });
         }
         for _ in 0..missing {
             let Some(slot) = self.slots.take() else {
-                let somebody_waits = queue.is_some_and(|queue| queue.waiting > 0);
-                if self.accepts.in_flight() == 0 && somebody_waits {
-                    self.accepts.report(News::Failed(Errno::MFILE));
-                }
-                return;
+                return self.be_full(queue);
             };
             let request = self.accepts.begin(listener.as_raw_fd(), slot);
             // SAFETY: the address is boxed in `self.accepts`, and nobody else's until the accept is
@@ -345,9 +345,28 @@ impl Uring {
         }
     }
 
+    /// There is no slot to accept into. Who waits already is reported; who comes later ends the sleep, or
+    /// nobody would know before something else happens.
+    fn be_full(&mut self, queue: Option<AcceptQueue>) {
+        if self.accepts.in_flight() > 0 {
+            return;
+        }
+        if queue.is_none_or(|queue| queue.waiting > 0) {
+            self.accepts.report_trouble(News::Failed(Errno::MFILE));
+        } else if let Some(listener) = &self.listener
+            && !std::mem::replace(&mut self.accepts.is_watched, true)
+        {
+            let word = Word::of(What::Knocked, 0);
+            self.ring.poll_listener(listener, word);
+        }
+    }
+
     fn cancel_accepts(&mut self) {
         for word in self.accepts.stop() {
             self.ring.cancel(word);
+        }
+        if self.accepts.is_watched {
+            self.ring.cancel_poll(Word::of(What::Knocked, 0));
         }
     }
 

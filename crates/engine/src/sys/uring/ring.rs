@@ -26,7 +26,23 @@ const COMPLETIONS: u32 = 8192;
 pub(super) struct Ring {
     uring: IoUring,
     /// What found the queue full and the kernel unwilling to empty it.
-    backlog: VecDeque<Entry>,
+    backlog: VecDeque<Request>,
+}
+
+/// What stands in the queue whole or not at all.
+enum Request {
+    One(Entry),
+    /// The second is done only if the first was. A chain ends with the submission that it began in.
+    Linked([Entry; 2]),
+}
+
+impl Request {
+    fn entries(&self) -> &[Entry] {
+        match self {
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Linked(entries) => entries,
+        }
+    }
 }
 
 impl Ring {
@@ -62,19 +78,18 @@ impl Ring {
     /// All memory that the entry names stays where it is and is not otherwise used until the answer to
     /// its word was taken up, or until the ring is gone.
     pub(super) unsafe fn stage(&mut self, entry: Entry) {
-        if self.backlog.is_empty() {
-            // SAFETY: what `SubmissionQueue::push` asks for is what this function asks for.
-            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
-                return;
-            }
-            // Fails only when the kernel has no memory for it; the backlog is tried again then.
-            let _ = self.submit();
-            // SAFETY: as above.
-            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
-                return;
-            }
-        }
-        self.backlog.push_back(entry);
+        // SAFETY: what this function asks for.
+        unsafe { self.stage_whole(Request::One(entry)) };
+    }
+
+    /// Queues two requests of which the first is linked to the second, [`Flags::IO_LINK`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Ring::stage`], for both.
+    pub(super) unsafe fn stage_linked(&mut self, entries: [Entry; 2]) {
+        // SAFETY: what this function asks for.
+        unsafe { self.stage_whole(Request::Linked(entries)) };
     }
 
     /// Asks to be told once when a slot's socket has one of `events`, `man 2 poll`.
@@ -113,10 +128,17 @@ impl Ring {
         self.stage_plain(install, Word::of(What::Installed, slot));
     }
 
-    /// Shuts a slot's socket down for writing, by a thread of the kernel's.
+    /// Shuts a slot's socket down for writing, by a thread of the kernel's. That thread looks for the
+    /// socket when it comes to it, so the slot must not have another by then.
     pub(super) fn shutdown(&mut self, slot: u32) {
         let shutdown = opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build();
-        self.stage_plain(shutdown.flags(Flags::SKIP_SUCCESS), Word::NOTHING);
+        self.stage_plain(shutdown, Word::of(What::Shut, slot));
+    }
+
+    /// Asks to be told once when somebody waits to be accepted.
+    pub(super) fn poll_listener(&mut self, listener: &OwnedFd, word: Word) {
+        let poll = opcode::PollAdd::new(Fd(listener.as_raw_fd()), libc::POLLIN as u32);
+        self.stage_plain(poll.build(), word);
     }
 
     /// Puts a new TCP socket into a slot.
@@ -152,7 +174,7 @@ impl Ring {
 
     /// Submits what is queued, and lets the kernel make the answers that are due.
     pub(super) fn submit(&mut self) -> Result<(), Errno> {
-        self.restage();
+        self.restage()?;
         if !self.has_staged() && !self.has_more() {
             return Ok(());
         }
@@ -161,7 +183,7 @@ impl Ring {
 
     /// As [`Ring::submit`], and sleeps until there is an answer, at most for `timeout`.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Errno> {
-        self.restage();
+        self.restage()?;
         let Some(timeout) = timeout else {
             return outcome(self.uring.submit_and_wait(1));
         };
@@ -183,7 +205,7 @@ impl Ring {
     }
 
     pub(super) fn has_staged(&mut self) -> bool {
-        !self.uring.submission().is_empty()
+        !self.backlog.is_empty() || !self.uring.submission().is_empty()
     }
 
     /// Whether an answer waits to be taken up.
@@ -197,20 +219,59 @@ impl Ring {
         queue.taskrun() || queue.cq_overflow()
     }
 
+    /// Queues requests for nothing until there is room for `left` more.
+    #[cfg(test)]
+    pub(super) fn fill(&mut self, left: u32) {
+        self.submit().expect("a ring that works");
+        (left..SUBMISSIONS).for_each(|_| {
+            self.stage_plain(opcode::Nop::new().build(), Word::NOTHING);
+        });
+    }
+
     fn stage_plain(&mut self, entry: Entry, word: Word) {
         // SAFETY: the callers, all in this file, build entries that name no memory.
         unsafe { self.stage(entry.user_data(word.to_u64())) };
     }
 
-    /// Moves the backlog into the queue as far as there is room.
-    fn restage(&mut self) {
-        while let Some(entry) = self.backlog.front() {
-            // SAFETY: whoever staged it has promised that its memory stays until it is answered.
-            if unsafe { self.uring.submission().push(entry) }.is_err() {
+    /// # Safety
+    ///
+    /// As [`Ring::stage`].
+    unsafe fn stage_whole(&mut self, request: Request) {
+        if self.backlog.is_empty() {
+            if self.push(&request) {
                 return;
             }
-            self.backlog.pop_front();
+            // Fails only when the kernel has no memory for it; the backlog is tried again then.
+            let _ = self.submit();
+            if self.push(&request) {
+                return;
+            }
         }
+        self.backlog.push_back(request);
+    }
+
+    /// Moves the backlog into the queue, and submits whenever that is full, until all is moved or the
+    /// kernel takes nothing. So a sleep never begins with something left to ask for.
+    fn restage(&mut self) -> Result<(), Errno> {
+        while let Some(request) = self.backlog.pop_front() {
+            if self.push(&request) {
+                continue;
+            }
+            self.backlog.push_front(request);
+            let before = self.uring.submission().len();
+            outcome(self.uring.submit())?;
+            if self.uring.submission().len() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a request that somebody has staged into the queue; `false` says that it has no room.
+    fn push(&mut self, request: &Request) -> bool {
+        let mut queue = self.uring.submission();
+        // SAFETY: whoever staged it has promised that its memory stays until it is answered.
+        unsafe { queue.push_multiple(request.entries()) }.is_ok()
     }
 }
 
@@ -263,4 +324,51 @@ pub(super) fn errno(error: &io::Error) -> Errno {
     error
         .raw_os_error()
         .map_or(Errno::IO, Errno::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_is_asked_for_before_a_sleep() {
+        let Ok(mut ring) = Ring::new(1) else {
+            // `tests::kernel` says so aloud, or fails.
+            return;
+        };
+        let count = 3 * SUBMISSIONS;
+        for _ in 0..count {
+            let nop = opcode::Nop::new().build();
+            ring.backlog.push_back(Request::One(nop));
+        }
+        assert!(ring.has_staged());
+        ring.wait(Some(Duration::from_secs(60))).unwrap();
+        assert!(!ring.has_staged());
+        let answers = std::iter::from_fn(|| ring.next()).count();
+        assert_eq!(answers, count as usize);
+    }
+
+    #[test]
+    fn a_chain_is_not_cut_where_the_queue_ends() {
+        let Ok(mut ring) = Ring::new(1) else {
+            return;
+        };
+        for _ in 1..SUBMISSIONS {
+            ring.stage_plain(opcode::Nop::new().build(), Word::NOTHING);
+        }
+        let fails = opcode::Close::new(Fixed(0)).build().flags(Flags::IO_LINK);
+        let follows = opcode::Nop::new().build();
+        let word = Word::of(What::Closed, 0).to_u64();
+        let chain = [fails.user_data(word), follows.user_data(word)];
+        // SAFETY: neither names any memory.
+        unsafe { ring.stage_linked(chain) };
+        let mut results = Vec::new();
+        while results.len() < 2 {
+            ring.wait(None).unwrap();
+            let answers = std::iter::from_fn(|| ring.next());
+            let answers = answers.filter(|answer| answer.word.what == What::Closed);
+            results.extend(answers.map(|answer| answer.result()));
+        }
+        assert_eq!(results, [Err(Errno::BADF), Err(Errno::CANCELED)]);
+    }
 }

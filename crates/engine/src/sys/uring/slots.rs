@@ -102,6 +102,17 @@ impl Slots {
         self.table[slot as usize].closed = true;
     }
 
+    #[cfg(test)]
+    pub(super) fn is_vacant(&self, slot: u32) -> bool {
+        self.vacant.contains(&slot)
+    }
+
+    /// How many are not vacant.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.table.len() - self.vacant.len()
+    }
+
     fn vacate_if_over(&mut self, slot: u32) {
         let content = &self.table[slot as usize];
         if content.closed && content.asked == 0 {
@@ -119,7 +130,8 @@ const fn bit(what: What) -> u8 {
         What::Connected => 16,
         What::Installed => 32,
         What::Closed => 64,
-        What::Nothing | What::Prepared | What::Accepted | What::Woken => 0,
+        What::Shut => 128,
+        What::Nothing | What::Prepared | What::Accepted | What::Woken | What::Knocked => 0,
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) enum What {
     Writable,
     /// The connect of the dial in `extra`, of a slot.
     Connected,
-    /// Something before the connect, for the dial in `extra`; told only when it fails.
+    /// Something before the connect, for the dial in `extra`; of most, only failure is told.
     Prepared,
     /// The accept in `extra`, into a slot.
     Accepted,
@@ -26,6 +26,10 @@ pub(super) enum What {
     Installed,
     /// The poll of the shard's waker.
     Woken,
+    /// The end of what a slot's socket sends, by a thread of the kernel's.
+    Shut,
+    /// The poll of the listener, while there is no slot for an accept.
+    Knocked,
 }
 
 /// The word: what, 24 bits that say which, and a slot.
@@ -66,6 +70,8 @@ impl Word {
             8 => What::Closed,
             9 => What::Installed,
             10 => What::Woken,
+            11 => What::Shut,
+            12 => What::Knocked,
             _ => What::Nothing,
         };
         Self {
@@ -94,6 +100,8 @@ mod tests {
             What::Closed,
             What::Installed,
             What::Woken,
+            What::Shut,
+            What::Knocked,
         ];
         for what in all {
             for (extra, slot) in [(0, 0), (1, u32::MAX), ((1 << 24) - 1, 7)] {
