@@ -8,6 +8,7 @@ mod broadcasts;
 mod duet;
 mod events;
 mod fleet;
+mod forecast;
 mod interrupt;
 mod kernel_memory;
 mod needs;

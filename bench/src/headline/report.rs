@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use capacity::Kernel;
 use serde_json::{Value, json};
 
 use super::bare::Bare;
 use super::broadcasts::{Broadcast, deliveries_per_second, median_of};
 use super::duet::{Duet, SMALL_CROWD};
+use super::forecast;
 use super::kernel_memory::Distress;
 use super::options::Options;
 use crate::measure::Machine;
@@ -42,6 +44,8 @@ enum Target {
     AtLeast(f64),
     OfFloorAtMost(f64),
     OfFloorAtLeast(f64),
+    /// Within so large a share of a number.
+    Near(f64, f64),
 }
 
 impl Report {
@@ -177,6 +181,7 @@ impl Row {
             Target::AtLeast(least) => Some(self.value? >= least),
             Target::OfFloorAtMost(most) => Some(self.ratio()? <= most),
             Target::OfFloorAtLeast(least) => Some(self.ratio()? >= least),
+            Target::Near(number, share) => Some((self.value? / number - 1.0).abs() <= share),
         }
     }
 
@@ -190,6 +195,7 @@ impl Row {
             Target::AtLeast(least) => format!("≥ {}", grouped(least, 0)),
             Target::OfFloorAtMost(most) => format!("≤ {most} × floor"),
             Target::OfFloorAtLeast(least) => format!("≥ {least} × floor"),
+            Target::Near(number, share) => format!("{} ± {} %", grouped(number, 0), share * 100.0),
         };
         let verdict = match self.is_met() {
             Some(true) => " met",
@@ -278,6 +284,7 @@ fn memory_rows(duet: &Duet, bare: Option<&Bare>, pairs: f64) -> Vec<Row> {
         .target(kernel_target(pairs)),
         Row::new("slab_bytes", "  in slab caches", 0, slab(&duet.kernel))
             .beside(bare.and_then(|bare| slab(&bare.kernel))),
+        ledger_row(duet, pairs),
         Row::new(
             "server_mib_at_broadcasts",
             "server in broadcasts, MiB at most",
@@ -297,6 +304,31 @@ fn memory_rows(duet: &Duet, bare: Option<&Bare>, pairs: f64) -> Vec<Row> {
             Some(peak.tcp_bytes as f64 / MIB),
         ),
     ]
+}
+
+/// All that one pair takes, beside what the ledger says.
+fn ledger_row(duet: &Duet, pairs: f64) -> Row {
+    let of = |before: u64, after: u64| (after as f64 - before as f64) / pairs;
+    let [empty, idle] = &duet.kernel;
+    let measured = of(empty.slab, idle.slab)
+        + of(duet.server_bytes[0], duet.server_bytes[1])
+        + of(duet.crowd_bytes[0], duet.crowd_bytes[1]);
+    let ledger = forecast::bytes_per_pair(kernel_of(duet), pairs as u64);
+    let target = if pairs < KERNEL_JUDGED_PAIRS_MIN {
+        Target::None
+    } else {
+        Target::Near(ledger, 0.05)
+    };
+    let title = "  with both programs, and by the ledger";
+    Row::new("pair_bytes", title, 0, Some(measured)).target(target)
+}
+
+/// What carried the connections, as the crowd reports it, such as `io_uring: ...`.
+fn kernel_of(duet: &Duet) -> Kernel {
+    match duet.report["kernel"].as_str() {
+        Some(kernel) if kernel.contains("uring") => Kernel::Uring,
+        _ => Kernel::Epoll,
+    }
 }
 
 /// Returns a warning when the sockets of the machine have not grown by those of the run: then others
@@ -366,10 +398,9 @@ fn broadcast_rows(duet: &Duet, bare: Option<&Bare>) -> Vec<Row> {
         let received: u64 = broadcasts.iter().map(|it| it.received).sum();
         (received > 0).then(|| cpu.as_secs_f64() * 1e6 / received as f64)
     };
-    // The kernel names itself in the crowd's report, such as `io_uring: ...`.
-    let cpu_target = match duet.report["kernel"].as_str() {
-        Some(kernel) if kernel.contains("uring") => 0.85,
-        _ => 1.05,
+    let cpu_target = match kernel_of(duet) {
+        Kernel::Uring => 0.85,
+        Kernel::Epoll => 1.05,
     };
     let sum = |of: fn(&Broadcast) -> u64| Some(own.iter().map(of).sum::<u64>() as f64);
     vec![
