@@ -153,3 +153,29 @@ impl Accepts {
         ACCEPTS_MAX - self.idle.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_for_one_reason_are_reported_once_and_forgotten_with_a_stop() {
+        let mut accepts = Accepts::new();
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        accepts.report_accepted(5, peer);
+        for _ in 0..3 {
+            accepts.report_trouble(News::QueueFull { max: 2 });
+            accepts.report_trouble(News::Failed(Errno::NFILE));
+        }
+        assert_eq!(accepts.news.len(), 3);
+        accepts.accepting = false;
+        assert_eq!(accepts.stop().count(), 0, "none is in flight");
+        accepts.report_trouble(News::Failed(Errno::NFILE));
+        assert!(!accepts.has_news(), "connections are not wanted");
+        accepts.accepting = true;
+        let Some(News::Accepted { slot: 5, .. }) = accepts.poll_news() else {
+            panic!("a connection is never forgotten");
+        };
+        assert!(!accepts.has_news());
+    }
+}

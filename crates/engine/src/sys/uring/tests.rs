@@ -217,6 +217,9 @@ fn who_comes_when_no_slot_is_left_is_noticed_at_once_and_reported_once() {
     assert_eq!(bench.turn(Duration::ZERO), [], "nobody waits yet");
     let _stream = TcpStream::connect(bench.address).unwrap();
     let _other = TcpStream::connect(bench.address).unwrap();
+    // A sleep that had begun before they came.
+    bench.kernel.ring.wait(Some(LONG)).unwrap();
+    assert!(bench.kernel.ring.has_answers(), "it would have gone on");
     let mut troubles = Vec::new();
     bench.until("it is noticed", |_, events| {
         troubles.extend(events);
