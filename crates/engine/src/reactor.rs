@@ -66,10 +66,6 @@ impl<A: App> Reactor<A> {
     ) -> Self {
         let gate = Gate::new(settings.accept_rate.clone());
         let pace = Pace::new(settings.tcp_pressure.clone());
-        // Every shard of the node listens by now, so each has its place in the machine's order.
-        if let Some(steering) = &settings.steering {
-            steering.begin(|shards| kernel.steer(shards));
-        }
         let mut core = Core::new(settings, shard, remote, counters, seed);
         core.now = kernel.now();
         Self {

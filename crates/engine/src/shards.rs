@@ -8,6 +8,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use rustix::io::Errno;
@@ -91,7 +92,7 @@ impl<M: Send + 'static> Shards<M> {
     {
         let kernel = settings.kernel.settle().map_err(StartError::Uring)?;
         if let Some(address) = listen {
-            sys::probe(address).map_err(|errno| StartError::Listen { address, errno })?;
+            claim(address).map_err(|errno| StartError::Listen { address, errno })?;
         }
         let wakers: Vec<_> = (0..count.max(1))
             .map(|_| Waker::new().map_err(StartError::Kernel))
@@ -231,6 +232,10 @@ impl<M: Send + 'static> Shards<M> {
             let _told_when_dropped = end;
             let kernel = match Kernel::start(&in_use, &settings, &waker, listen) {
                 Ok((kernel, address)) => {
+                    // Shards are made in their order, so the first begins before anybody can connect.
+                    if let Some(steering) = &settings.steering {
+                        steering.begin(|shards| kernel.steer(shards));
+                    }
                     // Fails only when nobody waits for this shard any more, as the next call finds out.
                     let _ = tell_kernel.send(Ok(address));
                     kernel
@@ -257,6 +262,23 @@ impl<M: Send + 'static> Shards<M> {
         Ok(start)
     }
 }
+
+/// Makes sure that nobody listens at an address. A server that was killed is given a moment: the machine
+/// ends the sockets of its rings some time after its process.
+fn claim(address: SocketAddr) -> Result<(), Errno> {
+    let start = Instant::now();
+    loop {
+        match sys::probe(address) {
+            Err(Errno::ADDRINUSE) if start.elapsed() < PREDECESSOR => {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// How long a server that was killed may take to be gone: 100,000 connections took 1.5 seconds.
+const PREDECESSOR: Duration = Duration::from_secs(5);
 
 /// Says that a shard has ended, also when it panicked.
 struct End {
