@@ -170,6 +170,9 @@ impl<'a> Stage<'a> {
                 self.enter(name)?;
             }
             if self.crowd.ended()?.is_some() {
+                if self.draining.is_none() {
+                    self.drain()?;
+                }
                 return Ok(());
             }
             if self.draining.is_some() {
@@ -191,10 +194,13 @@ impl<'a> Stage<'a> {
         } else {
             self.name = name;
         }
-        if self.name == "closing" && self.draining.is_none() {
-            self.drain()?;
-        }
         Ok(())
+    }
+
+    /// Whether a tenth of the sockets that there were in the hold is gone.
+    fn has_lost_a_tenth(&self) -> anyhow::Result<bool> {
+        let held = self.idle.as_ref().map_or(0, |idle| idle.kernel.tcp_sockets);
+        Ok(KernelMemory::read()?.tcp_sockets < held - held / 10)
     }
 
     fn look(&mut self) -> anyhow::Result<()> {
@@ -217,6 +223,9 @@ impl<'a> Stage<'a> {
                     threads: [threads(pids[0])?, threads(pids[1])?],
                 });
             }
+            // Not before every thread of the crowd is at it: one that still holds would count what the
+            // server closes as lost.
+            "closing" if self.has_lost_a_tenth()? => self.drain()?,
             "broadcasting" => {
                 let Ok(crowd_bytes) = anonymous_bytes_now(pids[1]) else {
                     return Ok(()); // As above.
