@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::fs;
-use std::net::SocketAddrV4;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -86,33 +85,6 @@ pub(crate) fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
     }
 }
 
-/// Waits until at least `count` connections to `server` are established, which is how far the crowd
-/// of another process is. A server's descriptors do not tell: they may be in tables that `/proc`
-/// does not show.
-///
-/// # Errors
-///
-/// When they are not after `CONNECTED_DEADLINE`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "another process tells nobody how far it is; the bench can only look again"
-)]
-pub(crate) fn wait_until_connected(server: SocketAddrV4, count: usize) -> anyhow::Result<()> {
-    let deadline = Instant::now() + CONNECTED_DEADLINE;
-    let path = "/proc/net/tcp";
-    loop {
-        let sockets = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-        let connected = count_connected(&sockets, server);
-        if connected >= count {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("{server} has {connected} connections where {count} were expected");
-        }
-        thread::sleep(QUIET_WINDOW);
-    }
-}
-
 /// The machine that the numbers are true for.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -163,20 +135,6 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Counts the established sockets (`01`) whose own address is `server`, an address as the kernel
-/// prints it: the bytes of the number as they lie in memory, and the port.
-fn count_connected(sockets: &str, server: SocketAddrV4) -> usize {
-    let ip = u32::from_ne_bytes(server.ip().octets());
-    let local = format!("{ip:08X}:{:04X}", server.port());
-    sockets
-        .lines()
-        .filter(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            words.next() == Some(&local) && words.nth(1) == Some("01")
-        })
-        .count()
-}
-
 fn parse_anonymous(rollup: &str) -> Option<u64> {
     let line = rollup
         .lines()
@@ -200,12 +158,10 @@ const QUIET_WINDOW: Duration = Duration::from_millis(250);
 /// 2 % of one processor: ticks and timers of an idle server stay below it.
 const QUIET_CPU_MAX: Duration = Duration::from_millis(5);
 const QUIET_DEADLINE: Duration = Duration::from_secs(30);
-const CONNECTED_DEADLINE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -242,18 +198,6 @@ mod tests {
         shell.kill().unwrap();
         shell.wait().unwrap();
         assert_eq!(found, [shell.id(), child.trim().parse().unwrap()]);
-    }
-
-    #[test]
-    fn only_established_sockets_of_the_server_count() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let SocketAddr::V4(addr) = listener.local_addr().unwrap() else {
-            panic!("an IPv4 listener has an IPv4 address");
-        };
-        let count = || count_connected(&fs::read_to_string("/proc/net/tcp").unwrap(), addr);
-        assert_eq!(count(), 0);
-        let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(addr).unwrap()).collect();
-        assert_eq!(count(), 3);
     }
 
     #[test]

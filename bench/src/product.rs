@@ -16,6 +16,8 @@ use crate::session::Workload;
 pub(crate) struct Product {
     binary: PathBuf,
     config: PathBuf,
+    /// Where its crowd writes what happens.
+    events: PathBuf,
 }
 
 /// How the product is started.
@@ -50,13 +52,24 @@ impl Product {
             Some(path) => path.to_owned(),
             None => build()?,
         };
-        let config = env::temp_dir().join(format!("fourtuple-bench-{}.toml", std::process::id()));
+        let name = |end: &str| format!("fourtuple-bench-{}{end}", std::process::id());
+        let config = env::temp_dir().join(name(".toml"));
+        let events = env::temp_dir().join(name("-events.json"));
         fs::write(&config, CONFIG).with_context(|| format!("cannot write {}", config.display()))?;
-        Ok(Self { binary, config })
+        Ok(Self {
+            binary,
+            config,
+            events,
+        })
     }
 
     pub(crate) fn binary(&self) -> &Path {
         &self.binary
+    }
+
+    /// Returns where its crowd writes what happens.
+    pub(crate) fn events(&self) -> &Path {
+        &self.events
     }
 
     /// Returns the arguments of the server on a port of the kernel's choice.
@@ -85,6 +98,7 @@ impl Product {
             "load".to_owned(),
             format!("--kernel={}", carrier.name()),
             format!("ws://{server}/socket"),
+            format!("--events={}", self.events.display()),
             format!("--connections={connections}"),
             format!("--join={}", Workload::Fanout.topic()),
             "--rate=10000".to_owned(),
@@ -98,8 +112,9 @@ impl Product {
 
 impl Drop for Product {
     fn drop(&mut self) {
-        // A small file in the folder for temporary files is no reason to fail.
+        // Small files in the folder for temporary files are no reason to fail.
         let _ = fs::remove_file(&self.config);
+        let _ = fs::remove_file(&self.events);
     }
 }
 

@@ -1,15 +1,18 @@
 //! One server, measured once: what is done to it, in order, and what is read off.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::client::{Crowd, Tally};
+use crate::headline::events::Events;
 use crate::kind::Kind;
 use crate::launch::{Programs, Server};
 use crate::leash::{Leashed, Pages};
-use crate::measure::{anonymous_bytes, cpu_time, wait_until_connected, wait_until_quiet};
+use crate::measure::{anonymous_bytes, cpu_time, wait_until_quiet};
 use crate::product::Carrier;
 use crate::session::{Session, Workload};
 
@@ -204,11 +207,27 @@ fn crowd_bytes(
 ) -> anyhow::Result<u64> {
     let product = programs.product()?;
     let server = Server::start(programs, kind, Workload::Fanout, Pages::Small)?;
+    let events = product.events();
+    // The last crowd's, if there was one.
+    let _ = fs::remove_file(events);
     let arguments = product.load_arguments(server.addr(), carrier, connections);
     let crowd = Leashed::spawn(product.binary(), &arguments, Pages::Small)?;
-    let measured =
-        wait_until_connected(server.addr(), connections).and_then(|()| idle_bytes(crowd.pid()));
+    let measured = wait_until_joined(&crowd, events).and_then(|()| idle_bytes(crowd.pid()));
     measured.with_context(|| format!("the crowd says:{}", crowd.last_words()))
+}
+
+/// Waits until the product's crowd says that it holds all its connections, which are joined then.
+fn wait_until_joined(crowd: &Leashed, events: &Path) -> anyhow::Result<()> {
+    let mut events = Events::follow(events);
+    let deadline = Instant::now() + JOINED_DEADLINE;
+    while !events.new_stages()?.iter().any(|stage| stage == "holding") {
+        if Instant::now() > deadline {
+            bail!("it has not joined all connections after {JOINED_DEADLINE:?}");
+        }
+        // Nothing is answered; it is the end of the process that is listened for.
+        crowd.answer(Instant::now() + BETWEEN_LOOKS)?;
+    }
+    Ok(())
 }
 
 /// Returns the memory of a process after it has come to rest.
@@ -225,3 +244,6 @@ fn slope(before_bytes: u64, after_bytes: u64, connections: usize) -> f64 {
 fn microseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
+
+const JOINED_DEADLINE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// A file of events that grows.
 #[derive(Debug)]
-pub(super) struct Events {
+pub(crate) struct Events {
     path: PathBuf,
     /// `None` until the crowd has made it.
     file: Option<File>,
@@ -18,7 +18,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn follow(path: &Path) -> Self {
+    pub(crate) fn follow(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             file: None,
@@ -27,7 +27,7 @@ impl Events {
     }
 
     /// Returns the stages that the crowd has entered since the last call, in their order.
-    pub(super) fn new_stages(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn new_stages(&mut self) -> anyhow::Result<Vec<String>> {
         let file = match &mut self.file {
             Some(file) => file,
             None => match File::open(&self.path) {

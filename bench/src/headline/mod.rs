@@ -6,7 +6,7 @@
 mod bare;
 mod broadcasts;
 mod duet;
-mod events;
+pub(crate) mod events;
 mod fleet;
 mod forecast;
 mod interrupt;
