@@ -4,7 +4,8 @@
 //! lies there many times. All TCP sockets of a machine (of its network namespace, as far as the count
 //! goes) share `net.ipv4.tcp_mem`; beyond it the kernel drops what arrives and lets senders fail. So a
 //! shard that has much to write looks at the use from time to time, and while there is too much of it,
-//! it goes on reading but rests its writing, until readers have caught up.
+//! it rests its writing until readers have caught up. It goes on reading as long as that does not make
+//! too much more to write.
 
 use std::{
     fmt,
@@ -26,7 +27,7 @@ pub(crate) const WRITES_PER_LOOK: usize = 256;
 /// How long writing rests before the next look. Many shards rest at once: the readers need the cores.
 const REST: Duration = Duration::from_millis(10);
 
-/// The longest that writing rests without a write. The memory may be somebody else's, who keeps it.
+/// The longest that writing rests, and then goes on without a look. The memory may be somebody else's, who keeps it.
 const REST_MAX: Duration = Duration::from_secs(1);
 
 /// Whether one shard may write now.
@@ -35,6 +36,8 @@ pub(crate) struct Pace {
     pressure: Option<Arc<TcpPressure>>,
     /// Since when, and until when, writing rests.
     rest: Option<(Time, Time)>,
+    /// Until when it goes on whatever is found, after a rest that was long enough.
+    free_until: Time,
 }
 
 /// The use of TCP memory, shared by all shards of a process: one of them looks, all know.
@@ -82,6 +85,7 @@ impl Pace {
         Self {
             pressure,
             rest: None,
+            free_until: Time::ZERO,
         }
     }
 
@@ -90,14 +94,14 @@ impl Pace {
         let Some(pressure) = &self.pressure else {
             return true;
         };
-        if pressure.is_over(now) {
+        if now >= self.free_until && pressure.is_over(now) {
             self.rest = Some((now, now.after(REST)));
         }
         self.rest.is_none()
     }
 
     /// Whether writing rests. A rest ends when the memory is there again, and after [`REST_MAX`] in any
-    /// case.
+    /// case; then as much time passes before the next.
     pub(crate) fn is_resting(&mut self, now: Time) -> bool {
         let (Some(pressure), Some((since, until))) = (&self.pressure, self.rest) else {
             return false;
@@ -105,7 +109,11 @@ impl Pace {
         if now < until {
             return true;
         }
-        let goes_on = pressure.is_over(now) && now.since(since) < REST_MAX;
+        let is_over = pressure.is_over(now);
+        let goes_on = is_over && now.since(since) < REST_MAX;
+        if is_over && !goes_on {
+            self.free_until = now.after(REST_MAX);
+        }
         self.rest = goes_on.then(|| (since, now.after(REST)));
         goes_on
     }

@@ -30,6 +30,8 @@ use crate::{
 const MAIL_PER_TURN: usize = 1024;
 /// Sends under way at most, whose frames are held twice: by outboxes and by the kernel.
 const SENDS_MAX: usize = 1024;
+/// Writes of a shard that stops. What a socket has not taken by then, its peer does not read.
+const LAST_WRITES: usize = 1024;
 /// How soon to try again when another shard's mailbox was full.
 const DELAYED_MAIL_RETRY: Duration = Duration::from_millis(1);
 
@@ -114,7 +116,7 @@ impl<A: App> Reactor<A> {
     ///
     /// # Errors
     ///
-    /// `epoll_wait(2)` fails, which it does for a programming error only.
+    /// `epoll_wait(2)` or `io_uring_enter(2)` fails, which it does for a programming error only.
     pub fn run(&mut self) -> Result<(), Errno> {
         while self.turn()? != Turn::Stopped {}
         Ok(())
@@ -256,12 +258,11 @@ impl<A: App> Reactor<A> {
         let Some(steering) = &self.core.settings.steering else {
             return;
         };
-        let mut conns_count = self.core.conns.len();
-        if steering.is_near(conns_count) {
-            conns_count = conns_count.saturating_add(self.kernel.waiting_count());
-        }
+        // Who waits here cannot be sent elsewhere any more.
+        let waiting_count = self.kernel.waiting_count();
+        let conns_count = self.core.conns.len().saturating_add(waiting_count);
         steering.handle_count(self.core.shard, conns_count, |shards| {
-            self.kernel.steer(shards);
+            self.kernel.steer(shards)
         });
     }
 
@@ -293,7 +294,8 @@ impl<A: App> Reactor<A> {
     }
 
     fn keep_time(&mut self) {
-        self.hand.sweep(&mut self.core);
+        let is_choked = self.is_choked();
+        self.hand.sweep(&mut self.core, is_choked);
         input::report_closed(&mut self.core, &mut self.app);
         if self.core.tick_at.is_some_and(|time| time <= self.core.now) {
             self.core.tick_at = None;
@@ -330,14 +332,15 @@ impl<A: App> Reactor<A> {
 
     /// Writes each dirty outbox once, or as many as the machine's memory has room for.
     fn write(&mut self) {
-        if self.pace.is_resting(self.core.now) {
+        if !self.core.stopping && self.pace.is_resting(self.core.now) {
             return;
         }
         let was_urgent = std::mem::take(&mut self.core.must_write);
         let mut dirty = std::mem::take(&mut self.core.dirty);
         let mut written = 0;
         for batch in dirty.chunks(WRITES_PER_LOOK) {
-            if written > 0 && !self.pace.may_go_on(self.kernel.now()) {
+            let must_look = written > 0 && !self.core.stopping;
+            if must_look && !self.pace.may_go_on(self.kernel.now()) {
                 break;
             }
             for &conn in batch {
@@ -424,7 +427,10 @@ impl<A: App> Reactor<A> {
     /// Writes on for as long as a kernel has sends under way, so that last words longer than one send
     /// leave as far as sockets take them.
     fn write_rest(&mut self) {
-        while self.kernel.sends_count() > 0 {
+        for _ in 0..LAST_WRITES {
+            if self.kernel.sends_count() == 0 {
+                return;
+            }
             self.hear_answers();
             self.write();
         }

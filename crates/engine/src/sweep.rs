@@ -35,15 +35,16 @@ impl Hand {
     }
 
     /// Moves the hand if it is time.
-    pub(crate) fn sweep<M: Send + 'static>(&mut self, core: &mut Core<M>) {
+    ///
+    /// While the shard is `choked` it hears nobody, and nobody is overdue for what was not heard.
+    pub(crate) fn sweep<M: Send + 'static>(&mut self, core: &mut Core<M>, is_choked: bool) {
         let late = core.now.since(self.next_step);
         if core.conns.len() == 0 || (late.is_zero() && core.now < self.next_step) {
             self.next_step = self.next_step.max(core.now);
             return;
         }
         // A shard that stood still has not heard its peers for as long: they get a moment to be heard.
-        // The same while it hears nobody.
-        if late > STALL || !core.delayed.is_empty() {
+        if late > STALL || is_choked {
             self.next_step = core.now.after(STALL);
             return;
         }

@@ -47,8 +47,11 @@ fn check(kernel: KernelChoice) {
         assert!(start.elapsed() < Duration::from_secs(30));
         std::thread::yield_now();
     }
+    // The machine hears of it at the end of a turn, so the first of these may still go elsewhere.
     streams.extend((0..3).map(|_| open(address)));
-    assert_eq!(counts().collect::<Vec<_>>(), [9, 10, 5, 0, 0]);
+    let now: Vec<_> = counts().collect();
+    assert!(now[0] > 7 && now[0] + now[2] == 14, "{now:?}");
+    assert_eq!((now[1], now[3], now[4]), (10, 0, 0));
 
     // When all have their share, all take what comes.
     streams.extend((0..100).map(|_| open(address)));

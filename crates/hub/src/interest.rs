@@ -18,10 +18,10 @@
 //! anything that came of it, learns of it after the bit was set, over channels that order memory (a
 //! mailbox, a socket); from there on every look at the bit sees it set, until the last member leaves.
 //!
-//! *What was written before a publish is seen after a join, or the publish is.* Writing is sequentially
-//! consistent, and so is looking. Of a publisher who changes shared state and then looks here, and a
-//! joiner who sets its bit and then reads that state, at least one sees the other. On x86-64 this costs
-//! nothing: a look is a plain load, and setting a bit would be a locked instruction anyway.
+//! *What was written before a publish is seen after a join, or the publish is.* A fence stands between what
+//! a publisher wrote and its look here, and another between a joiner's bit and what it reads. Of a
+//! publisher who changes shared state and then looks, and a joiner who sets its bit and then reads that
+//! state, at least one sees the other. It costs one fence per publish and one per first join.
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +29,7 @@ use std::{
     hash::BuildHasher,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicU64, Ordering::SeqCst, fence},
     },
 };
 
@@ -99,6 +99,8 @@ impl Interest {
     /// Threads that are no shard post a [`Broadcast`](crate::Broadcast) to exactly these. A node of one
     /// shard names that shard, whatever the topic.
     pub fn shards<'a>(&'a self, topic: &str) -> impl Iterator<Item = ShardIndex> + use<'a> {
+        // What the publisher wrote before comes before this look, whatever it was written with.
+        fence(SeqCst);
         let alone = (self.row_words == 0).then_some(ShardIndex(0));
         let words = self.row(self.row_of(topic)).iter().zip(0_u16..);
         let set = words.flat_map(|(word, number)| ones(word.load(SeqCst), number * WORD_SHARDS));
@@ -139,6 +141,8 @@ impl OwnInterest {
         if word.fetch_or(bit, SeqCst) & bit != 0 {
             *self.more.entry(row).or_insert(0) += 1;
         }
+        // And the joiner's bit comes before what it reads next.
+        fence(SeqCst);
     }
 
     /// A topic has lost its last member on this shard.

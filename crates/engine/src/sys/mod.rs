@@ -248,18 +248,15 @@ impl Kernel {
         queue.map_or(0, |queue| queue.waiting)
     }
 
-    /// Has the machine lead new connections to these shards, or to all when it is given none. Where it
-    /// cannot, they go to all.
-    pub(crate) fn steer(&self, shards: &[u16]) {
+    /// Has the machine lead new connections to these shards, or to all when it is given none; whether it
+    /// does. A container may forbid it, and then the machine goes on by its hash.
+    pub(crate) fn steer(&self, shards: &[u16]) -> bool {
         let listener = match self {
             Self::Epoll(kernel) => kernel.listener(),
             Self::Uring(kernel) => kernel.listener(),
             Self::Sim(_) => None,
         };
-        if let Some(listener) = listener {
-            // Fails where a container forbids it: the machine goes on by its hash.
-            let _ = steer::steer(listener, shards);
-        }
+        listener.is_some_and(|listener| steer::steer(listener, shards).is_ok())
     }
 
     /// Begins to report what arrives on an accepted socket.

@@ -128,6 +128,8 @@ impl Uring {
             return;
         };
         self.cancel_accepts();
+        // Nothing may be queued that names the listener by its number when that is free again.
+        let _ = self.ring.submit();
         // The accepts that are in flight hold the socket open; this ends its listening at once.
         let _ = net::shutdown(&listener, Shutdown::Both);
         for news in self.accepts.take_news() {

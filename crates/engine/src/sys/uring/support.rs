@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The operations asked for, by the names of `man 2 io_uring_enter`.
-const OPERATIONS: [(u8, &str); 13] = [
+const OPERATIONS: [(u8, &str); 14] = [
     (opcode::PollAdd::CODE, "IORING_OP_POLL_ADD"),
     (opcode::PollRemove::CODE, "IORING_OP_POLL_REMOVE"),
     (opcode::AsyncCancel::CODE, "IORING_OP_ASYNC_CANCEL"),
@@ -25,6 +25,7 @@ const OPERATIONS: [(u8, &str); 13] = [
     (opcode::Bind::CODE, "IORING_OP_BIND"),
     (opcode::Connect::CODE, "IORING_OP_CONNECT"),
     (opcode::FixedFdInstall::CODE, "IORING_OP_FIXED_FD_INSTALL"),
+    (opcode::Shutdown::CODE, "IORING_OP_SHUTDOWN"),
     (opcode::Close::CODE, "IORING_OP_CLOSE"),
 ];
 
