@@ -67,9 +67,6 @@ fn on_epoll() {
 fn on_io_uring() {
     match KernelChoice::Uring.settle() {
         Ok(_) => check(KernelChoice::Uring),
-        Err(reason) => assert!(
-            std::env::var_os("FOURTUPLE_REQUIRE_URING").is_none(),
-            "{reason}"
-        ),
+        Err(reason) => assert!(std::env::var_os("REQUIRE_URING").is_none(), "{reason}"),
     }
 }

@@ -14,7 +14,7 @@ use fourtuple_engine::{AcceptRate, KernelChoice, Settings, ShardIndex, Shards, T
 use proto::Frame;
 
 /// Declares each case once for each kernel. Where there is no io_uring its half says so, or fails if
-/// `FOURTUPLE_REQUIRE_URING` is set.
+/// `REQUIRE_URING` is set.
 macro_rules! on_each_kernel {
     ($($case:ident,)*) => {
         mod epoll {
@@ -43,7 +43,7 @@ on_each_kernel! {
 fn on_uring(case: impl FnOnce(KernelChoice)) {
     match KernelChoice::Uring.settle() {
         Ok(_) => case(KernelChoice::Uring),
-        Err(reason) if std::env::var_os("FOURTUPLE_REQUIRE_URING").is_some() => {
+        Err(reason) if std::env::var_os("REQUIRE_URING").is_some() => {
             panic!("io_uring is required here: {reason}")
         }
         Err(reason) => eprintln!("SKIPPED on io_uring: {reason}"),

@@ -42,10 +42,10 @@ enum Event {
     Blocked(u32),
 }
 
-/// `None` where there is no io_uring, which it says aloud, or fails if `FOURTUPLE_REQUIRE_URING` is set.
+/// `None` where there is no io_uring, which it says aloud, or fails if `REQUIRE_URING` is set.
 fn bench(backlog: i32) -> Option<Bench> {
     if let Err(reason) = check() {
-        let required = std::env::var_os("FOURTUPLE_REQUIRE_URING").is_some();
+        let required = std::env::var_os("REQUIRE_URING").is_some();
         assert!(!required, "io_uring is required here: {reason}");
         eprintln!("SKIPPED: {reason}");
         return None;
