@@ -19,7 +19,7 @@ fn twenty_thousand_are_opened_held_told_dropped_and_back() {
     let folder = folder("held");
     let json = folder.join("report.json");
     let output = headline(CONNECTIONS, &folder)
-        .args(["--kernel", "epoll", "--hold", "5s", "--json"])
+        .args(["--hold", "5s", "--json"])
         .arg(&json)
         .output()
         .unwrap();
