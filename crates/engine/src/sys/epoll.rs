@@ -10,9 +10,8 @@ use std::{
 use proto::Frame;
 use rustix::{
     event::{
-        PollFd, PollFlags, Timespec,
+        Timespec,
         epoll::{self, CreateFlags, Event, EventData, EventFlags},
-        poll,
     },
     io::Errno,
     net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, sockopt},
@@ -20,7 +19,7 @@ use rustix::{
 
 use super::{
     Completion, FRAMES_PER_SEND, Received, Socket, Sockets, Submission, Waiting, Wanted,
-    accept_queue::AcceptQueue, clock, listener,
+    accept_queue::AcceptQueue, clock, listener, wait_for_event,
 };
 use crate::{ConnId, Time};
 
@@ -191,12 +190,7 @@ impl Epoll {
     }
 
     pub(crate) fn wait_for_waker(&self, deadline: Time) -> Result<(), Errno> {
-        let timeout = self.until(deadline);
-        let mut waker = [PollFd::new(&*self.waker, PollFlags::IN)];
-        match poll(&mut waker, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno),
-        }
+        wait_for_event(&self.waker, deadline.since(self.now()))
     }
 
     pub(crate) fn next(

@@ -27,12 +27,12 @@ pub mod sim;
 mod steer;
 mod uring;
 
-use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
+use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use capacity::Tables;
 use proto::Frame;
 use rustix::{
-    event::{EventfdFlags, eventfd},
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     io::Errno,
 };
 
@@ -138,6 +138,18 @@ pub(crate) enum Submission {
 
 /// Frames offered to a kernel at once (`UIO_MAXIOV` is 1024; more than this gains nothing).
 pub(crate) const FRAMES_PER_SEND: usize = 64;
+
+/// Sleeps until a waker's event has happened, at most for `left`.
+fn wait_for_event(event: &OwnedFd, left: Duration) -> Result<(), Errno> {
+    let timeout = Timespec {
+        tv_sec: left.as_secs().min(1 << 30) as i64,
+        tv_nsec: left.subsec_nanos().into(),
+    };
+    match poll(&mut [PollFd::new(event, PollFlags::IN)], Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
 
 /// Why a shard has no kernel.
 #[derive(Debug)]

@@ -37,7 +37,6 @@ use std::{
 
 use proto::Frame;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{self, Shutdown},
     process::{Resource, getrlimit},
@@ -55,6 +54,7 @@ use self::{
 };
 use super::{
     Completion, Received, Socket, Sockets, Submission, Wanted, accept_queue::AcceptQueue, clock,
+    wait_for_event,
 };
 use crate::{ConnId, Time};
 
@@ -244,16 +244,7 @@ impl Uring {
 
     pub(crate) fn wait_for_waker(&mut self, deadline: Time) -> Result<(), Errno> {
         self.ring.submit()?;
-        let left = deadline.since(self.now());
-        let timeout = Timespec {
-            tv_sec: left.as_secs().min(1 << 30) as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        let mut waker = [PollFd::new(&*self.waker, PollFlags::IN)];
-        match poll(&mut waker, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno),
-        }
+        wait_for_event(&self.waker, deadline.since(self.now()))
     }
 
     pub(crate) fn next(
