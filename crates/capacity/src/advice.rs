@@ -48,15 +48,6 @@ pub enum Shortage {
 }
 
 impl Holds {
-    /// The least of the limits of `machine` on the connections of one process that keeps them all in one
-    /// table of descriptors.
-    pub fn of(machine: &Machine) -> Self {
-        Self::with(
-            &Layout::of_cores(machine, End::Server, Kernel::Epoll),
-            machine,
-        )
-    }
-
     /// The least of the limits of `machine` on the connections of one process.
     ///
     /// Counts with the hard descriptor limit, to which [`raise_nofile`](crate::raise_nofile) takes
@@ -129,12 +120,6 @@ impl Holds {
 }
 
 impl Shortage {
-    /// Whether one process on `machine` is too small for `wanted` connections in one table of
-    /// descriptors.
-    pub fn of_process(wanted: u64, machine: &Machine) -> Option<Self> {
-        Self::of_holds(wanted, Holds::of(machine))
-    }
-
     /// Whether one process on `machine` is too small for `wanted` connections, kept as `layout` says.
     pub fn of_layout(wanted: u64, layout: &Layout, machine: &Machine) -> Option<Self> {
         Self::of_holds(wanted, Holds::with(layout, machine))
@@ -272,7 +257,21 @@ fn of_each_shard(holds: &Holds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Nofile;
+    use crate::{End, Nofile};
+
+    impl Holds {
+        /// With all connections in the one table of the process.
+        fn of(machine: &Machine) -> Self {
+            let layout = Layout::of_cores(machine, End::Server, Kernel::Epoll);
+            Self::with(&layout, machine)
+        }
+    }
+
+    impl Shortage {
+        fn of_process(wanted: u64, machine: &Machine) -> Option<Self> {
+            Self::of_holds(wanted, Holds::of(machine))
+        }
+    }
 
     fn machine() -> Machine {
         Machine {
