@@ -251,23 +251,14 @@ impl Kernel {
 
     /// Connections that wait to be accepted by this shard.
     pub(crate) fn waiting_count(&self) -> u32 {
-        let listener = match self {
-            Self::Epoll(kernel) => kernel.listener(),
-            Self::Uring(kernel) => kernel.listener(),
-            Self::Sim(_) => None,
-        };
-        let queue = listener.and_then(AcceptQueue::of);
+        let queue = self.listener().and_then(AcceptQueue::of);
         queue.map_or(0, |queue| queue.waiting)
     }
 
     /// Has the machine lead new connections to these shards, or to all when it is given none; whether it
     /// does. A container may forbid it, and then the machine goes on by its hash.
     pub(crate) fn steer(&self, shards: &[u16]) -> bool {
-        let listener = match self {
-            Self::Epoll(kernel) => kernel.listener(),
-            Self::Uring(kernel) => kernel.listener(),
-            Self::Sim(_) => None,
-        };
+        let listener = self.listener();
         listener.is_some_and(|listener| steer::steer(listener, shards).is_ok())
     }
 
@@ -372,6 +363,15 @@ impl Kernel {
             Self::Epoll(kernel) => kernel.next(wanted, sockets),
             Self::Uring(kernel) => kernel.next(wanted, sockets),
             Self::Sim(kernel) => kernel.next(wanted, sockets),
+        }
+    }
+
+    /// The machine's socket that listens for this shard.
+    const fn listener(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Epoll(kernel) => kernel.listener(),
+            Self::Uring(kernel) => kernel.listener(),
+            Self::Sim(_) => None,
         }
     }
 }
