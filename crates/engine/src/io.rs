@@ -134,15 +134,6 @@ impl<'a, M: Send + 'static> Io<'a, M> {
         self.core.post(shard, mail);
     }
 
-    /// Sends mail to every shard but this one; `mail` is called once for each.
-    pub fn post_others(&mut self, mut mail: impl FnMut() -> M) {
-        for shard in 0..self.core.remote.shards_count() {
-            if ShardIndex(shard) != self.core.shard {
-                self.core.post(ShardIndex(shard), mail());
-            }
-        }
-    }
-
     /// The moment the current input was taken up.
     pub const fn now(&self) -> Time {
         self.core.now

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use fourtuple_engine::{Answer, App, Cause, Closed, ConnId, Io, Message, Trouble};
+use fourtuple_engine::{Answer, App, Cause, Closed, ConnId, Io, Message, ShardIndex, Trouble};
 use proto::{
     Frame, http,
     ws::{
@@ -116,7 +116,11 @@ impl App for EchoServer {
         } else if said.starts_with("all:") {
             let frame = text(said);
             self.send_to_all(&frame, io);
-            io.post_others(|| frame.clone());
+            let this = io.shard();
+            let others = (0..io.shards_count()).map(ShardIndex);
+            for shard in others.filter(|&shard| shard != this) {
+                io.post(shard, frame.clone());
+            }
         } else {
             io.send(conn, text(said));
         }
