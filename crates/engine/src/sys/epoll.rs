@@ -24,7 +24,7 @@ use super::{
 use crate::{ConnId, Time};
 
 /// Bytes read at once; more than one TCP segment train, little enough for one buffer per shard.
-const RECEIVE_BYTES: usize = 64 * 1024;
+pub(super) const RECEIVE_BYTES: usize = 64 * 1024;
 /// Events taken per wait.
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted per turn, so that a storm of them does not starve those that are here.

@@ -375,3 +375,28 @@ impl Kernel {
         }
     }
 }
+
+/// What the ledger has under a name for a server on this kernel.
+#[cfg(test)]
+fn ledger_bytes(kernel: capacity::Kernel, name: &str) -> usize {
+    let layout = capacity::Layout {
+        end: capacity::End::Server,
+        kernel,
+        shards: 1,
+        tables: Tables::PerProcess,
+    };
+    let ledger = capacity::Ledger::of(1, &layout, None);
+    let term = ledger.terms().iter().find(|term| term.name == name);
+    term.unwrap_or_else(|| panic!("no term {name}")).bytes as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffer_of_a_shard_on_epoll_takes_what_the_ledger_says() {
+        let bytes = ledger_bytes(capacity::Kernel::Epoll, "receive buffers");
+        assert_eq!(bytes, epoll::RECEIVE_BYTES);
+    }
+}

@@ -12,9 +12,9 @@ use super::word::{What, Word};
 use crate::ConnId;
 
 /// As many connections are read at once.
-const BUFFERS: usize = 32;
+pub(super) const BUFFERS: usize = 32;
 /// Bytes of one connection received at once; the memory of a buffer is touched as far as it is used.
-const BUFFER_BYTES: usize = 8 * 1024;
+pub(super) const BUFFER_BYTES: usize = 8 * 1024;
 
 /// The receive buffers of one shard, and what waits for them or in them.
 #[derive(Debug)]

@@ -17,10 +17,10 @@ use rustix::io::Errno;
 use super::word::{What, Word};
 
 /// Requests that are submitted at once at most: 32 KiB of kernel memory.
-const SUBMISSIONS: u32 = 512;
+pub(super) const SUBMISSIONS: u32 = 512;
 /// Answers that wait to be taken up: 128 KiB. The kernel keeps more in a list of its own. It also finds
 /// the polls to cancel by a table that has one bucket for each 32 of these, 256 at most.
-const COMPLETIONS: u32 = 8192;
+pub(super) const COMPLETIONS: u32 = 8192;
 
 /// One io_uring.
 pub(super) struct Ring {

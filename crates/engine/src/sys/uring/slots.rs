@@ -29,7 +29,10 @@ struct Slot {
     closed: bool,
 }
 
-const _: () = assert!(size_of::<Slot>() == 12);
+/// What is known of a slot.
+pub(super) const SLOT_BYTES: usize = 12;
+
+const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
 
 /// No connection: an index beyond any table.
 const NOBODY: ConnId = ConnId {

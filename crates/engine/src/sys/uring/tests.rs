@@ -6,8 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::*;
-use crate::sys::{Waiting, Waker, listener};
+use io_uring::{cqueue, squeue};
+
+use super::{
+    reads::{BUFFER_BYTES, BUFFERS},
+    ring::{COMPLETIONS, SUBMISSIONS},
+    slots::SLOT_BYTES,
+    *,
+};
+use crate::sys::{Waiting, Waker, ledger_bytes, listener};
 
 /// A turn that lasts as long as this has missed something.
 const LONG: Duration = Duration::from_secs(20);
@@ -317,4 +324,16 @@ fn a_kernel_that_goes_with_accepts_in_flight_ends_them_and_its_sockets() {
     drop(bench);
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_ring_and_its_buffers_take_what_the_ledger_says() {
+    let says = |name| ledger_bytes(capacity::Kernel::Uring, name);
+    let (submissions, completions) = (SUBMISSIONS as usize, COMPLETIONS as usize);
+    let queues =
+        submissions * size_of::<squeue::Entry>() + completions * size_of::<cqueue::Entry>();
+    // The machine's own `struct io_kiocb` for each request is 256 bytes.
+    assert_eq!(says("ring"), queues + submissions * 256);
+    assert_eq!(says("receive buffers"), BUFFERS * BUFFER_BYTES);
+    assert_eq!(says("ring's slot"), SLOT_BYTES);
 }
