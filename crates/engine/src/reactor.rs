@@ -45,6 +45,8 @@ pub struct Reactor<A: App> {
     hand: Hand,
     pace: Pace,
     listening: bool,
+    /// Whether anybody was accepted in this turn.
+    has_accepted: bool,
 }
 
 /// What a turn came to.
@@ -78,6 +80,7 @@ impl<A: App> Reactor<A> {
             hand: Hand::default(),
             pace,
             listening: true,
+            has_accepted: false,
         }
     }
 
@@ -130,6 +133,9 @@ impl<A: App> Reactor<A> {
     pub fn turn(&mut self) -> Result<Turn, Errno> {
         self.wait()?;
         self.receive();
+        if std::mem::take(&mut self.has_accepted) {
+            self.steer();
+        }
         self.read_mail();
         self.keep_time();
         self.dial();
@@ -226,9 +232,8 @@ impl<A: App> Reactor<A> {
     fn accept(&mut self, socket: Socket, peer: SocketAddr) {
         self.gate.handle_accepted(self.core.now);
         self.tell_gate();
-        let admitted = input::admit(&mut self.core, &mut self.app, socket, peer);
-        self.steer();
-        let Some(conn) = admitted else {
+        self.has_accepted = true;
+        let Some(conn) = input::admit(&mut self.core, &mut self.app, socket, peer) else {
             return;
         };
         let socket = self
@@ -246,7 +251,7 @@ impl<A: App> Reactor<A> {
     fn handle_queue_full(&mut self, max: u32) {
         self.core.counters.accept_queue_full.add(1);
         if let Some(steering) = &self.core.settings.steering {
-            steering.handle_queue_full(|shards| self.kernel.steer(shards));
+            steering.handle_queue_full(self.core.shard, |shards| self.kernel.steer(shards));
         }
         let trouble = Trouble::AcceptQueue { max };
         self.app
@@ -255,15 +260,13 @@ impl<A: App> Reactor<A> {
 
     /// Has new connections go elsewhere when this shard has its share, and here when it has not.
     fn steer(&self) {
-        let Some(steering) = &self.core.settings.steering else {
-            return;
-        };
-        // Who waits here cannot be sent elsewhere any more.
-        let waiting_count = self.kernel.waiting_count();
-        let conns_count = self.core.conns.len().saturating_add(waiting_count);
-        steering.handle_count(self.core.shard, conns_count, |shards| {
-            self.kernel.steer(shards)
-        });
+        if let Some(steering) = &self.core.settings.steering {
+            let (shard, conns_count) = (self.core.shard, self.core.conns.len());
+            let waiting_count = self.kernel.waiting_count();
+            steering.handle_count(shard, conns_count, waiting_count, |shards| {
+                self.kernel.steer(shards)
+            });
+        }
     }
 
     fn handle_accept_failure(&mut self, errno: Errno) {

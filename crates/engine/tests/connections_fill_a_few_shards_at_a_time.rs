@@ -5,27 +5,44 @@ mod apps;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
     time::{Duration, Instant},
 };
 
 use apps::EchoServer;
-use fourtuple_engine::{KernelChoice, Settings, ShardIndex, Shards, Steering};
-use proto::Frame;
+use fourtuple_engine::{
+    Answer, App, Closed, ConnId, Io, KernelChoice, Message, Settings, ShardIndex, Shards, Steering,
+    Trouble,
+};
+use proto::{
+    Frame, http,
+    ws::handshake::{self, ClientKey},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Opens a connection and waits until the server has answered it.
 fn open(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
+    greet(&mut stream);
+    stream
+}
+
+/// Says hello and waits for the answer.
+fn greet(stream: &mut TcpStream) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
     let mut status = [0; 12];
     stream.read_exact(&mut status).unwrap();
     assert_eq!(&status, b"HTTP/1.1 101");
-    stream
 }
 
-fn check(kernel: KernelChoice) {
+fn check_shares(kernel: KernelChoice) {
     let settings = Settings {
         kernel,
         steering: Some(Arc::new(Steering::new(5, 1, 10))),
@@ -44,7 +61,7 @@ fn check(kernel: KernelChoice) {
     streams.drain(..4);
     let start = Instant::now();
     while counts().next() != Some(6) {
-        assert!(start.elapsed() < Duration::from_secs(30));
+        assert!(start.elapsed() < PATIENCE);
         std::thread::yield_now();
     }
     // The machine hears of it at the end of a turn, so the first of these may still go elsewhere.
@@ -58,15 +75,116 @@ fn check(kernel: KernelChoice) {
     assert!(counts().all(|count| count > 10), "{:?}", counts());
 }
 
-#[test]
-fn on_epoll() {
-    check(KernelChoice::Epoll);
+/// Lets everybody in. While the door is to be closed, it is after the first guest and when as many wait
+/// as may; mail opens it, and says whether it is to be closed again.
+struct Door {
+    closes: bool,
+    full: SyncSender<u32>,
 }
 
-#[test]
-fn on_io_uring() {
+impl App for Door {
+    type Mail = bool;
+
+    fn handle_request(
+        &mut self,
+        _: ConnId,
+        request: &http::Request<'_>,
+        _: SocketAddr,
+        response: &mut Vec<u8>,
+        _: &mut Io<'_, bool>,
+    ) -> Answer {
+        handshake::accept(request).unwrap().encode(response, None);
+        Answer::Upgrade
+    }
+
+    fn handle_connected(&mut self, _: ConnId, _: &mut Vec<u8>, _: &mut Io<'_, bool>) -> ClientKey {
+        unreachable!("a server dials nobody")
+    }
+
+    fn handle_open(&mut self, _: ConnId, io: &mut Io<'_, bool>) {
+        io.set_accepting(!self.closes);
+    }
+
+    fn handle_message(&mut self, _: ConnId, _: Message<'_>, _: &mut Io<'_, bool>) {
+        unreachable!("nobody says anything")
+    }
+
+    fn handle_close(&mut self, _: ConnId, _: &Closed, _: &mut Io<'_, bool>) {}
+
+    fn handle_mail(&mut self, closes: bool, io: &mut Io<'_, bool>) {
+        self.closes = closes;
+        io.set_accepting(true);
+    }
+
+    fn handle_trouble(&mut self, trouble: Trouble, io: &mut Io<'_, bool>) {
+        let Trouble::AcceptQueue { max } = trouble else {
+            panic!("{trouble:?}");
+        };
+        io.set_accepting(!self.closes);
+        let _ = self.full.try_send(max);
+    }
+}
+
+fn check_flood(kernel: KernelChoice) {
+    let settings = Settings {
+        kernel,
+        backlog: 2,
+        steering: Some(Arc::new(Steering::new(4, 1, 100))),
+        ..Settings::default()
+    };
+    let any = "127.0.0.1:0".parse().ok();
+    let (full, is_full) = sync_channel(1);
+    let app = move |shard, _| Door {
+        closes: shard == ShardIndex(0),
+        full: full.clone(),
+    };
+    let server: Shards<bool> = Shards::start(&settings, 4, any, app).unwrap();
+    let address = server.local_addr().unwrap();
+    let counts = || [0, 1, 2, 3].map(|shard| server.counters_of(ShardIndex(shard)).conns);
+
+    let mut streams = vec![open(address)];
+    let mut waiting: Vec<_> = (0..3)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    server.post(ShardIndex(0), true).unwrap();
+    assert_eq!(is_full.recv_timeout(PATIENCE), Ok(2));
+
+    // The shard has a flood, so two others take what comes.
+    streams.extend((0..12).map(|_| open(address)));
+    let [_, one, another, rest] = counts();
+    assert_eq!((one + another, rest), (12, 0));
+
+    // When nobody waits for it any more, it takes everything again.
+    server.post(ShardIndex(0), false).unwrap();
+    waiting.iter_mut().for_each(greet);
+    streams.extend((0..12).map(|_| open(address)));
+    assert_eq!(counts(), [1 + 3 + 12, one, another, 0]);
+    drop((waiting, streams));
+}
+
+fn on_uring(check: fn(KernelChoice)) {
     match KernelChoice::Uring.settle() {
         Ok(_) => check(KernelChoice::Uring),
         Err(reason) => assert!(std::env::var_os("REQUIRE_URING").is_none(), "{reason}"),
     }
+}
+
+#[test]
+fn up_to_their_shares_on_epoll() {
+    check_shares(KernelChoice::Epoll);
+}
+
+#[test]
+fn up_to_their_shares_on_io_uring() {
+    on_uring(check_shares);
+}
+
+#[test]
+fn and_others_while_one_is_flooded_on_epoll() {
+    check_flood(KernelChoice::Epoll);
+}
+
+#[test]
+fn and_others_while_one_is_flooded_on_io_uring() {
+    on_uring(check_flood);
 }
