@@ -31,7 +31,7 @@ impl Uring {
             What::Accepted => self.handle_accepted(extra, slot, answer.result()),
             What::Prepared => {
                 if let Err(errno) = answer.result() {
-                    self.dials.handle_failure(extra, errno);
+                    self.dials.handle_failure(slot, errno);
                 }
             }
             What::Readable => {
@@ -53,7 +53,7 @@ impl Uring {
                 }
                 self.slots.answered(slot, what);
             }
-            What::Connected => self.handle_connected(extra, slot, answer.result()),
+            What::Connected => self.handle_connected(slot, answer.result()),
             What::Closed | What::Shut => self.slots.answered(slot, what),
             What::Knocked => self.accepts.is_watched = false,
             What::Installed => self.handle_installed(slot, answer.result()),
@@ -118,8 +118,8 @@ impl Uring {
         self.slots.answered(slot, What::Sent);
     }
 
-    fn handle_connected(&mut self, number: u32, slot: u32, result: Result<u32, Errno>) {
-        let result = self.dials.answered(number, result);
+    fn handle_connected(&mut self, slot: u32, result: Result<u32, Errno>) {
+        let result = self.dials.answered(slot, result);
         if let Some(conn) = self.slots.conn(slot) {
             if result.is_ok() {
                 self.arm_poll(slot);

@@ -1,5 +1,7 @@
 //! Dials under way: their addresses, and what went wrong first.
 
+use std::collections::hash_map::{Entry::Vacant, HashMap};
+
 use io_uring::{
     opcode,
     squeue::{Entry, Flags},
@@ -14,19 +16,14 @@ use super::{
 
 /// The dials that are not answered yet.
 #[derive(Debug, Default)]
-#[allow(
-    clippy::vec_box,
-    reason = "the kernel reads addresses where they are, and the table grows"
-)]
 pub(super) struct Dials {
-    table: Vec<Box<Dial>>,
-    vacant: Vec<u32>,
+    /// By slot, which nobody else has before the connect was answered. Boxed, for the kernel reads
+    /// addresses where they are, and the table grows.
+    under_way: HashMap<u32, Box<Dial>>,
 }
 
 #[derive(Debug)]
 struct Dial {
-    /// While the dial is under way.
-    slot: Option<u32>,
     source: Address,
     destination: Address,
     /// What failed before the connect; the rest of the chain fails for it.
@@ -34,66 +31,48 @@ struct Dial {
 }
 
 impl Dials {
-    /// Takes up a dial and returns its number.
-    pub(super) fn begin(&mut self, slot: u32, source: Address, destination: Address) -> u32 {
+    /// Takes up a dial and returns the requests that bind and then connect a slot's socket. They name only
+    /// memory that is here until [`Dials::answered`].
+    pub(super) fn begin(&mut self, slot: u32, source: Address, destination: Address) -> [Entry; 2] {
         let dial = Dial {
-            slot: Some(slot),
             source,
             destination,
             error: None,
         };
-        match self.vacant.pop() {
-            Some(number) => {
-                *self.table[number as usize] = dial;
-                number
-            }
-            None => {
-                self.table.push(Box::new(dial));
-                self.table.len() as u32 - 1
-            }
-        }
-    }
-
-    /// The requests that bind and then connect a slot's socket. They name only memory that is here until
-    /// [`Dials::answered`].
-    pub(super) fn bind_and_connect(&self, number: u32, slot: u32) -> [Entry; 2] {
-        let dial = &self.table[number as usize];
-        let (source, destination) = (&dial.source, &dial.destination);
+        let entry = self.under_way.entry(slot);
+        debug_assert!(matches!(entry, Vacant(_)), "a slot has one dial at a time");
+        let dial = entry.insert_entry(Box::new(dial)).into_mut();
         // Linked: a socket that is not bound must not connect from somewhere else. Its success is not
         // skipped, for when one that skips it fails, those linked to it are never answered.
-        let bind = opcode::Bind::new(Fixed(slot), source.as_ptr(), source.len())
+        let bind = opcode::Bind::new(Fixed(slot), dial.source.as_ptr(), dial.source.len())
             .build()
             .flags(Flags::IO_LINK)
-            .user_data(Word::new(What::Prepared, number, slot).to_u64());
+            .user_data(Word::of(What::Prepared, slot).to_u64());
+        let destination = &dial.destination;
         let connect = opcode::Connect::new(Fixed(slot), destination.as_ptr(), destination.len())
             .build()
-            .user_data(Word::new(What::Connected, number, slot).to_u64());
+            .user_data(Word::of(What::Connected, slot).to_u64());
         [bind, connect]
     }
 
-    /// The number of the dial that is under way in a slot. Looks at all; few are closed so early.
-    pub(super) fn number_of(&self, slot: u32) -> Option<u32> {
-        let found = self.table.iter().position(|dial| dial.slot == Some(slot));
-        found.map(|number| number as u32)
-    }
-
     /// Something before the connect failed; the first failure is the cause of the others.
-    pub(super) fn handle_failure(&mut self, number: u32, errno: Errno) {
-        self.table[number as usize].error.get_or_insert(errno);
+    pub(super) fn handle_failure(&mut self, slot: u32, errno: Errno) {
+        if let Some(dial) = self.under_way.get_mut(&slot) {
+            dial.error.get_or_insert(errno);
+        }
     }
 
     /// The connect was answered; returns the dial's result.
-    pub(super) fn answered(
-        &mut self,
-        number: u32,
-        result: Result<u32, Errno>,
-    ) -> Result<(), Errno> {
-        self.vacant.push(number);
-        let dial = &mut self.table[number as usize];
-        dial.slot = None;
-        match dial.error {
+    pub(super) fn answered(&mut self, slot: u32, result: Result<u32, Errno>) -> Result<(), Errno> {
+        let dial = self.under_way.remove(&slot);
+        match dial.and_then(|dial| dial.error) {
             Some(errno) => Err(errno),
             None => result.map(|_| ()),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.under_way.len()
     }
 }

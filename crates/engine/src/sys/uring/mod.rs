@@ -154,8 +154,7 @@ impl Uring {
         let slot = self.slots.take().ok_or(Errno::MFILE)?;
         self.slots.set_conn(slot, conn);
         self.slots.ask(slot, What::Connected);
-        let number = self.dials.begin(slot, source.into(), destination.into());
-        let word = Word::new(What::Prepared, number, slot);
+        let word = Word::of(What::Prepared, slot);
         let domain = if destination.is_ipv4() {
             libc::AF_INET
         } else {
@@ -167,7 +166,7 @@ impl Uring {
             .switch_on(slot, libc::SOL_SOCKET, libc::SO_REUSEADDR, word, true);
         self.ring
             .switch_on(slot, libc::IPPROTO_TCP, libc::TCP_NODELAY, word, true);
-        let chain = self.dials.bind_and_connect(number, slot);
+        let chain = self.dials.begin(slot, source.into(), destination.into());
         // SAFETY: the addresses are boxed in `self.dials` until the connect is answered. The kernel copies
         // them when it takes the requests up, so a dial in flight names no memory of ours when the ring
         // goes, and what was not taken up by then never is.
@@ -216,10 +215,8 @@ impl Uring {
                 self.ring.cancel_poll(Word::of(what, slot));
             }
         }
-        if self.slots.is_asked(slot, What::Connected)
-            && let Some(number) = self.dials.number_of(slot)
-        {
-            self.ring.cancel(Word::new(What::Connected, number, slot));
+        if self.slots.is_asked(slot, What::Connected) {
+            self.ring.cancel(Word::of(What::Connected, slot));
         }
         if abort {
             self.ring.reset_at_close(slot);

@@ -287,7 +287,7 @@ fn a_dial_that_is_closed_while_it_is_under_way_is_never_answered() {
         assert_eq!(events, []);
         bench.kernel.slots.is_vacant(slot)
     });
-    assert_eq!(bench.kernel.dials.number_of(slot), None);
+    assert_eq!(bench.kernel.dials.count(), 0);
 }
 
 #[test]

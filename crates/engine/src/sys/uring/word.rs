@@ -14,9 +14,9 @@ pub(super) enum What {
     Sent,
     /// A poll for room to write, of a slot.
     Writable,
-    /// The connect of the dial in `extra`, of a slot.
+    /// The connect of a slot's dial.
     Connected,
-    /// Something before the connect, for the dial in `extra`; of most, only failure is told.
+    /// Something before the connect of a slot's dial; of most, only failure is told.
     Prepared,
     /// The accept in `extra`, into a slot.
     Accepted,
