@@ -34,6 +34,7 @@ impl Uring {
                     self.dials.handle_failure(slot, errno);
                 }
             }
+            What::Bound => self.handle_bound(slot, answer.result()),
             What::Readable => {
                 if let Some(conn) = self.slots.conn(slot) {
                     self.reads.handle_readable(slot, conn);
@@ -116,6 +117,20 @@ impl Uring {
             self.answers.push_back(answer);
         }
         self.slots.answered(slot, What::Sent);
+    }
+
+    /// A bound socket connects, unless it was closed meanwhile.
+    fn handle_bound(&mut self, slot: u32, result: Result<u32, Errno>) {
+        if let Err(errno) = result {
+            self.dials.handle_failure(slot, errno);
+        }
+        let is_here = self.slots.conn(slot).is_some();
+        if let Some(connect) = self.dials.connect(slot).filter(|_| is_here) {
+            // SAFETY: as of the bind: the address is in `self.dials` until the dial is answered.
+            unsafe { self.ring.stage(connect) };
+        } else {
+            self.handle_connected(slot, Err(Errno::CANCELED));
+        }
     }
 
     fn handle_connected(&mut self, slot: u32, result: Result<u32, Errno>) {

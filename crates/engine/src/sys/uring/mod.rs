@@ -153,6 +153,7 @@ impl Uring {
     ) -> Result<Socket, Errno> {
         let slot = self.slots.take().ok_or(Errno::MFILE)?;
         self.slots.set_conn(slot, conn);
+        // For the whole dial: it ends with a connect, or in place of one.
         self.slots.ask(slot, What::Connected);
         let word = Word::of(What::Prepared, slot);
         let domain = if destination.is_ipv4() {
@@ -166,11 +167,11 @@ impl Uring {
             .switch_on(slot, libc::SOL_SOCKET, libc::SO_REUSEADDR, word, true);
         self.ring
             .switch_on(slot, libc::IPPROTO_TCP, libc::TCP_NODELAY, word, true);
-        let chain = self.dials.begin(slot, source.into(), destination.into());
-        // SAFETY: the addresses are boxed in `self.dials` until the connect is answered. The kernel copies
-        // them when it takes the requests up, so a dial in flight names no memory of ours when the ring
-        // goes, and what was not taken up by then never is.
-        unsafe { self.ring.stage_linked(chain) };
+        let bind = self.dials.begin(slot, source.into(), destination.into());
+        // SAFETY: the address is boxed in `self.dials` until the dial is answered. The kernel copies it
+        // when it takes the request up, so a dial in flight names no memory of ours when the ring goes,
+        // and what was not taken up by then never is.
+        unsafe { self.ring.stage(bind) };
         Ok(Socket::Direct(slot))
     }
 

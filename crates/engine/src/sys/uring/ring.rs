@@ -26,23 +26,7 @@ pub(super) const COMPLETIONS: u32 = 8192;
 pub(super) struct Ring {
     uring: IoUring,
     /// What found the queue full and the kernel unwilling to empty it.
-    backlog: VecDeque<Request>,
-}
-
-/// What stands in the queue whole or not at all.
-enum Request {
-    One(Entry),
-    /// The second is done only if the first was. A chain ends with the submission that it began in.
-    Linked([Entry; 2]),
-}
-
-impl Request {
-    fn entries(&self) -> &[Entry] {
-        match self {
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Linked(entries) => entries,
-        }
-    }
+    backlog: VecDeque<Entry>,
 }
 
 impl Ring {
@@ -78,18 +62,17 @@ impl Ring {
     /// All memory that the entry names stays where it is and is not otherwise used until the answer to
     /// its word was taken up, or until the ring is gone.
     pub(super) unsafe fn stage(&mut self, entry: Entry) {
-        // SAFETY: what this function asks for.
-        unsafe { self.stage_whole(Request::One(entry)) };
-    }
-
-    /// Queues two requests of which the first is linked to the second, [`Flags::IO_LINK`].
-    ///
-    /// # Safety
-    ///
-    /// As [`Ring::stage`], for both.
-    pub(super) unsafe fn stage_linked(&mut self, entries: [Entry; 2]) {
-        // SAFETY: what this function asks for.
-        unsafe { self.stage_whole(Request::Linked(entries)) };
+        if self.backlog.is_empty() {
+            if self.push(&entry) {
+                return;
+            }
+            // Fails only when the kernel has no memory for it; the backlog is tried again then.
+            let _ = self.submit();
+            if self.push(&entry) {
+                return;
+            }
+        }
+        self.backlog.push_back(entry);
     }
 
     /// Asks to be told once when a slot's socket has one of `events`, `man 2 poll`.
@@ -228,36 +211,30 @@ impl Ring {
         });
     }
 
+    /// Submits what is queued one by one, as a kernel that has memory for one request at a time does.
+    #[cfg(test)]
+    pub(super) fn submit_singly(&mut self) {
+        while !self.uring.submission().is_empty() {
+            let submitter = self.uring.submitter();
+            // SAFETY: no argument is passed.
+            let entered = unsafe { submitter.enter::<libc::sigset_t>(1, 0, 0, None) };
+            assert_eq!(entered.unwrap(), 1);
+        }
+    }
+
     fn stage_plain(&mut self, entry: Entry, word: Word) {
         // SAFETY: the callers, all in this file, build entries that name no memory.
         unsafe { self.stage(entry.user_data(word.to_u64())) };
     }
 
-    /// # Safety
-    ///
-    /// As [`Ring::stage`].
-    unsafe fn stage_whole(&mut self, request: Request) {
-        if self.backlog.is_empty() {
-            if self.push(&request) {
-                return;
-            }
-            // Fails only when the kernel has no memory for it; the backlog is tried again then.
-            let _ = self.submit();
-            if self.push(&request) {
-                return;
-            }
-        }
-        self.backlog.push_back(request);
-    }
-
     /// Moves the backlog into the queue, and submits whenever that is full, until all is moved or the
     /// kernel takes nothing. So a sleep never begins with something left to ask for.
     fn restage(&mut self) -> Result<(), Errno> {
-        while let Some(request) = self.backlog.pop_front() {
-            if self.push(&request) {
+        while let Some(entry) = self.backlog.pop_front() {
+            if self.push(&entry) {
                 continue;
             }
-            self.backlog.push_front(request);
+            self.backlog.push_front(entry);
             let before = self.uring.submission().len();
             outcome(self.uring.submit())?;
             if self.uring.submission().len() == before {
@@ -268,10 +245,10 @@ impl Ring {
     }
 
     /// Puts a request that somebody has staged into the queue; `false` says that it has no room.
-    fn push(&mut self, request: &Request) -> bool {
+    fn push(&mut self, entry: &Entry) -> bool {
         let mut queue = self.uring.submission();
         // SAFETY: whoever staged it has promised that its memory stays until it is answered.
-        unsafe { queue.push_multiple(request.entries()) }.is_ok()
+        unsafe { queue.push(entry) }.is_ok()
     }
 }
 
@@ -339,36 +316,12 @@ mod tests {
         let count = 3 * SUBMISSIONS;
         for _ in 0..count {
             let nop = opcode::Nop::new().build();
-            ring.backlog.push_back(Request::One(nop));
+            ring.backlog.push_back(nop);
         }
         assert!(ring.has_staged());
         ring.wait(Some(Duration::from_secs(60))).unwrap();
         assert!(!ring.has_staged());
         let answers = std::iter::from_fn(|| ring.next()).count();
         assert_eq!(answers, count as usize);
-    }
-
-    #[test]
-    fn a_chain_is_not_cut_where_the_queue_ends() {
-        let Ok(mut ring) = Ring::new(1) else {
-            return;
-        };
-        for _ in 1..SUBMISSIONS {
-            ring.stage_plain(opcode::Nop::new().build(), Word::NOTHING);
-        }
-        let fails = opcode::Close::new(Fixed(0)).build().flags(Flags::IO_LINK);
-        let follows = opcode::Nop::new().build();
-        let word = Word::of(What::Closed, 0).to_u64();
-        let chain = [fails.user_data(word), follows.user_data(word)];
-        // SAFETY: neither names any memory.
-        unsafe { ring.stage_linked(chain) };
-        let mut results = Vec::new();
-        while results.len() < 2 {
-            ring.wait(None).unwrap();
-            let answers = std::iter::from_fn(|| ring.next());
-            let answers = answers.filter(|answer| answer.word.what == What::Closed);
-            results.extend(answers.map(|answer| answer.result()));
-        }
-        assert_eq!(results, [Err(Errno::BADF), Err(Errno::CANCELED)]);
     }
 }

@@ -134,7 +134,12 @@ const fn bit(what: What) -> u8 {
         What::Installed => 32,
         What::Closed => 64,
         What::Shut => 128,
-        What::Nothing | What::Prepared | What::Accepted | What::Woken | What::Knocked => 0,
+        What::Nothing
+        | What::Prepared
+        | What::Bound
+        | What::Accepted
+        | What::Woken
+        | What::Knocked => 0,
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) enum What {
     Writable,
     /// The connect of a slot's dial.
     Connected,
-    /// Something before the connect of a slot's dial; of most, only failure is told.
+    /// Something before the bind of a slot's dial, of which only failure is told.
     Prepared,
     /// The accept in `extra`, into a slot.
     Accepted,
@@ -30,6 +30,8 @@ pub(super) enum What {
     Shut,
     /// The poll of the listener, while there is no slot for an accept.
     Knocked,
+    /// The bind of a slot's dial.
+    Bound,
 }
 
 /// The word: what, 24 bits that say which, and a slot.
@@ -72,6 +74,7 @@ impl Word {
             10 => What::Woken,
             11 => What::Shut,
             12 => What::Knocked,
+            13 => What::Bound,
             _ => What::Nothing,
         };
         Self {
@@ -102,6 +105,7 @@ mod tests {
             What::Woken,
             What::Shut,
             What::Knocked,
+            What::Bound,
         ];
         for what in all {
             for (extra, slot) in [(0, 0), (1, u32::MAX), ((1 << 24) - 1, 7)] {
