@@ -47,7 +47,7 @@ pub(crate) struct Core<M> {
     /// Connections with something to write, each once.
     pub(crate) dirty: Vec<ConnId>,
     /// Dials to carry out.
-    pub(crate) dials: Vec<Dial>,
+    pub(crate) dials: VecDeque<Dial>,
     /// Ends that the app has still to hear of.
     pub(crate) closed: VecDeque<(ConnId, Closed)>,
     /// Sockets to end, and whether with a reset.
@@ -121,7 +121,7 @@ impl<'a, M: Send + 'static> Io<'a, M> {
         let conn = self.core.conns.insert(Conn::dialled(self.core.now.stamp()));
         self.core.counters.conns.add(1);
         self.core.counters.dialled.add(1);
-        self.core.dials.push(Dial {
+        self.core.dials.push_back(Dial {
             conn,
             source,
             destination,
@@ -200,7 +200,7 @@ impl<M: Send + 'static> Core<M> {
             counters,
             conns: Slab::new(),
             dirty: Vec::new(),
-            dials: Vec::new(),
+            dials: VecDeque::new(),
             closed: VecDeque::new(),
             gone: Vec::new(),
             delayed: Delayed::new(remote.shards_count()),

@@ -179,7 +179,9 @@ impl<A: App> Reactor<A> {
     fn wait(&mut self) -> Result<(), Errno> {
         self.core.delayed.retry(&self.core.remote);
         let can_write = !self.core.dirty.is_empty() && self.pace.deadline().is_none();
-        let must_turn = can_write || !self.core.dials.is_empty();
+        // The answer to an end is something that happens, and dials that wait for it are next then.
+        let can_dial = !self.core.dials.is_empty() && !self.kernel.has_ends_under_way();
+        let must_turn = can_write || can_dial;
         let mailbox = self.core.remote.mailbox(self.core.shard);
         let mut deadline = if must_turn || !mailbox.may_sleep() {
             Some(Time::ZERO)
@@ -312,20 +314,28 @@ impl<A: App> Reactor<A> {
         self.tell_gate();
     }
 
+    /// Carries out the dials, or as many as there is room for while sockets are ending.
     fn dial(&mut self) {
-        for dial in std::mem::take(&mut self.core.dials) {
+        while let Some(dial) = self.core.dials.pop_front() {
             // The app may have dropped the connection before its turn came.
             if self.core.conns.get(dial.conn).is_none() {
                 continue;
             }
-            match self
+            let connected = self
                 .kernel
-                .connect(dial.conn, dial.source, dial.destination)
-            {
+                .connect(dial.conn, dial.source, dial.destination);
+            match connected {
                 Ok(socket) => {
                     if let Some(conn) = self.core.conns.get_mut(dial.conn) {
                         conn.socket = Some(socket);
                     }
+                }
+                // A socket is there until the turn's end, and on io_uring until its end is answered.
+                Err(Errno::MFILE)
+                    if !self.core.gone.is_empty() || self.kernel.has_ends_under_way() =>
+                {
+                    self.core.dials.push_front(dial);
+                    break;
                 }
                 Err(errno) => self.core.remove(dial.conn, Cause::Connect(errno), false),
             }

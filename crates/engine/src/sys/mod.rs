@@ -330,6 +330,14 @@ impl Kernel {
         }
     }
 
+    /// Whether a socket that was closed has not ended yet. Its end is an answer, which ends a sleep.
+    pub(crate) fn has_ends_under_way(&self) -> bool {
+        match self {
+            Self::Uring(kernel) => kernel.has_ends_under_way(),
+            Self::Epoll(_) | Self::Sim(_) => false,
+        }
+    }
+
     /// Sleeps until something has happened, a waker was used or `deadline` has come; `None` sleeps
     /// without end.
     pub(crate) fn wait(&mut self, deadline: Option<Time>) -> Result<(), Errno> {

@@ -226,6 +226,11 @@ impl Uring {
         self.ring.close(slot);
     }
 
+    /// Whether the slot of a closed socket is not vacant yet.
+    pub(crate) const fn has_ends_under_way(&self) -> bool {
+        self.slots.has_closed()
+    }
+
     pub(crate) fn wait(&mut self, deadline: Option<Time>) -> Result<(), Errno> {
         self.looks_left = LOOKS_PER_TURN;
         self.arm_accepts();

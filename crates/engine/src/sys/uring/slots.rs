@@ -18,6 +18,8 @@ pub(super) struct Slots {
     /// Grows as far as slots were ever in use.
     table: Vec<Slot>,
     vacant: Vec<u32>,
+    /// How many are closed and not vacant.
+    closed: u32,
     max: u32,
 }
 
@@ -45,6 +47,7 @@ impl Slots {
         Self {
             table: Vec::new(),
             vacant: Vec::new(),
+            closed: 0,
             max,
         }
     }
@@ -69,7 +72,7 @@ impl Slots {
 
     /// Gives back a slot that nothing was put into.
     pub(super) fn give_back(&mut self, slot: u32) {
-        self.table[slot as usize].closed = true;
+        self.mark_closed(slot);
         self.vacate_if_over(slot);
     }
 
@@ -102,7 +105,12 @@ impl Slots {
     /// Nobody asks for anything in this slot's name any more, but for its end.
     pub(super) fn close(&mut self, slot: u32) {
         self.ask(slot, What::Closed);
-        self.table[slot as usize].closed = true;
+        self.mark_closed(slot);
+    }
+
+    /// Whether an answer is yet to come that makes a slot vacant.
+    pub(super) const fn has_closed(&self) -> bool {
+        self.closed > 0
     }
 
     #[cfg(test)]
@@ -116,9 +124,15 @@ impl Slots {
         self.table.len() - self.vacant.len()
     }
 
+    fn mark_closed(&mut self, slot: u32) {
+        self.table[slot as usize].closed = true;
+        self.closed += 1;
+    }
+
     fn vacate_if_over(&mut self, slot: u32) {
         let content = &self.table[slot as usize];
         if content.closed && content.asked == 0 {
+            self.closed -= 1;
             self.vacant.push(slot);
         }
     }
@@ -158,11 +172,14 @@ mod tests {
         slots.set_conn(slot, conn);
         slots.ask(slot, What::Readable);
         assert_eq!(slots.conn(slot), Some(conn));
+        assert!(!slots.has_closed());
         slots.close(slot);
         assert_eq!(slots.conn(slot), None);
         slots.answered(slot, What::Closed);
         assert_eq!(slots.take(), None, "the poll is still to be answered");
+        assert!(slots.has_closed());
         slots.answered(slot, What::Readable);
+        assert!(!slots.has_closed());
         assert_eq!(slots.take(), Some(slot));
         assert_eq!(slots.conn(slot), None, "a fresh tenant");
     }
@@ -173,6 +190,7 @@ mod tests {
         assert_eq!((slots.take(), slots.take()), (Some(0), Some(1)));
         assert_eq!(slots.take(), None);
         slots.give_back(0);
+        assert!(!slots.has_closed());
         assert_eq!(slots.take(), Some(0));
     }
 }
