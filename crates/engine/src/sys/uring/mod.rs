@@ -344,7 +344,8 @@ impl Uring {
     /// There is no slot to accept into. Who waits already is reported; who comes later ends the sleep, or
     /// nobody would know before something else happens.
     fn be_full(&mut self, queue: Option<AcceptQueue>) {
-        if self.accepts.in_flight() > 0 {
+        // The answer to an accept or to an end is the time to look for slots again.
+        if self.accepts.in_flight() > 0 || self.slots.has_closed() {
             return;
         }
         if queue.is_none_or(|queue| queue.waiting > 0) {

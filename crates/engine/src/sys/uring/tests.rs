@@ -253,6 +253,24 @@ fn who_comes_when_no_slot_is_left_is_noticed_at_once_and_reported_once() {
 }
 
 #[test]
+fn who_comes_while_the_last_slot_is_being_vacated_gets_it() {
+    let Some(mut bench) = bench(1024) else { return };
+    let _stream = bench.accept(1);
+    bench.kernel.set_accepting(false);
+    while bench.kernel.accepts.in_flight() > 0 {
+        bench.turn(LONG);
+    }
+    while bench.kernel.slots.take().is_some() {}
+    let _other = TcpStream::connect(bench.address).unwrap();
+    bench.kernel.set_accepting(true);
+    bench.close(0);
+    bench.until("it is accepted", |bench, events| {
+        assert!(!events.contains(&Event::AcceptFailed(Errno::MFILE)));
+        bench.conns.0.len() == 2
+    });
+}
+
+#[test]
 fn listening_ends_at_once_with_accepts_in_flight_and_connections_nobody_has_heard_of() {
     let Some(mut bench) = bench(1024) else { return };
     assert_eq!(bench.turn(Duration::ZERO), []);
