@@ -1,4 +1,4 @@
-//! When a shard accepts: as fast as the rate allows, and not while the kernel refuses.
+//! When a shard accepts: as fast as the rate allows, and not while the kernel refuses. And how many wait.
 
 use std::{
     sync::{
@@ -8,13 +8,16 @@ use std::{
     time::Duration,
 };
 
-use crate::Time;
+use crate::{Time, sys::ACCEPTS_PER_TURN};
 
 /// How long accepting rests after a failure that would only repeat itself, for instance `EMFILE`.
 const REST: Duration = Duration::from_millis(100);
 
 /// How far a rate that was not used may be caught up.
 const BURST: Duration = Duration::from_millis(100);
+
+/// Connections that may wait at least, however little room there is: they are told so.
+const BACKLOG_MIN: u32 = 64;
 
 /// A rate at which connections are accepted, shared by the shards of a node.
 ///
@@ -33,6 +36,16 @@ pub(crate) struct Gate {
     rests_until: Option<Time>,
     /// What the kernel was told last.
     open: bool,
+}
+
+/// How many may wait to be accepted by one shard when others have room: no more than fit in beside those
+/// that a turn accepts, whose places in the queue are taken before the shard looks again.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    /// What the kernel allowed at first.
+    max: u32,
+    /// What it was told last.
+    told: u32,
 }
 
 impl AcceptRate {
@@ -107,6 +120,27 @@ impl Gate {
     }
 }
 
+impl Backlog {
+    pub(crate) const fn new(max: u32) -> Self {
+        Self { max, told: max }
+    }
+
+    /// Returns what to tell the kernel, when that has changed.
+    pub(crate) fn poll(&mut self, room: u32) -> Option<u32> {
+        let room = room.saturating_sub(ACCEPTS_PER_TURN).max(BACKLOG_MIN);
+        let backlog = self.max.min(room);
+        (backlog != self.told).then(|| {
+            self.told = backlog;
+            backlog
+        })
+    }
+
+    /// Whether as many may wait as ever.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.told == self.max
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +187,23 @@ mod tests {
         assert_eq!(gate.poll(Time::ZERO, true), Some(false));
         let later = gate.deadline().unwrap();
         assert_eq!(gate.poll(later, true), Some(true));
+    }
+
+    #[test]
+    fn no_more_wait_than_fit_but_for_a_few() {
+        let mut backlog = Backlog::new(1_000);
+        assert_eq!(backlog.poll(1_128), None);
+        assert_eq!(backlog.poll(u32::MAX), None);
+        assert_eq!(backlog.poll(1_127), Some(999));
+        assert!(!backlog.is_whole());
+        assert_eq!(backlog.poll(1_127), None, "it was told");
+        assert_eq!(backlog.poll(0), Some(64));
+        assert_eq!(backlog.poll(2_000), Some(1_000));
+        assert!(backlog.is_whole());
+        assert_eq!(
+            Backlog::new(2).poll(0),
+            None,
+            "no more than the kernel allows"
+        );
     }
 }

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use crate::{
     App, Cause, ConnId, Counters, Io, Remote, Settings, ShardIndex, Time, Trouble,
-    accept::Gate,
+    accept::{Backlog, Gate},
     conn::Stage,
     input,
     io::Core,
@@ -47,6 +47,7 @@ pub struct Reactor<A: App> {
     listening: bool,
     /// Whether anybody was accepted in this turn.
     has_accepted: bool,
+    backlog: Backlog,
 }
 
 /// What a turn came to.
@@ -70,6 +71,7 @@ impl<A: App> Reactor<A> {
     ) -> Self {
         let gate = Gate::new(settings.accept_rate.clone());
         let pace = Pace::new(settings.tcp_pressure.clone());
+        let backlog = Backlog::new(kernel.backlog());
         let mut core = Core::new(settings, shard, remote, counters, seed);
         core.now = kernel.now();
         Self {
@@ -81,6 +83,7 @@ impl<A: App> Reactor<A> {
             pace,
             listening: true,
             has_accepted: false,
+            backlog,
         }
     }
 
@@ -255,19 +258,26 @@ impl<A: App> Reactor<A> {
         if let Some(steering) = &self.core.settings.steering {
             steering.handle_queue_full(self.core.shard, |shards| self.kernel.steer(shards));
         }
-        let trouble = Trouble::AcceptQueue { max };
-        self.app
-            .handle_trouble(trouble, &mut Io::new(&mut self.core));
+        // A queue that is short for want of room is nothing that an operator has to change.
+        if self.backlog.is_whole() {
+            let trouble = Trouble::AcceptQueue { max };
+            self.app
+                .handle_trouble(trouble, &mut Io::new(&mut self.core));
+        }
     }
 
     /// Has new connections go elsewhere when this shard has its share, and here when it has not.
-    fn steer(&self) {
-        if let Some(steering) = &self.core.settings.steering {
-            let (shard, conns_count) = (self.core.shard, self.core.conns.len());
-            let waiting_count = self.kernel.waiting_count();
-            steering.handle_count(shard, conns_count, waiting_count, |shards| {
-                self.kernel.steer(shards)
-            });
+    fn steer(&mut self) {
+        let Some(steering) = &self.core.settings.steering else {
+            return;
+        };
+        let (shard, conns_count) = (self.core.shard, self.core.conns.len());
+        let waiting_count = self.kernel.waiting_count();
+        steering.handle_count(shard, conns_count, waiting_count, |shards| {
+            self.kernel.steer(shards)
+        });
+        if let Some(backlog) = self.backlog.poll(steering.room(conns_count)) {
+            self.kernel.set_backlog(backlog);
         }
     }
 

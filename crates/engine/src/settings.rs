@@ -29,7 +29,8 @@ pub struct Settings {
     pub connections_max: u32,
     /// How fast connections are accepted, by all shards that share it; `None` is as fast as they can.
     pub accept_rate: Option<Arc<AcceptRate>>,
-    /// The length of the accept queue asked of the kernel (`listen(2)`; `net.core.somaxconn` caps it).
+    /// The length of the accept queue asked of the kernel (`listen(2)`; `net.core.somaxconn` caps it). With
+    /// [`Settings::steering`], no more may wait than the shard has seats for.
     pub backlog: i32,
     /// Messages that may wait in this shard's mailbox.
     pub mailbox_max: usize,

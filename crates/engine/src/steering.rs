@@ -30,6 +30,7 @@ use crate::ShardIndex;
 pub struct Steering {
     at_a_time: u16,
     share: u32,
+    seats: u32,
     /// By shard, each written by that shard.
     full: Box<[AtomicBool]>,
     /// By shard, each written by that shard.
@@ -58,6 +59,7 @@ impl Steering {
         Self {
             at_a_time,
             share,
+            seats: u32::MAX,
             full: flags(),
             flooded: flags(),
             applied: Mutex::new(Applied {
@@ -65,6 +67,17 @@ impl Steering {
                 shards: Vec::new(),
             }),
         }
+    }
+
+    /// The same for shards that have no more than `seats` for connections: no more are let wait than fit.
+    #[must_use]
+    pub fn with_seats(self, seats: u32) -> Self {
+        Self { seats, ..self }
+    }
+
+    /// How many more fit into a shard that has so many.
+    pub const fn room(&self, conns_count: u32) -> u32 {
+        self.seats.saturating_sub(conns_count)
     }
 
     /// Takes note of how many connections a shard has and how many more wait for it, and tells the machine

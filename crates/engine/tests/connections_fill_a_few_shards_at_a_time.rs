@@ -7,7 +7,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
-        mpsc::{SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     time::{Duration, Instant},
 };
@@ -125,6 +125,19 @@ impl App for Door {
     }
 }
 
+/// A server whose first shard closes its door, and what is heard of full queues.
+fn serve(settings: &Settings, shards: u16) -> (Shards<bool>, SocketAddr, Receiver<u32>) {
+    let any = "127.0.0.1:0".parse().ok();
+    let (full, is_full) = sync_channel(1);
+    let app = move |shard, _| Door {
+        closes: shard == ShardIndex(0),
+        full: full.clone(),
+    };
+    let server = Shards::start(settings, shards, any, app).unwrap();
+    let address = server.local_addr().unwrap();
+    (server, address, is_full)
+}
+
 fn check_flood(kernel: KernelChoice) {
     let settings = Settings {
         kernel,
@@ -132,14 +145,7 @@ fn check_flood(kernel: KernelChoice) {
         steering: Some(Arc::new(Steering::new(4, 1, 100))),
         ..Settings::default()
     };
-    let any = "127.0.0.1:0".parse().ok();
-    let (full, is_full) = sync_channel(1);
-    let app = move |shard, _| Door {
-        closes: shard == ShardIndex(0),
-        full: full.clone(),
-    };
-    let server: Shards<bool> = Shards::start(&settings, 4, any, app).unwrap();
-    let address = server.local_addr().unwrap();
+    let (server, address, is_full) = serve(&settings, 4);
     let counts = || [0, 1, 2, 3].map(|shard| server.counters_of(ShardIndex(shard)).conns);
 
     let mut streams = vec![open(address)];
@@ -160,6 +166,27 @@ fn check_flood(kernel: KernelChoice) {
     streams.extend((0..12).map(|_| open(address)));
     assert_eq!(counts(), [1 + 3 + 12, one, another, 0]);
     drop((waiting, streams));
+}
+
+fn check_room(kernel: KernelChoice) {
+    // One guest, those who wait, and as many as a turn accepts.
+    let steering = Steering::new(1, 1, 100).with_seats(1 + 70 + 128);
+    let settings = Settings {
+        kernel,
+        backlog: 1024,
+        steering: Some(Arc::new(steering)),
+        ..Settings::default()
+    };
+    let (server, address, is_full) = serve(&settings, 1);
+    let _guest = open(address);
+    let mut waiting: Vec<_> = (0..70)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    server.post(ShardIndex(0), false).unwrap();
+    waiting.iter_mut().for_each(greet);
+    assert_eq!(server.counters().conns, 71);
+    assert!(server.counters().accept_queue_full > 0, "70 were many");
+    assert!(is_full.try_recv().is_err(), "no operator could help it");
 }
 
 fn on_uring(check: fn(KernelChoice)) {
@@ -187,4 +214,14 @@ fn and_others_while_one_is_flooded_on_epoll() {
 #[test]
 fn and_others_while_one_is_flooded_on_io_uring() {
     on_uring(check_flood);
+}
+
+#[test]
+fn and_no_more_wait_for_one_than_fit_in_on_epoll() {
+    check_room(KernelChoice::Epoll);
+}
+
+#[test]
+fn and_no_more_wait_for_one_than_fit_in_on_io_uring() {
+    on_uring(check_room);
 }

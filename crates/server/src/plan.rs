@@ -105,8 +105,9 @@ impl Plan {
     pub(crate) fn steering(&self) -> Option<Steering> {
         let shards = self.layout.shards;
         let share = self.connections_max.div_ceil(shards.into()).max(1);
+        let steering = |at_a_time| Steering::new(shards, at_a_time, share);
         self.shards_at_a_time
-            .map(|at_a_time| Steering::new(shards, at_a_time, share))
+            .map(|at_a_time| steering(at_a_time).with_seats(self.shard_connections_max))
     }
 
     /// What cannot be held at all; the words say which limit, and what raises it.
@@ -250,6 +251,8 @@ mod tests {
         assert!(spare >= 106 + 3, "wake-ups and the shard's own: {spare}");
         let lobby = plan.shard_slots_max - plan.shard_connections_max;
         assert!(lobby >= 24, "{lobby} are left to be told that it is full");
+        let steering = plan.steering().expect("more shards than cores");
+        assert_eq!(steering.room(plan.shard_connections_max - 5), 5);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use rustix::{
 };
 
 use super::{
-    Completion, FRAMES_PER_SEND, Received, Socket, Sockets, Submission, Waiting, Wanted,
-    accept_queue::AcceptQueue, clock, listener, wait_for_event,
+    ACCEPTS_PER_TURN, Completion, FRAMES_PER_SEND, Received, Socket, Sockets, Submission, Waiting,
+    Wanted, accept_queue::AcceptQueue, clock, listener, wait_for_event,
 };
 use crate::{ConnId, Time};
 
@@ -27,8 +27,6 @@ use crate::{ConnId, Time};
 pub(super) const RECEIVE_BYTES: usize = 64 * 1024;
 /// Events taken per wait.
 const EVENTS_MAX: usize = 1024;
-/// Connections accepted per turn, so that a storm of them does not starve those that are here.
-const ACCEPTS_PER_TURN: u32 = 128;
 
 /// Words that are no connection's: an index beyond any table.
 const LISTENER: u64 = u64::MAX;

@@ -21,6 +21,13 @@ pub(super) fn listen(address: SocketAddr, backlog: i32) -> Result<(OwnedFd, Sock
     Ok((socket, bound))
 }
 
+/// Changes how many may wait to be accepted; those who wait already stay, also when they are more.
+pub(super) fn set_backlog(listener: &OwnedFd, backlog: u32) {
+    // Of a socket that listens already nothing else changes, net/ipv4/af_inet.c `__inet_listen_sk`; it
+    // fails only for one that does not.
+    let _ = net::listen(listener, backlog.try_into().unwrap_or(i32::MAX));
+}
+
 /// Fails when another program listens at `address`.
 ///
 /// Two programs of one user that both set `SO_REUSEPORT` would share a port without a word, each with

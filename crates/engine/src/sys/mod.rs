@@ -139,6 +139,9 @@ pub(crate) enum Submission {
 /// Frames offered to a kernel at once (`UIO_MAXIOV` is 1024; more than this gains nothing).
 pub(crate) const FRAMES_PER_SEND: usize = 64;
 
+/// Connections accepted per turn at most, so that a storm of them does not starve those that are here.
+pub(crate) const ACCEPTS_PER_TURN: u32 = 128;
+
 /// Sleeps until a waker's event has happened, at most for `left`.
 fn wait_for_event(event: &OwnedFd, left: Duration) -> Result<(), Errno> {
     let timeout = Timespec {
@@ -253,6 +256,19 @@ impl Kernel {
     pub(crate) fn waiting_count(&self) -> u32 {
         let queue = self.listener().and_then(AcceptQueue::of);
         queue.map_or(0, |queue| queue.waiting)
+    }
+
+    /// How many connections may wait to be accepted by this shard.
+    pub(crate) fn backlog(&self) -> u32 {
+        let queue = self.listener().and_then(AcceptQueue::of);
+        queue.map_or(0, |queue| queue.max)
+    }
+
+    /// Changes how many may wait; those who wait already stay.
+    pub(crate) fn set_backlog(&self, backlog: u32) {
+        if let Some(listener) = self.listener() {
+            listener::set_backlog(listener, backlog);
+        }
     }
 
     /// Has the machine lead new connections to these shards, or to all when it is given none; whether it

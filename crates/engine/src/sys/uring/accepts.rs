@@ -16,9 +16,13 @@ use super::{
     address::Address,
     word::{What, Word},
 };
+use crate::sys::ACCEPTS_PER_TURN;
 
 /// Accepts in flight at once at most.
 pub(super) const ACCEPTS_MAX: usize = 64;
+
+// None is asked for before all that came are reported, so a turn accepts no more than these.
+const _: () = assert!(ACCEPTS_MAX <= ACCEPTS_PER_TURN as usize);
 
 /// The accepts of one shard.
 #[derive(Debug)]
