@@ -162,7 +162,8 @@ settings! {
 
         /// How many connections may wait to be accepted, on each shard.
         ///
-        /// The kernel takes the lower of this and `net.core.somaxconn`.
+        /// The kernel takes the lower of this and `net.core.somaxconn`. When there are more shards than cores,
+        /// no more wait at one than it has room for.
         backlog: i32 = 65_535, Count { min: 1, max: 1 << 24, unit: "connections" };
 
         /// How many params a connect request may have.
