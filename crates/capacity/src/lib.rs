@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod advice;
+mod change;
 mod grouped;
 mod layout;
 pub mod ledger;
@@ -23,6 +24,7 @@ mod tables;
 mod tcp_memory;
 pub mod tuples;
 
+pub use change::Change;
 pub use advice::{Holds, Shortage};
 pub use grouped::Grouped;
 pub use layout::{DESCRIPTORS_RESERVED, End, Kernel, Layout, SHARDS_MAX};

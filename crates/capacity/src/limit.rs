@@ -1,12 +1,20 @@
 //! Every limit that can stop a connection, declared once: its name, where it is read, what meeting
-//! it looks like, and what to do about it.
+//! it looks like, how much of it connections need, and what to do about it.
 //!
 //! A server that cannot accept, a crowd that cannot dial and a diagnosis of a machine all speak
-//! with these words, so that a person who searches for one of them finds the others.
+//! with these words, so that a person who searches for one of them finds the others. `docs/limits.md` is
+//! made from the table, too.
+
+mod declarations;
+mod page;
+
+use std::fmt;
 
 use rustix::io::Errno;
 
-/// A limit of the machine or of the process that bounds the number of connections.
+pub use page::page;
+
+/// A limit of a machine, a process or what is between that bounds connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Limit {
@@ -22,34 +30,224 @@ pub enum Limit {
     Tuples,
     /// The ports among which the kernel chooses when a program does not.
     PortRange,
+    /// Ports that the kernel does not choose.
+    ReservedPorts,
+    /// The lowest port that needs no privilege.
+    UnprivilegedPorts,
+    /// Whether a tuple that waits may be used again.
+    TimeWaitReuse,
+    /// Closed connections that wait.
+    TimeWaitBuckets,
+    /// Whether addresses that the machine does not have may be bound.
+    NonlocalBind,
+    /// Whether packets must come by the way that answers take.
+    ReversePathFilter,
+    /// Addresses on the same link that the machine remembers.
+    Neighbours,
     /// Connections that wait to be accepted.
     AcceptQueue,
+    /// Handshakes of TCP that are under way.
+    SynBacklog,
+    /// What happens when there are too many of them.
+    SynCookies,
+    /// What a client is told when the accept queue is full.
+    AbortOnOverflow,
+    /// How often a client asks for a connection.
+    SynRetries,
+    /// How often a server answers it.
+    SynackRetries,
     /// Kernel memory of all TCP sockets of the machine together.
     TcpMemory,
-    /// Memory of the machine or of the control group.
+    /// What one socket may buffer of what arrives.
+    ReceiveBuffers,
+    /// What one socket may buffer of what is to be sent.
+    SendBuffers,
+    /// Closed sockets that still have something to send.
+    Orphans,
+    /// How long a half-closed socket without an owner stays.
+    FinTimeout,
+    /// When TCP looks whether a silent peer is there.
+    Keepalive,
+    /// Buckets of the table in which packets find their socket.
+    EstablishedTable,
+    /// Connections that the firewall remembers.
+    Conntrack,
+    /// How long it remembers a silent one.
+    ConntrackTimeout,
+    /// Memory that may not be swapped.
+    LockedMemory,
+    /// Mappings of one process.
+    MemoryMaps,
+    /// Threads of the whole machine.
+    Threads,
+    /// Numbers for threads and processes.
+    ProcessIds,
+    /// Threads of a control group.
+    GroupThreads,
+    /// Threads of one user.
+    UserProcesses,
+    /// Memory of the machine.
     Memory,
+    /// Memory of a control group.
+    GroupMemory,
+    /// Whether more memory may be reserved than there is.
+    Overcommit,
+    /// Whether memory comes in pages of 2 MiB.
+    HugePages,
+    /// Whether io_uring may be used.
+    IoUring,
+    /// Packets that wait for a core.
+    PacketBacklog,
+    /// Handles of a program's runtime, such as the ports of the Erlang VM.
+    RuntimeHandles,
+    /// Processes of a program's runtime.
+    RuntimeProcesses,
+    /// Connections that a proxy takes.
+    ProxyConnections,
+    /// Ports of a NAT in between.
+    NatPorts,
+    /// Connections that a cloud's firewall remembers.
+    CloudTracking,
 }
 
-/// The words of one limit.
-struct Entry {
+/// The words of one limit, and how it is set.
+#[derive(Debug)]
+pub(crate) struct Declaration {
     name: &'static str,
+    side: Side,
+    unit: Unit,
+    setting: Setting,
+    default: &'static str,
     read_from: &'static str,
     symptom: &'static str,
+    sizing: &'static str,
     remedy: &'static str,
+    source: &'static str,
+}
+
+/// Which end of connections meets a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The end that accepts.
+    Server,
+    /// The end that dials.
+    Client,
+    /// Either.
+    Both,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each is the word that its Display says")]
+pub enum Unit {
+    Files,
+    Watches,
+    Connections,
+    Ports,
+    Addresses,
+    Times,
+    Seconds,
+    Pages,
+    Bytes,
+    Buckets,
+    Maps,
+    Threads,
+    Packets,
+    Handles,
+    /// None: it is a switch.
+    Choice,
+}
+
+/// How a limit is set, and so how it is read and what a remedy looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Setting {
+    /// A file below /proc/sys.
+    Sysctl {
+        /// Its name as `sysctl` takes it.
+        key: &'static str,
+        /// Which of its numbers is the limit, from 0.
+        place: usize,
+    },
+    /// A limit that a process has from who started it.
+    Rlimit {
+        /// What its line of /proc/PID/limits begins with.
+        row: &'static str,
+        /// What a systemd unit calls it.
+        unit_key: &'static str,
+        /// What `ulimit` and containers call it.
+        ulimit: &'static str,
+    },
+    /// A file of the control group.
+    ControlGroup {
+        /// Its name.
+        file: &'static str,
+        /// What a systemd unit calls it.
+        unit_key: &'static str,
+        /// The flag of `docker run`.
+        flag: &'static str,
+    },
+    /// A parameter of the kernel at its boot.
+    Boot(&'static str),
+    /// What the machine is.
+    Machine,
+    /// It follows from addresses and ports.
+    Arithmetic,
+    /// The program's own configuration.
+    Program,
+    /// The cloud's; not to be read from inside.
+    Cloud,
 }
 
 impl Limit {
-    /// Every limit, in the order in which a diagnosis lists them.
-    pub const ALL: [Self; 9] = [
+    /// Every limit, in the order in which a page lists them.
+    pub const ALL: [Self; 45] = [
         Self::Descriptors,
         Self::DescriptorCeiling,
         Self::OpenFiles,
         Self::EpollWatches,
         Self::Tuples,
         Self::PortRange,
+        Self::ReservedPorts,
+        Self::UnprivilegedPorts,
+        Self::TimeWaitReuse,
+        Self::TimeWaitBuckets,
+        Self::NonlocalBind,
+        Self::ReversePathFilter,
+        Self::Neighbours,
         Self::AcceptQueue,
+        Self::SynBacklog,
+        Self::SynCookies,
+        Self::AbortOnOverflow,
+        Self::SynRetries,
+        Self::SynackRetries,
         Self::TcpMemory,
+        Self::ReceiveBuffers,
+        Self::SendBuffers,
+        Self::Orphans,
+        Self::FinTimeout,
+        Self::Keepalive,
+        Self::EstablishedTable,
+        Self::Conntrack,
+        Self::ConntrackTimeout,
+        Self::LockedMemory,
+        Self::MemoryMaps,
+        Self::Threads,
+        Self::ProcessIds,
+        Self::GroupThreads,
+        Self::UserProcesses,
         Self::Memory,
+        Self::GroupMemory,
+        Self::Overcommit,
+        Self::HugePages,
+        Self::IoUring,
+        Self::PacketBacklog,
+        Self::RuntimeHandles,
+        Self::RuntimeProcesses,
+        Self::ProxyConnections,
+        Self::NatPorts,
+        Self::CloudTracking,
     ];
 
     /// The limit that stands behind an error of the kernel, where the error names one.
@@ -69,92 +267,95 @@ impl Limit {
 
     /// What the limit is called where it is set.
     pub fn name(self) -> &'static str {
-        self.entry().name
+        self.declaration().name
+    }
+
+    /// Which end of connections meets it.
+    pub fn side(self) -> Side {
+        self.declaration().side
+    }
+
+    /// What it counts.
+    pub fn unit(self) -> Unit {
+        self.declaration().unit
+    }
+
+    /// How it is set.
+    pub fn setting(self) -> Setting {
+        self.declaration().setting
+    }
+
+    /// What it is where nobody has set it.
+    pub fn default_value(self) -> &'static str {
+        self.declaration().default
     }
 
     /// Where its value is read.
     pub fn read_from(self) -> &'static str {
-        self.entry().read_from
+        self.declaration().read_from
     }
 
     /// What is seen when it is met.
     pub fn symptom(self) -> &'static str {
-        self.entry().symptom
+        self.declaration().symptom
+    }
+
+    /// How much of it connections need.
+    pub fn sizing(self) -> &'static str {
+        self.declaration().sizing
     }
 
     /// What raises it; a clause that reads on after "to hold more, ".
     pub fn remedy(self) -> &'static str {
-        self.entry().remedy
+        self.declaration().remedy
     }
 
-    fn entry(self) -> &'static Entry {
-        match self {
-            Self::Descriptors => &Entry {
-                name: "RLIMIT_NOFILE",
-                read_from: "getrlimit(RLIMIT_NOFILE), /proc/PID/limits",
-                symptom: "EMFILE (too many open files) from socket, accept or open",
-                remedy: "raise the hard limit before the start: `ulimit -Hn N` as root, \
-                         LimitNOFILE=N in a systemd unit, or --ulimit nofile=N:N for a container",
-            },
-            Self::DescriptorCeiling => &Entry {
-                name: "fs.nr_open",
-                read_from: "/proc/sys/fs/nr_open",
-                symptom: "EPERM when RLIMIT_NOFILE is raised above it",
-                remedy: "set `sysctl -w fs.nr_open=N` on the host, then raise RLIMIT_NOFILE",
-            },
-            Self::OpenFiles => &Entry {
-                name: "fs.file-max",
-                read_from: "/proc/sys/fs/file-max, in use: /proc/sys/fs/file-nr",
-                symptom: "ENFILE (file table overflow) from socket or accept",
-                remedy: "set `sysctl -w fs.file-max=N` on the host; a server and a crowd on one \
-                         machine need two files per connection",
-            },
-            Self::EpollWatches => &Entry {
-                name: "fs.epoll.max_user_watches",
-                read_from: "/proc/sys/fs/epoll/max_user_watches",
-                symptom: "ENOSPC from epoll_ctl",
-                remedy: "set `sysctl -w fs.epoll.max_user_watches=N` on the host",
-            },
-            Self::Tuples => &Entry {
-                name: "source tuples",
-                read_from: "source addresses x 64,512 ports x destinations",
-                symptom: "EADDRNOTAVAIL (cannot assign requested address) or EADDRINUSE on the \
-                          dialling side; the server's one port is never what runs out",
-                remedy: "dial from more source addresses (`--sources`), or towards more \
-                         destination addresses or ports",
-            },
-            Self::PortRange => &Entry {
-                name: "net.ipv4.ip_local_port_range",
-                read_from: "/proc/sys/net/ipv4/ip_local_port_range",
-                symptom: "EADDRNOTAVAIL from connect, and connects a hundred times slower after \
-                          half of the range; only for programs that leave the port to the kernel",
-                remedy: "set `sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"`, or use more \
-                         source addresses",
-            },
-            Self::AcceptQueue => &Entry {
-                name: "net.core.somaxconn",
-                read_from: "/proc/sys/net/core/somaxconn, overflows: ListenOverflows in \
-                            /proc/net/netstat",
-                symptom: "connects that take 1, 3 or 7 seconds or time out while the server is \
-                          idle",
-                remedy: "set `sysctl -w net.core.somaxconn=N` on the server before its start, or \
-                         connect at a lower rate",
-            },
-            Self::TcpMemory => &Entry {
-                name: "net.ipv4.tcp_mem",
-                read_from: "/proc/sys/net/ipv4/tcp_mem (pages), in use: mem in /proc/net/sockstat",
-                symptom: "broadcasts that rest, messages that arrive seconds late, and \"TCP: out of \
-                          memory\" in the kernel's log; a socket with an unread message holds a page",
-                remedy: "set `sysctl -w net.ipv4.tcp_mem=\"LOW PRESSURE HIGH\"` on the host, in pages",
-            },
-            Self::Memory => &Entry {
-                name: "memory",
-                read_from: "/proc/meminfo, memory.max of the control group",
-                symptom: "ENOBUFS or ENOMEM from socket calls, or the process is killed",
-                remedy: "give the machine or its control group more memory; an idle connection \
-                         takes about 4 KB of it in the kernel on each side",
-            },
-        }
+    /// Who says so: a manual page, a document of the kernel, an RFC.
+    pub fn source(self) -> &'static str {
+        self.declaration().source
+    }
+
+    fn declaration(self) -> &'static Declaration {
+        declarations::declaration(self)
+    }
+}
+
+impl Side {
+    /// Whether a machine with the ends of `role` meets a limit of this side.
+    pub fn concerns(self, role: Self) -> bool {
+        self == Self::Both || role == Self::Both || self == role
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Both => "both",
+        })
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Files => "files",
+            Self::Watches => "watches",
+            Self::Connections => "connections",
+            Self::Ports => "ports",
+            Self::Addresses => "addresses",
+            Self::Times => "times",
+            Self::Seconds => "seconds",
+            Self::Pages => "pages",
+            Self::Bytes => "bytes",
+            Self::Buckets => "buckets",
+            Self::Maps => "mappings",
+            Self::Threads => "threads",
+            Self::Packets => "packets",
+            Self::Handles => "handles",
+            Self::Choice => "",
+        })
     }
 }
 
@@ -167,9 +368,12 @@ mod tests {
         for limit in Limit::ALL {
             for words in [
                 limit.name(),
+                limit.default_value(),
                 limit.read_from(),
                 limit.symptom(),
+                limit.sizing(),
                 limit.remedy(),
+                limit.source(),
             ] {
                 assert!(!words.is_empty(), "{limit:?} lacks words");
                 assert!(
@@ -180,6 +384,17 @@ mod tests {
                     !words.ends_with('.'),
                     "{limit:?} is a clause, not a sentence: {words}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn a_sysctl_is_read_where_its_words_say() {
+        for limit in Limit::ALL {
+            if let Setting::Sysctl { key, .. } = limit.setting() {
+                let path = format!("/proc/sys/{}", key.replace('.', "/"));
+                assert!(limit.read_from().starts_with(&path), "{limit:?}");
+                assert_eq!(limit.name(), key);
             }
         }
     }
@@ -199,5 +414,11 @@ mod tests {
         assert_eq!(Limit::behind(Errno::NOSPC), Some(Limit::EpollWatches));
         assert_eq!(Limit::behind(Errno::NOBUFS), Some(Limit::Memory));
         assert_eq!(Limit::behind(Errno::CONNRESET), None);
+    }
+
+    #[test]
+    fn a_side_concerns_those_who_have_it() {
+        assert!(Side::Both.concerns(Side::Client) && Side::Client.concerns(Side::Both));
+        assert!(Side::Server.concerns(Side::Server) && !Side::Server.concerns(Side::Client));
     }
 }
