@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod advice;
+mod bytes;
 mod change;
 mod grouped;
 mod layout;
@@ -24,8 +25,9 @@ mod tables;
 mod tcp_memory;
 pub mod tuples;
 
-pub use change::Change;
 pub use advice::{Holds, Shortage};
+pub use bytes::{Bytes, BytesError};
+pub use change::Change;
 pub use grouped::Grouped;
 pub use layout::{DESCRIPTORS_RESERVED, End, Kernel, Layout, SHARDS_MAX};
 pub use ledger::Ledger;
