@@ -5,6 +5,7 @@
 //! - [`Layout`]: how many shards connections need, and whose descriptors these use;
 //! - [`ledger`]: what connections cost in memory, term by term;
 //! - [`tuples`]: the arithmetic of (source address, source port, destination address, port);
+//! - [`plan`]: what connections need on machines that are not this one;
 //! - [`advice`]: sentences for people, made from the above.
 //!
 //! *Architecture invariant:* nothing here opens a connection or knows one of ours. Only [`machine`]
@@ -21,6 +22,7 @@ mod layout;
 pub mod ledger;
 pub mod limit;
 pub mod machine;
+pub mod plan;
 mod tables;
 mod tcp_memory;
 pub mod tuples;
