@@ -95,11 +95,22 @@ impl Layout {
         possible: Tables,
         machine: &Machine,
     ) -> Self {
+        self.for_connections_at(wanted, fixed, possible, table_size(machine))
+    }
+
+    /// As [`Layout::for_connections`], when a table may have `limit` descriptors.
+    pub(crate) fn for_connections_at(
+        self,
+        wanted: u64,
+        fixed: Option<u16>,
+        possible: Tables,
+        limit: u64,
+    ) -> Self {
         let start = Self {
             shards: fixed.unwrap_or(self.shards).clamp(1, SHARDS_MAX),
             ..self
         };
-        let holds = |layout: &Self| layout.connections_max(machine);
+        let holds = |layout: &Self| layout.connections_max_at(limit);
         if holds(&start) >= wanted || possible == Tables::PerProcess {
             return start;
         }

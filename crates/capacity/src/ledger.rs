@@ -371,7 +371,7 @@ mod tests {
                 .find(|(name, _)| *name == wanted);
             value.unwrap_or_else(|| panic!("no value {wanted}")).1
         };
-        let total = ledger
+        let total: u64 = ledger
             .terms()
             .iter()
             .map(|term| term.bytes * ledger.count(term.per))
