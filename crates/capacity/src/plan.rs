@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  Question ──► Answer ──► text, JSON
+//!                  └─────► Drawing ──► text, SVG
 //!  changes  ──► recipe ──► commands, files
 //! ```
 //!
@@ -13,6 +14,7 @@ mod aws;
 mod bounds;
 mod churn;
 mod destinations;
+mod drawing;
 mod files;
 mod kernel;
 mod memory;
@@ -33,6 +35,7 @@ pub use aws::{Aws, InstanceClass};
 pub use bounds::Bound;
 pub use churn::{Churn, TIME_WAIT_SECONDS};
 pub use destinations::{Destinations, DestinationsError};
+pub use drawing::{Drawing, Svg};
 pub use files::{Files, TablesPlan};
 pub use kernel::{CONNTRACK_BYTES, KernelNeeds};
 pub use memory::{EndMemory, Memory, PAGE_BYTES, TLS_BYTES};

@@ -64,6 +64,12 @@ impl Destinations {
         let counts = self.listeners.iter().map(|listener| listener.ports.count());
         counts.fold(0, u64::saturating_add)
     }
+
+    /// The first of them.
+    pub(super) fn label(&self) -> String {
+        let first = self.listeners.first();
+        first.map_or_else(String::new, Listener::to_string)
+    }
 }
 
 impl Listener {

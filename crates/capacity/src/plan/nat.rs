@@ -290,7 +290,21 @@ impl Between {
         }
     }
 
-    /// The product that says how many connections it carries to `destinations` pairs, in words.
+    /// What multiplies to the connections that it carries to `destinations` pairs: numbers and their names.
+    pub(super) fn factors(&self, destinations: u64) -> Vec<(u64, &'static str)> {
+        let addresses = self.nat.addresses.get();
+        let ports = self.ports_per_address_count;
+        match self.nat.kind {
+            NatKind::AwsNlb => vec![(addresses, "targets"), (ports, "connections to each")],
+            _ => vec![
+                (addresses, "addresses in between"),
+                (ports, "ports of each"),
+                (destinations, "destination address : port"),
+            ],
+        }
+    }
+
+    /// The product of these in words.
     pub(super) fn product(&self, destinations: u64) -> String {
         let destinations = match self.nat.kind {
             NatKind::AwsNlb => String::new(),

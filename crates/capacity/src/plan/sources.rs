@@ -129,7 +129,16 @@ impl SourcePlan {
         self.needed.safe_count.max(self.needed.asked_range_count)
     }
 
-    /// The product that says how many connections there can be.
+    /// What multiplies to the connections that there can be: numbers and their names.
+    pub(super) fn factors(&self) -> Vec<(u64, &'static str)> {
+        vec![
+            (self.addresses_count, "source addresses"),
+            (self.ports_per_address_count, "source ports of each"),
+            (self.destinations_count, "destination address : port"),
+        ]
+    }
+
+    /// The product of these in words, which says how many connections there can be.
     pub(super) fn product(&self) -> String {
         format!(
             "{} × {} ports × {} = {}",

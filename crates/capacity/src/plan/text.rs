@@ -56,6 +56,14 @@ pub(super) fn wrap(words: &str, width: usize) -> impl Iterator<Item = String> {
     })
 }
 
+/// A line of at most `width` characters, with a mark where it was cut.
+pub(super) fn cut(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    line.chars().take(width - 1).chain(['…']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -69,6 +77,13 @@ mod tests {
         let lines: Vec<_> = wrap("a wordthatistoolong b", 9).collect();
         assert_eq!(lines, ["a", "wordthatistoolong", "b"]);
         assert_eq!(wrap("  ", 9).count(), 0);
+    }
+
+    #[test]
+    fn what_is_cut_has_a_mark() {
+        assert_eq!(cut("tuple", 5), "tuple");
+        assert_eq!(cut("tuples", 5), "tupl…");
+        assert_eq!(cut("××××××", 5), "××××…");
     }
 
     proptest! {
