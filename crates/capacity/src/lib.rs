@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod limit;
 pub mod machine;
 pub mod plan;
+pub mod process;
 mod tables;
 mod tcp_memory;
 pub mod tuples;
