@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 // The bodies call the crates as the tests of these crates do.
+extern crate capacity as fourtuple_capacity;
 extern crate fourtuple_proto as proto;
 
 #[path = "../../crates/load/tests/arguments/body.rs"]
@@ -18,6 +19,8 @@ mod config_body;
 mod hall;
 #[path = "../../crates/proto/tests/wire/phoenix_bodies.rs"]
 mod phoenix_bodies;
+#[path = "../../crates/capacity/tests/process/body.rs"]
+mod process_body;
 #[allow(
     dead_code,
     reason = "the tests have limits of their own beside those of the bodies"
@@ -58,5 +61,6 @@ targets! {
     phoenix_connect: phoenix_bodies::fuzz_phoenix_connect;
     server_config: config_body::fuzz_config;
     load_arguments: arguments_body::fuzz_arguments;
+    process_files: process_body::fuzz_process_files;
     shard: shard_body::fuzz_shard;
 }
