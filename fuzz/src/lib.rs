@@ -34,6 +34,8 @@ mod shard_body;
 mod shard_client;
 #[path = "../../crates/server/tests/simulated/shard_script.rs"]
 mod shard_script;
+#[path = "../../crates/capacity/tests/sockets/bodies.rs"]
+mod sockets_bodies;
 
 /// Gives each target its body.
 macro_rules! targets {
@@ -63,4 +65,6 @@ targets! {
     load_arguments: arguments_body::fuzz_arguments;
     process_files: process_body::fuzz_process_files;
     shard: shard_body::fuzz_shard;
+    socket_lines: sockets_bodies::fuzz_socket_lines;
+    socket_messages: sockets_bodies::fuzz_socket_messages;
 }

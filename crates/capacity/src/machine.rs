@@ -1,6 +1,6 @@
 //! The values of the limits here and now.
 //!
-//! Here and in `tcp_memory` this crate asks the kernel, and nowhere else. A file that cannot be read (another kernel, a
+//! Here, in `tcp_memory` and in `sockets` this crate asks the kernel, and nowhere else. A file that cannot be read (another kernel, a
 //! closed /proc) is `None`, never an error: an unknown limit is not a reason to refuse to start.
 
 use std::{fs, num::NonZero, ops::RangeInclusive, thread};
@@ -158,7 +158,7 @@ fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
+pub(crate) fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
     let mut numbers = text.split_whitespace().map(str::parse::<u16>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(first)), Some(Ok(last))) => Some(first..=last),

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::sockets::SockStat;
+
 /// The three marks of `net.ipv4.tcp_mem`, in pages (`man 7 tcp`). What is counted is the account of
 /// the sockets, in which even one small unread message is a whole page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ impl TcpMemory {
     /// Reads how many pages are in use now, by all sockets that are counted with those of this process;
     /// `None` where /proc is closed.
     pub fn pages_in_use() -> Option<u64> {
-        parse_sockstat(&fs::read_to_string("/proc/net/sockstat").ok()?)
+        SockStat::parse(&fs::read_to_string("/proc/net/sockstat").ok()?, "").mem_pages
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -35,14 +37,6 @@ impl TcpMemory {
             high: next()?,
         })
     }
-}
-
-/// The `mem` of the line `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1`.
-fn parse_sockstat(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("TCP:"))?;
-    let mut words = line.split_whitespace();
-    words.find(|word| *word == "mem")?;
-    words.next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -66,12 +60,5 @@ mod tests {
         assert_eq!(TcpMemory::parse("287898\t383867\t575796\n"), Some(marks));
         assert_eq!(TcpMemory::parse("287898\t383867\n"), None);
         assert_eq!(TcpMemory::parse("1 2 x"), None);
-        let sockstat = "sockets: used 14\n\
-                        TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 85\n\
-                        UDP: inuse 0 mem 7\n";
-        assert_eq!(parse_sockstat(sockstat), Some(85));
-        assert_eq!(parse_sockstat("UDP: inuse 0 mem 7\n"), None);
-        assert_eq!(parse_sockstat("TCP: inuse 1 mem"), None);
-        assert_eq!(parse_sockstat(""), None);
     }
 }

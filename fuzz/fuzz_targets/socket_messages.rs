@@ -1,0 +1,5 @@
+//! Any bytes for the body `socket_messages`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fourtuple_fuzz::socket_messages(data));
