@@ -140,7 +140,7 @@ impl<'a> Conductor<'a> {
         }
         self.enter(Milestone::Dropping);
         self.order(Order::Drop);
-        self.wait_for_returns(|crowd| crowd.stage >= Stage::Dropping);
+        self.wait_for_returns(has_dropped);
         self.end.dropping = self.since.elapsed();
     }
 
@@ -290,6 +290,12 @@ impl<'a> Conductor<'a> {
         }
         self.outcomes.len() < self.gauges.len() && finished <= self.outcomes.len()
     }
+}
+
+/// Whether every shard has carried out the drop. Its stage does not tell: after a hold that is over, a
+/// shard is beyond that by itself.
+pub(crate) const fn has_dropped(crowd: &Snapshot) -> bool {
+    crowd.drops > 0
 }
 
 /// Whether all that was published has arrived, as far as it will.

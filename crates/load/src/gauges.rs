@@ -1,7 +1,10 @@
 //! What a shard shows of itself while it runs: for the progress line and for deciding when the next
 //! stage begins.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicU8, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+};
 
 /// What a shard is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +55,8 @@ pub(crate) struct Gauges {
     waiting_for: AtomicU64,
     /// Broadcasts that have left the shard.
     rounds: AtomicU64,
+    /// Drops that the shard has carried out.
+    drops: AtomicU64,
 }
 
 /// A copy of the gauges, of one shard or of all.
@@ -84,6 +89,8 @@ pub struct Snapshot {
     pub(crate) waiting_for: u64,
     /// The fewest broadcasts that have left any shard.
     pub(crate) rounds: u64,
+    /// The fewest drops that any shard has carried out.
+    pub(crate) drops: u64,
 }
 
 impl Snapshot {
@@ -102,6 +109,7 @@ impl Snapshot {
         waiting: 0,
         waiting_for: u64::MAX,
         rounds: u64::MAX,
+        drops: u64::MAX,
     };
 
     /// Both together.
@@ -121,6 +129,7 @@ impl Snapshot {
             waiting: self.waiting + other.waiting,
             waiting_for: self.waiting_for.min(other.waiting_for),
             rounds: self.rounds.min(other.rounds),
+            drops: self.drops.min(other.drops),
         }
     }
 }
@@ -148,6 +157,8 @@ impl Gauges {
         self.waiting.store(now.waiting, Relaxed);
         self.waiting_for.store(now.waiting_for, Relaxed);
         self.rounds.store(now.rounds, Relaxed);
+        // After `away`, so that whoever sees a drop sees who is away since.
+        self.drops.store(now.drops, Release);
         // Last, so that whoever sees a stage sees what the shard knew when it entered it.
         self.stage.store(now.stage as u8, SeqCst);
     }
@@ -156,6 +167,7 @@ impl Gauges {
     pub(crate) fn read(&self) -> Snapshot {
         Snapshot {
             stage: Stage::ALL[usize::from(self.stage.load(SeqCst)) % Stage::ALL.len()],
+            drops: self.drops.load(Acquire),
             unsettled: self.unsettled.load(Relaxed),
             open: self.open.load(Relaxed),
             ready: self.ready.load(Relaxed),
@@ -223,6 +235,7 @@ mod tests {
             stage: Stage::Settling,
             ready: 2,
             waiting_for: 9,
+            drops: 1,
             ..Snapshot::EMPTY
         };
         one.show(&shown);
@@ -230,11 +243,12 @@ mod tests {
         let both = one.read().plus(Snapshot {
             ready: 3,
             waiting_for: 4,
+            drops: 0,
             ..Snapshot::EMPTY
         });
         assert_eq!(
-            (both.ready, both.waiting_for, both.stage),
-            (5, 4, Stage::Settling)
+            (both.ready, both.waiting_for, both.drops, both.stage),
+            (5, 4, 0, Stage::Settling)
         );
         assert_eq!(shown.plus(Snapshot::EMPTY), shown);
     }

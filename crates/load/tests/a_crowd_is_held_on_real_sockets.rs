@@ -118,6 +118,18 @@ fn every_stage_is_walked_through_and_told() {
 }
 
 #[test]
+fn a_share_that_is_dropped_is_waited_for() {
+    let server = Server::start();
+    let mut options = server.options();
+    options.drop = Some("30%".parse().expect("a share"));
+    let report = run(options);
+    assert!(report.held, "{report}");
+    assert_eq!((report.drop.dropped, report.drop.back), (30, 30));
+    // Nobody is back earlier than the first wait of phoenix.js.
+    assert!(report.stages.dropping_ms >= 10, "{report}");
+}
+
+#[test]
 fn a_closed_loop_is_answered_again_and_again() {
     let server = Server::start();
     let mut options = server.options();

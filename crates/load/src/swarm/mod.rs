@@ -105,7 +105,8 @@ pub(crate) struct Swarm {
     retries: VecDeque<Attempt>,
     /// Clients that are to come back.
     comebacks: Comebacks,
-    /// When connections were last dropped on purpose.
+    /// How often connections were dropped on purpose, and when last.
+    drops: u64,
     dropped_at: Time,
     tuples: Tuples,
     speech: Speech,
@@ -164,6 +165,7 @@ impl Swarm {
             schedule: Schedule::new(options.rate, options.ramp, connections, shard, plan.shards),
             retries: VecDeque::new(),
             comebacks: Comebacks::default(),
+            drops: 0,
             dropped_at: Time::ZERO,
             tuples: Tuples::new(
                 &plan.sources,
@@ -313,6 +315,7 @@ impl Swarm {
             waiting: self.waiting,
             waiting_for: self.waiting_for,
             rounds: self.rounds_sent(),
+            drops: self.drops,
         });
     }
 }

@@ -16,6 +16,7 @@ use engine::{
 
 use super::{Order, Plan, Swarm};
 use crate::{
+    conductor::has_dropped,
     gauges::{Gauges, Sent, Snapshot, Stage},
     options::Options,
     outcome::{Handed, Outcome},
@@ -196,7 +197,7 @@ impl Rehearsal {
     pub(super) fn drop_share(&mut self) -> bool {
         self.order(Order::Drop);
         self.pass(Duration::from_secs(60), |crowd| {
-            crowd.stage == Stage::Dropping && crowd.away == 0
+            has_dropped(crowd) && crowd.away == 0
         })
     }
 

@@ -88,6 +88,7 @@ impl Swarm {
         };
         self.stop_sending(io.now());
         self.enter(Stage::Dropping, io);
+        self.drops += 1;
         self.dropped_at = io.now();
         let part = |shard: u64| {
             let all = share.of(self.plan.options.connections.into());

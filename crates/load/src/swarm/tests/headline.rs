@@ -111,6 +111,21 @@ fn a_share_is_dropped_on_all_shards_and_comes_back() {
     assert_eq!(report.connections.opened, ALL, "counted once: {report}");
 }
 
+/// After a hold the shards settle by themselves, and the drop must not be taken to be over.
+#[test]
+fn a_share_that_is_dropped_right_after_the_hold_is_waited_for() {
+    let mut options = quiet();
+    options.broadcasts = 0;
+    options.drop = Some("30%".parse().expect("a share"));
+    let mut rehearsal = rehearse(options, Manners::default());
+    rehearsal.open();
+    rehearsal.hold();
+    assert!(rehearsal.drop_share(), "all come back");
+    let report = rehearsal.close();
+    assert!(report.held, "{report}");
+    assert_eq!((report.drop.dropped, report.drop.back), (18, 18));
+}
+
 #[test]
 fn who_is_closed_comes_back_only_if_that_was_asked() {
     for reconnect in [None, Some(Backoff::Phoenix), Some(Backoff::Jitter)] {
