@@ -11,7 +11,8 @@ use std::{
 };
 
 use capacity::{Sources, tuples};
-use engine::Time;
+use engine::{Cause, Time};
+use rustix::io::Errno;
 
 /// How long a tuple rests after this side closed first: TIME_WAIT, 60 s (`TCP_TIMEWAIT_LEN`), and
 /// one more for the clocks.
@@ -45,17 +46,38 @@ pub(crate) struct Tuples {
     stride: u32,
     /// Tuples handed out for the first time, over all addresses.
     taken: u64,
-    /// Tuples that were given back, in the order in which they may be used again.
+    /// Tuples that were given back and may be used at once, with the time since when.
+    free: VecDeque<(Time, Tuple)>,
+    /// Tuples that were given back to rest, with the time from which on they may be used.
     resting: VecDeque<(Time, Tuple)>,
 }
 
 /// Whether a tuple that is given back can be used at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// The peer closed first or nothing was ever open: no TIME_WAIT here.
+    /// This side's kernel remembers nothing of the connection.
     None,
-    /// This side closed first.
+    /// This side may have closed first, or somebody else uses the tuple.
     TimeWait,
+}
+
+impl Rest {
+    /// What the tuple of a connection needs that ended so.
+    ///
+    /// There is no TIME_WAIT where nothing was ever open, where the peer ended the stream first, or
+    /// after a reset. The engine answers a close frame and ends its half of the stream with that, so
+    /// then this side is the first, whoever sent the first close frame.
+    pub(crate) const fn after(cause: &Cause) -> Self {
+        match cause {
+            Cause::Connect(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL) => Self::TimeWait,
+            Cause::Connect(_)
+            | Cause::PeerGone
+            | Cause::Socket(_)
+            | Cause::HandshakeTimeout
+            | Cause::Aborted => Self::None,
+            _ => Self::TimeWait,
+        }
+    }
 }
 
 impl Tuples {
@@ -80,11 +102,13 @@ impl Tuples {
             offset: (random % u64::from(ports.max(1))) as u32,
             stride: stride(ports, (random >> 32) as u32),
             taken: 0,
+            free: VecDeque::new(),
             resting: VecDeque::new(),
         }
     }
 
-    /// The next tuple, or `None` while all are in use or resting.
+    /// The next tuple: one that was not used yet, or the one that has been free for the longest;
+    /// `None` while all are in use or resting.
     pub(crate) fn take(&mut self, now: Time) -> Option<Tuple> {
         while let Some(tuple) = self.take_fresh() {
             if self.socket_addr(tuple) != self.destination {
@@ -92,19 +116,19 @@ impl Tuples {
             }
             // A connection from the server's own address and port would be one to itself.
         }
-        let (ready, tuple) = *self.resting.front()?;
-        if ready > now {
-            return None;
-        }
-        self.resting.pop_front();
+        // Both are sorted by time, so the first of all is one of the first.
+        let queues = [&mut self.free, &mut self.resting].into_iter();
+        let queue = queues
+            .filter(|queue| !queue.is_empty())
+            .min_by_key(|queue| queue[0].0)?;
+        let (_, tuple) = queue.pop_front_if(|&mut (since, _)| since <= now)?;
         Some(tuple)
     }
 
     /// Gives a tuple back.
     pub(crate) fn give_back(&mut self, tuple: Tuple, rest: Rest, now: Time) {
         match rest {
-            // In front of everything that rests, so the queue stays sorted by time.
-            Rest::None => self.resting.push_front((Time::ZERO, tuple)),
+            Rest::None => self.free.push_back((now, tuple)),
             Rest::TimeWait => self.resting.push_back((now.after(REST), tuple)),
         }
     }
@@ -156,6 +180,7 @@ mod tests {
     use std::collections::HashSet;
 
     use proptest::prelude::*;
+    use proto::ws::CloseCode;
 
     use super::*;
 
@@ -210,6 +235,44 @@ mod tests {
                 .iter()
                 .any(|source| source.port() == 4000)
         );
+    }
+
+    #[test]
+    fn what_was_free_for_the_longest_is_used_first() {
+        let mut tuples = tuples("127.0.0.2", 0, 1, 0);
+        let all: Vec<_> = std::iter::from_fn(|| tuples.take(Time::ZERO)).collect();
+        let at = |secs| Time::ZERO.after(Duration::from_secs(secs));
+        tuples.give_back(all[0], Rest::TimeWait, at(0));
+        tuples.give_back(all[1], Rest::None, at(1));
+        tuples.give_back(all[2], Rest::None, at(2));
+        tuples.give_back(all[3], Rest::None, at(100));
+        assert_eq!(tuples.take(at(3)), Some(all[1]));
+        // The first has rested until 61 and the last is free since 100.
+        let rest: Vec<_> = std::iter::from_fn(|| tuples.take(at(200))).collect();
+        assert_eq!(rest, [all[2], all[0], all[3]]);
+    }
+
+    #[test]
+    fn tuples_rest_wherever_this_side_may_have_closed_first() {
+        let peer = Cause::Peer {
+            code: None,
+            reason: "".into(),
+        };
+        for (cause, rest) in [
+            (Cause::Connect(Errno::ADDRNOTAVAIL), Rest::TimeWait),
+            (Cause::Connect(Errno::ADDRINUSE), Rest::TimeWait),
+            (Cause::Connect(Errno::CONNREFUSED), Rest::None),
+            (peer, Rest::TimeWait),
+            (Cause::Local(CloseCode::NORMAL), Rest::TimeWait),
+            (Cause::Status(403), Rest::TimeWait),
+            (Cause::SlowConsumer, Rest::TimeWait),
+            (Cause::PeerGone, Rest::None),
+            (Cause::Socket(Errno::CONNRESET), Rest::None),
+            (Cause::HandshakeTimeout, Rest::None),
+            (Cause::Aborted, Rest::None),
+        ] {
+            assert_eq!(Rest::after(&cause), rest, "{cause}");
+        }
     }
 
     #[test]

@@ -396,7 +396,7 @@ impl App for Swarm {
     fn handle_close(&mut self, conn: ConnId, closed: &Closed, io: &mut Io<'_, Order>) {
         // Finished or failed, it makes room for the next dial.
         io.tick_at(io.now().after(self.plan.pace().dial));
-        if self.retries_elsewhere(conn, closed) {
+        if self.retries_elsewhere(conn, closed, io.now()) {
             return;
         }
         if self.stage == Stage::Closing {
@@ -470,11 +470,8 @@ impl Swarm {
         let tuple = std::mem::take(client).tuple;
         // Who opens no more connections needs no tuples back.
         if self.schedule.left() > 0 || self.plan.options.returns() {
-            let rest = match closed.cause {
-                engine::Cause::Local(_) => Rest::TimeWait,
-                _ => Rest::None,
-            };
-            self.tuples.give_back(tuple, rest, now);
+            self.tuples
+                .give_back(tuple, Rest::after(&closed.cause), now);
         }
     }
 }

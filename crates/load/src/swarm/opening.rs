@@ -144,7 +144,7 @@ impl Swarm {
     /// another: `EADDRINUSE` from `bind(2)` is another socket's port, `EADDRNOTAVAIL` from
     /// `connect(2)` is the whole tuple, most often in TIME_WAIT. (That the addresses are this
     /// machine's own was checked before the start.)
-    pub(super) fn retries_elsewhere(&mut self, conn: ConnId, closed: &Closed) -> bool {
+    pub(super) fn retries_elsewhere(&mut self, conn: ConnId, closed: &Closed, now: Time) -> bool {
         let is_busy = matches!(
             closed.cause,
             Cause::Connect(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL)
@@ -158,6 +158,8 @@ impl Swarm {
         }
         let client = std::mem::take(client);
         self.outcome.tuples_busy += 1;
+        self.tuples
+            .give_back(client.tuple, Rest::after(&closed.cause), now);
         self.retries.push_back(Attempt {
             topic: client.topic,
             intended: client.since,

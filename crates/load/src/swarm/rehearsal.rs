@@ -37,7 +37,7 @@ pub(super) const SHARDS: u16 = 2;
 pub(super) struct Rehearsal {
     pub(super) net: Net,
     server: Reactor<Room>,
-    crowd: Vec<Reactor<Swarm>>,
+    pub(super) crowd: Vec<Reactor<Swarm>>,
     gauges: Vec<Arc<Gauges>>,
     results: Receiver<Handed>,
     pub(super) plan: Arc<Plan>,

@@ -341,10 +341,10 @@ fn rough_networks_are_accounted_for() {
     assert!(resets > 0, "the network was not rough at all");
 }
 
-/// Tuples that others use are skipped, counted, and cost nobody their connection.
+/// Tuples that others use are skipped, counted, tried again later, and cost nobody their connection.
 #[test]
 fn tuples_in_use_are_skipped() {
-    let rehearsal = Rehearsal::new(11, Faults::default(), Manners::default(), options());
+    let mut rehearsal = Rehearsal::new(11, Faults::default(), Manners::default(), options());
     // Somebody else holds the first ten tuples that each shard would take.
     let plan = Arc::clone(&rehearsal.plan);
     let mut taken = Vec::new();
@@ -357,7 +357,18 @@ fn tuples_in_use_are_skipped() {
         }
     }
     assert_eq!(taken.len(), 20);
-    let report = rehearsal.perform();
+    rehearsal.open();
+    for shard in &mut rehearsal.crowd {
+        shard.with_app(|swarm, io| {
+            // Once all are taken that nobody has tried, there are those that were skipped.
+            while swarm.tuples.take(Time::ZERO).is_some() {}
+            let rested = io.now().after(Duration::from_secs(61));
+            let skipped = std::iter::from_fn(|| swarm.tuples.take(rested)).count();
+            assert_eq!(skipped, 10);
+        });
+    }
+    rehearsal.hold();
+    let report = rehearsal.close();
     assert!(report.held, "{report}");
     assert_eq!(report.connections.tuples_busy, 20, "{report}");
     drop(taken);
