@@ -97,7 +97,7 @@ fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
         })?;
     let sources = match &options.sources {
         Some(sources) => sources.clone(),
-        None => default_sources(destination, connections)?,
+        None => default_sources(destination, tuples_wanted(&options))?,
     };
     check_sources(&sources, destination)?;
     if let Some(shortage) = Shortage::of_tuples(connections, sources.count(), 1) {
@@ -150,14 +150,25 @@ fn layout(options: &Options, machine: &Machine) -> Result<Layout, LoadError> {
 /// The share of the source tuples that is left over for ports that others use.
 const TUPLES_SPARE: u64 = 10;
 
-/// As many loopback addresses as the connections need when the server is on 127.0.0.0/8, else the
-/// one address from which the machine would talk to it.
-fn default_sources(destination: SocketAddr, connections: u64) -> Result<Sources, OptionsError> {
+/// How many tuples the connections need where there are as many as one likes: a few more than
+/// connections and, if these come back, as many again, since all may end at once and leave TIME_WAIT.
+fn tuples_wanted(options: &Options) -> u64 {
+    let connections = u64::from(options.connections);
+    let again = if options.reconnect.is_some() {
+        connections
+    } else {
+        0
+    };
+    connections + again + connections / TUPLES_SPARE
+}
+
+/// As many loopback addresses as `tuples` need when the server is on 127.0.0.0/8, else the one
+/// address from which the machine would talk to it.
+fn default_sources(destination: SocketAddr, tuples: u64) -> Result<Sources, OptionsError> {
     if let IpAddr::V4(address) = destination.ip()
         && address.is_loopback()
     {
-        let spare = connections / TUPLES_SPARE;
-        return Ok(Sources::loopback(connections.saturating_add(spare), 1));
+        return Ok(Sources::loopback(tuples, 1));
     }
     let any: IpAddr = match destination {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -212,6 +223,7 @@ fn settings(plan: &Plan, tables: Tables) -> Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comeback::Backoff;
 
     fn options(url: &str) -> Options {
         Options::new(url.parse().expect(url))
@@ -230,8 +242,16 @@ mod tests {
             "127.0.0.2"
         );
         let destination = "127.0.0.1:4000".parse().expect("an address");
-        let sources = default_sources(destination, 100_000).expect("loopback");
-        assert_eq!(sources.to_string(), "127.0.0.2-127.0.0.3");
+        let mut options = self::options("ws://127.0.0.1:4000/socket");
+        options.connections = 70_000;
+        for (reconnect, addresses) in [
+            (None, "127.0.0.2-127.0.0.3"),
+            (Some(Backoff::Phoenix), "127.0.0.2-127.0.0.4"),
+        ] {
+            options.reconnect = reconnect;
+            let sources = default_sources(destination, tuples_wanted(&options));
+            assert_eq!(sources.expect("loopback").to_string(), addresses);
+        }
         let sixth: SocketAddr = "[::1]:4000".parse().expect("an address");
         if UdpSocket::bind(("::1", 0)).is_ok() {
             assert_eq!(
