@@ -1,6 +1,6 @@
 //! When each publish had arrived for the last time, so that shards can agree on the last of all.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use crate::latency::Latency;
 
@@ -10,8 +10,9 @@ use crate::latency::Latency;
 /// merged: it is the latest of the shards' last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arrivals {
-    /// By topic, then by publish number − 1; 0 is "never", 1 is "within the first microsecond".
-    micros: Vec<Vec<u32>>,
+    /// By topic, of those that the shard has heard of, then by publish number − 1; 0 is "never", 1 is
+    /// "within the first microsecond".
+    micros: HashMap<u32, Vec<u32>>,
 }
 
 impl Arrivals {
@@ -29,33 +30,28 @@ impl Arrivals {
         if !Self::follow(topics, number) {
             return;
         }
-        let (topic, place) = (topic as usize, number.saturating_sub(1) as usize);
-        if topic >= self.micros.len() {
-            self.micros.resize_with(topic + 1, Vec::new);
-        }
-        if place >= self.micros[topic].len() {
-            self.micros[topic].resize(place + 1, 0);
+        let arrived = self.micros.entry(topic).or_default();
+        let place = number.saturating_sub(1) as usize;
+        if place >= arrived.len() {
+            arrived.resize(place + 1, 0);
         }
         let micros = u32::try_from(latency.as_micros())
             .unwrap_or(u32::MAX)
             .max(1);
-        let last = &mut self.micros[topic][place];
-        *last = micros.max(*last);
+        arrived[place] = micros.max(arrived[place]);
     }
 
     /// Whether publish `number` of `topic` has arrived and is followed.
     pub(crate) fn include(&self, topic: u32, number: u32) -> bool {
-        let topic = self.micros.get(topic as usize);
+        let topic = self.micros.get(&topic);
         let micros = topic.and_then(|micros| micros.get((number as usize).checked_sub(1)?));
         micros.is_some_and(|&micros| micros > 0)
     }
 
     /// Takes the later of both for each publish.
     pub(crate) fn merge(&mut self, other: Self) {
-        if other.micros.len() > self.micros.len() {
-            self.micros.resize_with(other.micros.len(), Vec::new);
-        }
-        for (mine, theirs) in self.micros.iter_mut().zip(other.micros) {
+        for (topic, theirs) in other.micros {
+            let mine = self.micros.entry(topic).or_default();
             if theirs.len() > mine.len() {
                 mine.resize(theirs.len(), 0);
             }
@@ -68,7 +64,7 @@ impl Arrivals {
     /// The last deliveries as a latency.
     pub(crate) fn latency(&self) -> Latency {
         let mut latency = Latency::new();
-        for &micros in self.micros.iter().flatten().filter(|&&micros| micros > 0) {
+        for &micros in self.micros.values().flatten().filter(|&&micros| micros > 0) {
             latency.record(Duration::from_micros(micros.into()));
         }
         latency
@@ -97,6 +93,17 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_pays_for_the_topics_that_it_has_heard_of() {
+        let mut shard = Arrivals::default();
+        shard.record(1 << 21, (1 << 21) - 1, 1, MS);
+        assert_eq!(shard.micros.len(), 1);
+        let mut all = Arrivals::default();
+        all.merge(shard);
+        assert!(all.include((1 << 21) - 1, 1));
+        assert_eq!(all.micros.len(), 1);
+    }
+
+    #[test]
     fn every_shard_follows_the_same_publishes_and_no_more() {
         for (topics, share) in [(1, 1 << 20), (4, 1 << 18), (3, 349_525), (1 << 22, 1)] {
             assert!(Arrivals::follow(topics, share));
@@ -107,7 +114,7 @@ mod tests {
         for number in [u32::MAX, (1 << 18) + 1, 1 << 18, 1] {
             shard.record(4, 2, number, MS);
         }
-        assert_eq!(shard.micros[2].len(), 1 << 18);
+        assert_eq!(shard.micros[&2].len(), 1 << 18);
         assert_eq!(shard.latency().percentiles().count, 2);
     }
 }
