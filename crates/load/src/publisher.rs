@@ -29,7 +29,9 @@ pub(crate) struct Publishers {
     rounds: u64,
     /// The time over which the topics of one round are spread.
     spread: Duration,
+    /// One for each topic of the shard: of `n` shards, each has every `n`-th topic.
     topics: Vec<Publisher>,
+    shards: u32,
     /// Publishes taken, over all topics in turns.
     taken: u64,
 }
@@ -88,7 +90,8 @@ impl Publishers {
         start: Time,
         hold: Duration,
     ) -> Self {
-        let own = (u32::from(shard)..topics).step_by(usize::from(shards.max(1)));
+        let shards = shards.max(1);
+        let own = (u32::from(shard)..topics).step_by(shards.into());
         let share = (UNANSWERED_MAX / own.len().max(1))
             .clamp(*UNANSWERED_SHARE.start(), *UNANSWERED_SHARE.end());
         let topics: Vec<_> = own.map(|topic| Publisher::new(topic, share)).collect();
@@ -101,6 +104,7 @@ impl Publishers {
             rounds,
             spread: rate.interval().min(rest),
             topics,
+            shards: shards.into(),
             taken: 0,
         }
     }
@@ -119,11 +123,8 @@ impl Publishers {
     }
 
     /// Forgets that nobody was left to publish to a topic: somebody is back.
-    pub(crate) fn forgive(&mut self, topic: u32, shards: u16) {
-        let place = (topic / u32::from(shards.max(1))) as usize;
-        if let Some(publisher) = self.topics.get_mut(place)
-            && publisher.topic == topic
-        {
+    pub(crate) fn forgive(&mut self, topic: u32) {
+        if let Some(publisher) = self.of_topic(topic) {
             publisher.is_forsaken = false;
         }
     }
@@ -174,16 +175,16 @@ impl Publishers {
         self.topics.iter_mut()
     }
 
+    /// The publisher of a topic, if the topic is one of this shard's.
+    pub(crate) fn of_topic(&mut self, topic: u32) -> Option<&mut Publisher> {
+        let publisher = self.topics.get_mut((topic / self.shards) as usize)?;
+        (publisher.topic == topic).then_some(publisher)
+    }
+
     /// The publisher of a topic, if the client in slot `client` is it.
-    pub(crate) fn of_client(
-        &mut self,
-        topic: u32,
-        client: u32,
-        shards: u16,
-    ) -> Option<&mut Publisher> {
-        let place = topic / u32::from(shards.max(1));
-        let publisher = self.topics.get_mut(place as usize)?;
-        (publisher.topic == topic && publisher.client == Some(client)).then_some(publisher)
+    pub(crate) fn of_client(&mut self, topic: u32, client: u32) -> Option<&mut Publisher> {
+        let publisher = self.of_topic(topic)?;
+        (publisher.client == Some(client)).then_some(publisher)
     }
 }
 
@@ -328,10 +329,10 @@ mod tests {
     fn a_forsaken_topic_is_published_to_again_when_somebody_is_back() {
         let mut ours = publishers("1/s", 4, 1, 2, 1000);
         ours.at(1).is_forsaken = true;
-        ours.forgive(1, 2);
-        ours.forgive(2, 2);
+        ours.forgive(1);
+        ours.forgive(2);
         assert!(ours.at(1).is_forsaken);
-        ours.forgive(3, 2);
+        ours.forgive(3);
         assert!(!ours.at(1).is_forsaken);
     }
 
@@ -346,10 +347,10 @@ mod tests {
     fn replies_are_matched_once_and_only_for_the_publisher() {
         let mut publishers = publishers("1/s", 4, 1, 2, 10_000);
         publishers.at(1).client = Some(7);
-        assert!(publishers.of_client(3, 8, 2).is_none());
-        assert!(publishers.of_client(2, 7, 2).is_none());
+        assert!(publishers.of_client(3, 8).is_none());
+        assert!(publishers.of_client(2, 7).is_none());
         let publisher = publishers
-            .of_client(3, 7, 2)
+            .of_client(3, 7)
             .expect("client 7 publishes to topic 3");
         for number in 1..=3 {
             publisher.expect_reply(number, Time::from_nanos(number.into()));

@@ -89,19 +89,17 @@ impl Swarm {
 
     /// Makes the first client of each topic of this shard its publisher.
     pub(super) fn appoint_publishers(&mut self, mut publishers: Publishers) {
-        let options = &self.plan.options;
         // One walk over the clients finds the first of each topic.
-        let mut found = vec![None; options.topics as usize];
         for index in (0..self.slots).rev() {
             if let Some(client) = self.clients.find(index)
                 && client.phase == Phase::Ready
+                && let Some(publisher) = publishers.of_topic(client.topic)
             {
-                found[client.topic as usize] = Some(index);
+                publisher.client = Some(index);
             }
         }
         let mut appointed = Vec::new();
         for publisher in publishers.iter_mut() {
-            publisher.client = found[publisher.topic as usize];
             publisher.is_forsaken = publisher.client.is_none();
             appointed.extend(publisher.client);
         }
@@ -250,7 +248,7 @@ impl Swarm {
         else {
             return;
         };
-        if let Some(publisher) = publishers.of_client(client.topic, index, self.plan.shards) {
+        if let Some(publisher) = publishers.of_client(client.topic, index) {
             let orphans = &mut self.outcome.orphans;
             let topic = publisher.topic;
             orphans.add(self.plan.options.topics, topic, publisher.dismiss());

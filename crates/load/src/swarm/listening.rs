@@ -127,7 +127,7 @@ impl Swarm {
         else {
             return;
         };
-        let Some(publisher) = publishers.of_client(client.topic, index, self.plan.shards) else {
+        let Some(publisher) = publishers.of_client(client.topic, index) else {
             return;
         };
         let publishes = &mut self.outcome.publishes;

@@ -65,7 +65,7 @@ impl Swarm {
         if let Some(client) = self.clients.find(index)
             && let Some(publishers) = &mut self.publishers
         {
-            publishers.forgive(client.topic, self.plan.shards);
+            publishers.forgive(client.topic);
         }
         self.resume_pushing(index, io);
         if self.away() == 0 {
