@@ -75,6 +75,11 @@ impl Hand {
         self.passed += u64::try_from(slots).unwrap_or(0);
     }
 
+    /// Slots per round. A slot beyond them has the turns of the one that it is in the next round.
+    pub(crate) const fn slots(&self) -> u32 {
+        self.slots
+    }
+
     /// When the next slot is passed.
     pub(crate) fn next_time(&self) -> Time {
         self.time_of(self.passed)

@@ -11,7 +11,11 @@ use std::time::Duration;
 use engine::{Io, Time};
 
 use super::{NEVER, Order, Swarm};
-use crate::{client::Phase, hand::Hand, options::Push};
+use crate::{
+    client::{Client, Phase},
+    hand::Hand,
+    options::Push,
+};
 
 /// Clients that are looked at in one tick, so that answers are read between them.
 const PASSES_PER_TICK: u32 = 1024;
@@ -73,7 +77,10 @@ impl Swarm {
                 next = hand.next_time();
                 break;
             };
-            self.push_if_due(pass.slot, now, io);
+            // Who is back may have a slot that nobody had when the hand was made.
+            for index in (pass.slot..self.slots).step_by(hand.slots() as usize) {
+                self.push_if_due(index, now, io);
+            }
         }
         self.pushes = Some(hand);
         next
@@ -158,7 +165,9 @@ impl Swarm {
             .min(self.cursor.saturating_add(FIRST_PUSHES_PER_TICK));
         for index in self.cursor..end {
             let client = self.clients.find(index);
-            if client.is_some_and(|client| client.phase == Phase::Ready) {
+            // Who is back has pushed already.
+            let is_first = |client: &mut Client| client.phase == Phase::Ready && !client.push_waits;
+            if client.is_some_and(is_first) {
                 self.push(index, now, io);
             }
         }

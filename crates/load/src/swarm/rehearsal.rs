@@ -13,6 +13,7 @@ use engine::{
     App as _, Reactor, Settings, Time, Turn,
     sim::{Faults, Net, Shard},
 };
+use proto::ws::CloseCode;
 
 use super::{Order, Plan, Swarm};
 use crate::{
@@ -129,6 +130,19 @@ impl Rehearsal {
         let net = self.net.clone();
         net.run(&mut [&mut server], until, || net.now() >= until);
         assert_eq!(net.now(), until);
+    }
+
+    /// Lets the server close one connection and then stand still, so that the old connection of that
+    /// client is not over when it is back.
+    pub(super) fn close_one(&mut self, code: CloseCode, pause: Duration) {
+        self.server.with_app(|room, io| room.close_first(code, io));
+        // The close frame leaves.
+        Shard::turn(&mut self.server);
+        let mut server = Asleep(&self.server);
+        let mut shards: Vec<&mut dyn Shard> = vec![&mut server];
+        shards.extend(self.crowd.iter_mut().map(|shard| shard as &mut dyn Shard));
+        let until = self.net.now().after(pause);
+        self.net.run(&mut shards, until, || false);
     }
 
     pub(super) fn open(&mut self) {
@@ -276,5 +290,26 @@ impl Shard for Awake<'_> {
 
     fn counters(&self) -> engine::Snapshot {
         Shard::counters(self.server)
+    }
+}
+
+/// The server while it stands still.
+struct Asleep<'a>(&'a Reactor<Room>);
+
+impl Shard for Asleep<'_> {
+    fn turn(&mut self) -> Turn {
+        Turn::Done(None)
+    }
+
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    fn is_choked(&self) -> bool {
+        true
+    }
+
+    fn counters(&self) -> engine::Snapshot {
+        Shard::counters(self.0)
     }
 }

@@ -85,6 +85,11 @@ impl Room {
         }
     }
 
+    /// Closes the connection that came first of those that are here.
+    pub(crate) fn close_first(&self, code: CloseCode, io: &mut Io<'_, ()>) {
+        io.close(self.conns[0].conn, code, "");
+    }
+
     fn handle_phoenix(
         &mut self,
         serializer: Serializer,

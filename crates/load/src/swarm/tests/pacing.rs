@@ -1,6 +1,9 @@
 //! The crowd keeps its pace when it is late itself, and does not blame the server for it.
 
+use proto::ws::CloseCode;
+
 use super::*;
+use crate::Backoff;
 
 fn heartbeats_only(period: Duration) -> Options {
     let mut options = options();
@@ -103,6 +106,47 @@ fn a_push_that_the_hold_leaves_behind_is_not_forgotten() {
         ["pushes not answered: 6", "pushes not sent in time: 6 of 12"]
     );
     assert_eq!(report.pushes_answered_per_second, 0);
+}
+
+/// The first wait of a client that comes back, and as much again.
+const BACK: Duration = Duration::from_millis(20);
+
+#[test]
+fn who_is_back_in_a_slot_of_its_own_pushes_on() {
+    let mut options = pushes_only("10/s", Duration::from_secs(2));
+    options.reconnect = Some(Backoff::Phoenix);
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    rehearsal.pass(Duration::from_millis(500), |_| false);
+    rehearsal.close_one(CloseCode::SERVICE_RESTART, BACK);
+    rehearsal.hold_on();
+    let report = rehearsal.close();
+    assert!(report.held, "{report}");
+    assert_eq!(report.returns.back, 1);
+    // Who is away for 20 ms misses one turn at most, and one more by coming back in between.
+    assert!(report.pushes.sent >= 20 * FEW - 2, "{report}");
+}
+
+#[test]
+fn who_is_back_in_a_slot_of_its_own_has_one_push_on_its_way() {
+    let manners = Manners {
+        ignores_pushes: true,
+        ..Manners::default()
+    };
+    let mut options = pushes_only("10/s", Duration::from_secs(2));
+    options.push = Some(Push::Max);
+    options.reconnect = Some(Backoff::Phoenix);
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), manners, options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    rehearsal.pass(Duration::from_millis(500), |_| false);
+    rehearsal.close_one(CloseCode::SERVICE_RESTART, BACK);
+    rehearsal.hold_on();
+    let report = rehearsal.close();
+    assert_eq!(report.returns.back, 1, "{report}");
+    // One of each before and one of who is back.
+    assert_eq!(report.pushes.sent, FEW + 1, "{report}");
 }
 
 #[test]
