@@ -234,15 +234,15 @@ impl<'a> Conductor<'a> {
         let options = &self.plan.options;
         let longest = options.reconnect.unwrap_or(Backoff::Phoenix).wait_max();
         let stall = options.settle_timeout + longest;
-        let interrupt = self.interrupt;
         self.wait_while_it_goes_on(
             stall,
             |crowd| crowd.ready,
-            |crowd| (is_begun(crowd) && crowd.away == 0) || interrupt.is_raised(),
+            |crowd| is_begun(crowd) && crowd.away == 0,
         );
     }
 
-    /// Waits until `is_over`, or until `count` has not changed for so long as `stall`.
+    /// Waits until `is_over`, or until `count` has not changed for so long as `stall`; an interrupt or
+    /// the end of the shards ends it, too.
     fn wait_while_it_goes_on(
         &mut self,
         stall: Duration,
@@ -252,7 +252,7 @@ impl<'a> Conductor<'a> {
         let (mut seen, mut since) = (None, Instant::now());
         loop {
             let crowd = self.look();
-            if is_over(&crowd) {
+            if is_over(&crowd) || self.interrupt.is_raised() {
                 return;
             }
             let now = Some(count(&crowd));

@@ -21,8 +21,12 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::with(Manners::default())
+    }
+
+    fn with(manners: Manners) -> Self {
         let any = "127.0.0.1:0".parse().expect("an address");
-        let app = |_, _| Room::new(Manners::default());
+        let app = move |_, _| Room::new(manners.clone());
         let shards = Shards::start(&Settings::default(), 1, Some(any), app).expect("a free port");
         let address = shards.local_addr().expect("it listens");
         Self {
@@ -182,15 +186,33 @@ fn too_many_connections_are_refused_before_the_first() {
     );
 }
 
-/// Ends the run as soon as everything is up.
-struct Impatient(Interrupt);
+/// Ends the run in this stage.
+struct Impatient(Stage, Interrupt);
 
 impl Progress for Impatient {
     fn update(&mut self, now: &Moment<'_>) {
-        if now.crowd.stage == Stage::Holding {
-            self.0.raise();
+        if now.crowd.stage == self.0 {
+            self.1.raise();
         }
     }
+}
+
+#[test]
+fn an_interrupt_ends_a_broadcast_and_what_is_on_its_way_still_arrives() {
+    let server = Server::with(Manners {
+        thinks_for: Duration::from_secs(1),
+        ..Manners::default()
+    });
+    let mut options = server.options();
+    options.broadcasts = 2;
+    let interrupt = Interrupt::new();
+    let mut impatient = Impatient(Stage::Broadcasting, interrupt.clone());
+    let report = load::run(options, &mut impatient, &interrupt).expect("a run that can start");
+    assert!(report.interrupted, "{report}");
+    assert_eq!(report.broadcasts.len(), 1, "{report}");
+    // The wait for it was over before the server had read it.
+    assert_eq!(report.broadcasts[0].received, 0, "{report}");
+    assert_eq!(report.deliveries.received, 100, "{report}");
 }
 
 #[test]
@@ -200,8 +222,8 @@ fn an_interrupt_ends_the_hold_and_still_reports() {
     options.hold = Duration::from_secs(3600);
     options.publish = Some("100/s".parse().expect("a rate"));
     let interrupt = Interrupt::new();
-    let report = load::run(options, &mut Impatient(interrupt.clone()), &interrupt)
-        .expect("a run that can start");
+    let mut impatient = Impatient(Stage::Holding, interrupt.clone());
+    let report = load::run(options, &mut impatient, &interrupt).expect("a run that can start");
     assert!(report.interrupted && !report.held);
     assert_eq!(report.connections.held, 100, "{report}");
     assert_eq!(report.deliveries.lost, 0, "{report}");

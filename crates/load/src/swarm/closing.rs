@@ -7,6 +7,7 @@ use super::{Order, Swarm};
 use crate::{
     client::Phase,
     failure::Failure,
+    gauges::Stage,
     outcome::{Handed, Outcome},
 };
 
@@ -14,7 +15,8 @@ use crate::{
 const CLOSES_PER_TICK: u32 = 512;
 
 impl Swarm {
-    /// Counts the clients that still miss a publish or the reply to a push.
+    /// Counts the clients that still miss a publish or the reply to a push; while broadcasts go out,
+    /// only the last publish, for one that was lost on the way there is not worth waiting for again.
     pub(super) fn count_waiting(&mut self, now: Time) {
         self.counted = now;
         // Read before the members are looked at: a publish that comes between is not vouched for.
@@ -25,8 +27,11 @@ impl Swarm {
                 continue;
             };
             let sent = self.plan.sent.last(client.topic);
-            let misses = client.push_waits || !client.account.is_settled(sent);
-            if client.phase == Phase::Ready && misses {
+            let has_all = match self.stage {
+                Stage::Broadcasting => client.account.has(sent),
+                _ => client.account.is_settled(sent),
+            };
+            if client.phase == Phase::Ready && (client.push_waits || !has_all) {
                 self.waiting += 1;
             }
         }

@@ -3,9 +3,9 @@
 //!
 //! On a path that does not end in `/websocket` it echoes, or relays.
 
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
-use engine::{Answer, App, Closed, ConnId, Io, Message};
+use engine::{Answer, App, Closed, ConnId, Io, Message, Time};
 use proto::{
     Frame, http,
     phoenix::{self, Json, Payload, Serializer},
@@ -35,6 +35,8 @@ pub(crate) struct Manners {
     pub(crate) ignores_pushes: bool,
     /// Answers pushes with the status `error`.
     pub(crate) refuses_pushes: bool,
+    /// How long a message of a member lies about before it is read.
+    pub(crate) thinks_for: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub(crate) struct Room {
     manners: Manners,
     conns: Vec<Guest>,
     broadcasts: u32,
+    /// Messages that lie about, with their time.
+    unread: VecDeque<(Time, ConnId, String)>,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,29 @@ impl Room {
     /// Closes the connection that came first of those that are here.
     pub(crate) fn close_first(&self, code: CloseCode, io: &mut Io<'_, ()>) {
         io.close(self.conns[0].conn, code, "");
+    }
+
+    fn handle_text(&mut self, conn: ConnId, text: &str, io: &mut Io<'_, ()>) {
+        let Some(guest) = self.conns.iter().find(|guest| guest.conn == conn) else {
+            // Gone before it was read.
+            return;
+        };
+        if let Some(serializer) = guest.serializer {
+            let limits = phoenix::Limits::default();
+            let message = phoenix::decode_text(serializer, text, &limits);
+            return self.handle_phoenix(serializer, conn, &message.expect("Phoenix"), io);
+        }
+        let mut frame = Vec::new();
+        ws::encode(&mut frame, OpCode::Text, text.as_bytes(), None);
+        let frame = Frame::from(frame);
+        if !self.manners.relays {
+            return io.send(conn, frame);
+        }
+        for guest in &self.conns {
+            if guest.serializer.is_none() && !(guest.conn == conn && self.manners.to_others) {
+                io.send(guest.conn, frame.clone());
+            }
+        }
     }
 
     fn handle_phoenix(
@@ -218,29 +245,26 @@ impl App for Room {
     fn handle_open(&mut self, _: ConnId, _: &mut Io<'_, ()>) {}
 
     fn handle_message(&mut self, conn: ConnId, message: Message<'_>, io: &mut Io<'_, ()>) {
-        let guest = self
-            .conns
-            .iter()
-            .find(|guest| guest.conn == conn)
-            .expect("a guest");
         let Message::Text(text) = message else {
             unreachable!("the crowd sends text")
         };
-        if let Some(serializer) = guest.serializer {
-            let limits = phoenix::Limits::default();
-            let message = phoenix::decode_text(serializer, text, &limits);
-            return self.handle_phoenix(serializer, conn, &message.expect("Phoenix"), io);
+        let guest = self.conns.iter().find(|guest| guest.conn == conn);
+        let is_member = guest.is_some_and(|guest| !guest.topic.is_empty());
+        if !is_member || self.manners.thinks_for.is_zero() {
+            return self.handle_text(conn, text, io);
         }
-        let mut frame = Vec::new();
-        ws::encode(&mut frame, OpCode::Text, text.as_bytes(), None);
-        let frame = Frame::from(frame);
-        if !self.manners.relays {
-            return io.send(conn, frame);
+        let time = io.now().after(self.manners.thinks_for);
+        self.unread.push_back((time, conn, text.to_owned()));
+        io.tick_at(time);
+    }
+
+    fn handle_tick(&mut self, io: &mut Io<'_, ()>) {
+        let now = io.now();
+        while let Some((_, conn, text)) = self.unread.pop_front_if(|(time, ..)| *time <= now) {
+            self.handle_text(conn, &text, io);
         }
-        for guest in &self.conns {
-            if guest.serializer.is_none() && !(guest.conn == conn && self.manners.to_others) {
-                io.send(guest.conn, frame.clone());
-            }
+        if let Some((time, ..)) = self.unread.front() {
+            io.tick_at(*time);
         }
     }
 

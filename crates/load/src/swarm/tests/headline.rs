@@ -89,6 +89,32 @@ fn what_is_wrong_with_one_broadcast_is_told_of_that_one() {
 }
 
 #[test]
+fn what_was_lost_of_one_broadcast_does_not_hold_up_the_next() {
+    let manners = Manners {
+        third: Third::Lost,
+        ..Manners::default()
+    };
+    let mut options = quiet();
+    options.broadcasts = 5;
+    let mut rehearsal = rehearse(options, manners);
+    rehearsal.open();
+    rehearsal.hold();
+    for number in 1..=5 {
+        let begun = rehearsal.net.now();
+        let one = rehearsal.broadcast();
+        let taken = rehearsal.net.now().since(begun);
+        let is_third = number == 3;
+        assert_eq!(one.lost, u64::from(is_third), "{one:?}");
+        assert_eq!(
+            taken > Duration::from_secs(1),
+            is_third,
+            "{one:?}: {taken:?}"
+        );
+    }
+    assert_eq!(rehearsal.close().deliveries.lost, 1);
+}
+
+#[test]
 fn a_share_is_dropped_on_all_shards_and_comes_back() {
     let mut options = quiet();
     options.drop = Some("30%".parse().expect("a share"));
