@@ -42,7 +42,7 @@ pub(crate) struct Publisher {
     pub(crate) topic: u32,
     /// The slot of the client that publishes.
     pub(crate) client: Option<u32>,
-    /// Whether a search for another client has found none; there will be none.
+    /// Whether a search for another client has found none; there is none until somebody is back.
     pub(crate) is_forsaken: bool,
     unanswered: Unanswered,
 }
@@ -120,13 +120,6 @@ impl Publishers {
     pub(crate) fn begin_round(&mut self, now: Time) {
         (self.start, self.taken, self.rounds) = (now, 0, 1);
         self.spread = Duration::ZERO;
-    }
-
-    /// Forgets that nobody was left to publish to a topic: somebody is back.
-    pub(crate) fn forgive(&mut self, topic: u32) {
-        if let Some(publisher) = self.of_topic(topic) {
-            publisher.is_forsaken = false;
-        }
     }
 
     /// Topics of this shard.
@@ -323,17 +316,6 @@ mod tests {
             ours.begin_round(Time::from_nanos(round * 1_000_000));
             assert_eq!(drain(&mut ours), [(1, round), (3, round)]);
         }
-    }
-
-    #[test]
-    fn a_forsaken_topic_is_published_to_again_when_somebody_is_back() {
-        let mut ours = publishers("1/s", 4, 1, 2, 1000);
-        ours.at(1).is_forsaken = true;
-        ours.forgive(1);
-        ours.forgive(2);
-        assert!(ours.at(1).is_forsaken);
-        ours.forgive(3);
-        assert!(!ours.at(1).is_forsaken);
     }
 
     #[test]

@@ -88,24 +88,19 @@ impl Swarm {
     }
 
     /// Makes the first client of each topic of this shard its publisher.
-    pub(super) fn appoint_publishers(&mut self, mut publishers: Publishers) {
-        // One walk over the clients finds the first of each topic.
-        for index in (0..self.slots).rev() {
-            if let Some(client) = self.clients.find(index)
-                && client.phase == Phase::Ready
-                && let Some(publisher) = publishers.of_topic(client.topic)
-            {
-                publisher.client = Some(index);
-            }
-        }
-        let mut appointed = Vec::new();
-        for publisher in publishers.iter_mut() {
-            publisher.is_forsaken = publisher.client.is_none();
-            appointed.extend(publisher.client);
-        }
+    pub(super) fn appoint_publishers(&mut self, publishers: Publishers) {
         self.publishers = Some(publishers);
-        for index in appointed {
-            self.appoint(index);
+        self.fill_vacancies();
+    }
+
+    /// Finds a publisher for every topic of this shard that has none, with one walk over the clients:
+    /// where one topic has lost its publisher, many may have.
+    fn fill_vacancies(&mut self) {
+        for index in 0..self.slots {
+            self.appoint_if_vacant(index);
+        }
+        for publisher in self.publishers.iter_mut().flat_map(Publishers::iter_mut) {
+            publisher.is_forsaken = publisher.client.is_none();
         }
     }
 
@@ -216,25 +211,29 @@ impl Swarm {
 
     /// The slot of the client that publishes to the topic at `place`; another member of the topic
     /// takes over when the last one is gone.
-    fn publisher_at(&mut self, place: usize) -> Option<u32> {
+    pub(super) fn publisher_at(&mut self, place: usize) -> Option<u32> {
         let publisher = self.publishers.as_mut()?.at(place);
-        if publisher.client.is_some() || publisher.is_forsaken {
-            return publisher.client;
+        if publisher.client.is_none() && !publisher.is_forsaken {
+            self.fill_vacancies();
         }
-        let topic = publisher.topic;
-        let successor = (0..self.slots).find(|&index| {
-            let client = self.clients.find(index);
-            client.is_some_and(|client| client.phase == Phase::Ready && client.topic == topic)
-        });
-        let publisher = self.publishers.as_mut()?.at(place);
-        publisher.client = successor;
-        publisher.is_forsaken = successor.is_none();
-        self.appoint(successor?);
-        successor
+        self.publishers.as_mut()?.at(place).client
     }
 
-    /// Makes a client a publisher, which may change whether publishes must reach it.
-    fn appoint(&mut self, index: u32) {
+    /// Makes a client that is there the publisher of its topic if that has none, which may change
+    /// whether publishes must reach it.
+    pub(super) fn appoint_if_vacant(&mut self, index: u32) {
+        let (Some(publishers), Some(client)) = (&mut self.publishers, self.clients.find(index))
+        else {
+            return;
+        };
+        let Some(publisher) = publishers.of_topic(client.topic) else {
+            return;
+        };
+        if client.phase != Phase::Ready || publisher.client.is_some() {
+            return;
+        }
+        publisher.client = Some(index);
+        publisher.is_forsaken = false;
         if self.plan.options.audience() == Audience::Others {
             // What the client still misses was sent by its predecessor, whose connection ended.
             self.settle_account(index, true);

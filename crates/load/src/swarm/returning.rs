@@ -62,11 +62,7 @@ impl Swarm {
             drop.back += 1;
             drop.took = drop.took.max(now.since(self.dropped_at));
         }
-        if let Some(client) = self.clients.find(index)
-            && let Some(publishers) = &mut self.publishers
-        {
-            publishers.forgive(client.topic);
-        }
+        self.appoint_if_vacant(index);
         self.resume_pushing(index, io);
         if self.away() == 0 {
             // Whoever waits for this is to see it now.

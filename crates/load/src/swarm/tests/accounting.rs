@@ -1,6 +1,9 @@
 //! Whose message it was: what is charged to whom when the server or a connection fails.
 
+use proto::ws::CloseCode;
+
 use super::*;
+use crate::Backoff;
 
 /// Raw clients that push five times within a second, at a server that relays everything.
 fn relayed_pushes(to_others: bool) -> Report {
@@ -52,6 +55,53 @@ fn what_ended_with_its_publisher_is_lost_by_nobody() {
         (report.deliveries.undelivered, report.deliveries.lost),
         (0, 1)
     );
+}
+
+/// When a crowd loses its connections, as many topics lose their publishers.
+#[test]
+fn all_topics_without_a_publisher_find_another_at_once() {
+    let mut options = options();
+    options.topics = 20;
+    options.join = Some("room:{}".parse().expect("a pattern"));
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    for shard in &mut rehearsal.crowd {
+        shard.with_app(|swarm, _| {
+            let publishers = swarm.publishers.as_mut().expect("they publish");
+            let first: Vec<_> = publishers.iter_mut().filter_map(|one| one.client).collect();
+            assert_eq!(first.len(), 10);
+            for &index in &first {
+                swarm.dismiss_publisher(index);
+            }
+            assert_eq!(swarm.publisher_at(3), Some(first[3]));
+            let publishers = swarm.publishers.as_mut().expect("they publish");
+            assert!(publishers.iter_mut().all(|one| one.client.is_some()));
+        });
+    }
+    rehearsal.hold_on();
+    assert!(rehearsal.close().held);
+}
+
+#[test]
+fn who_is_back_publishes_to_a_topic_that_nobody_was_left_in() {
+    let mut options = options();
+    options.connections = 6;
+    options.topics = 6;
+    options.join = Some("room:{}".parse().expect("a pattern"));
+    options.reconnect = Some(Backoff::Phoenix);
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    rehearsal.pass(Duration::from_millis(50), |_| false);
+    // Everybody is alone in a topic, and misses one of its ten publishes.
+    let pause = Duration::from_millis(100);
+    rehearsal.close_one(CloseCode::SERVICE_RESTART, pause);
+    rehearsal.hold_on();
+    let report = rehearsal.close();
+    assert_eq!(report.returns.back, 1, "{report}");
+    let publishes = report.publishes;
+    assert_eq!((publishes.asked, publishes.sent), (60, 59), "{report}");
 }
 
 #[test]
