@@ -133,9 +133,16 @@ impl<'a> Conductor<'a> {
     }
 
     /// Ends a share of the connections, if that was asked, and waits until they are back or until
-    /// nobody has come back for longer than a client waits.
+    /// nobody has come back for longer than a client waits. What is outstanding would end with them,
+    /// so that is waited for first.
     pub(crate) fn drop_share(&mut self) {
         if self.plan.options.drop.is_none() || self.is_over() {
+            return;
+        }
+        let (plan, since) = (Arc::clone(&self.plan), Instant::now());
+        let is_late = || since.elapsed() >= plan.options.settle_timeout;
+        self.wait(|crowd| is_settled(crowd, &plan) || is_late());
+        if self.is_over() {
             return;
         }
         self.enter(Milestone::Dropping);

@@ -134,6 +134,23 @@ fn a_share_that_is_dropped_is_waited_for() {
 }
 
 #[test]
+fn who_waits_for_a_reply_is_not_dropped_before_it_comes() {
+    let server = Server::with(Manners {
+        thinks_for: Duration::from_millis(500),
+        ..Manners::default()
+    });
+    let mut options = server.options();
+    options.connections = 10;
+    options.hold = Duration::from_millis(100);
+    options.push = Some(Push::Max);
+    options.drop = Some("50%".parse().expect("a share"));
+    let report = run(options);
+    assert!(report.held, "{report}");
+    assert_eq!((report.pushes.sent, report.pushes.answered), (10, 10));
+    assert_eq!((report.drop.dropped, report.drop.back), (5, 5));
+}
+
+#[test]
 fn a_closed_loop_is_answered_again_and_again() {
     let server = Server::start();
     let mut options = server.options();
