@@ -155,19 +155,22 @@ impl Gauges {
         self.delivered.store(now.delivered, Relaxed);
         self.answered.store(now.answered, Relaxed);
         self.waiting.store(now.waiting, Relaxed);
-        self.waiting_for.store(now.waiting_for, Relaxed);
-        self.rounds.store(now.rounds, Relaxed);
-        // After `away`, so that whoever sees a drop sees who is away since.
+        // These say what the others are about, so they come last: whoever sees a drop sees who is away
+        // since, and whoever sees a stage sees what the shard knew when it entered it.
+        self.waiting_for.store(now.waiting_for, Release);
+        self.rounds.store(now.rounds, Release);
         self.drops.store(now.drops, Release);
-        // Last, so that whoever sees a stage sees what the shard knew when it entered it.
-        self.stage.store(now.stage as u8, SeqCst);
+        self.stage.store(now.stage as u8, Release);
     }
 
-    /// What was shown last.
+    /// What was shown last. While the shard shows something, some of it may be newer than `stage`,
+    /// `drops`, `rounds` and `waiting_for` say, and none of it older.
     pub(crate) fn read(&self) -> Snapshot {
         Snapshot {
-            stage: Stage::ALL[usize::from(self.stage.load(SeqCst)) % Stage::ALL.len()],
+            stage: Stage::ALL[usize::from(self.stage.load(Acquire)) % Stage::ALL.len()],
             drops: self.drops.load(Acquire),
+            rounds: self.rounds.load(Acquire),
+            waiting_for: self.waiting_for.load(Acquire),
             unsettled: self.unsettled.load(Relaxed),
             open: self.open.load(Relaxed),
             ready: self.ready.load(Relaxed),
@@ -178,8 +181,6 @@ impl Gauges {
             delivered: self.delivered.load(Relaxed),
             answered: self.answered.load(Relaxed),
             waiting: self.waiting.load(Relaxed),
-            waiting_for: self.waiting_for.load(Relaxed),
-            rounds: self.rounds.load(Relaxed),
         }
     }
 }
@@ -212,8 +213,10 @@ impl Sent {
     /// Announces the next publish of a topic and returns its number. Only the topic's publisher
     /// may call this.
     pub(crate) fn announce(&self, topic: u32) -> u32 {
+        let last = self.topics[topic as usize].fetch_add(1, SeqCst);
+        // After the topic, so that whoever counts for a total knows all publishes that are in it.
         self.total.fetch_add(1, SeqCst);
-        self.topics[topic as usize].fetch_add(1, SeqCst) + 1
+        last + 1
     }
 
     /// The publishes of all topics.
@@ -224,6 +227,8 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -251,6 +256,46 @@ mod tests {
             (5, 4, 0, Stage::Settling)
         );
         assert_eq!(shown.plus(Snapshot::EMPTY), shown);
+    }
+
+    /// Writes all the time while another thread reads very often.
+    fn race(write: impl Fn(u64), read: impl Fn() + Send) {
+        thread::scope(|scope| {
+            let reader = scope.spawn(move || (0..1_000_000).for_each(|_| read()));
+            (1..).take_while(|_| !reader.is_finished()).for_each(write);
+        });
+    }
+
+    #[test]
+    fn what_is_waited_for_is_never_newer_than_who_waits() {
+        let gauges = Gauges::new(0);
+        race(
+            |number| {
+                gauges.show(&Snapshot {
+                    waiting: number,
+                    waiting_for: number,
+                    ..Snapshot::EMPTY
+                });
+            },
+            || {
+                let seen = gauges.read();
+                assert!(seen.waiting >= seen.waiting_for, "{seen:?}");
+            },
+        );
+    }
+
+    #[test]
+    fn a_total_has_no_publish_that_its_topic_has_not() {
+        let sent = Sent::new(1);
+        race(
+            |_| {
+                sent.announce(0);
+            },
+            || {
+                let total = sent.total();
+                assert!(u64::from(sent.last(0)) >= total);
+            },
+        );
     }
 
     #[test]
