@@ -108,16 +108,12 @@ fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
     } else {
         0
     };
-    let seats = match layout.tables {
-        Tables::PerShard => layout.shard_connections_max(&machine),
-        Tables::PerProcess => layout.connections_max(&machine),
-    };
     let plan = Plan {
         destination,
         sources,
         run: fastrand::u64(..),
         shards: layout.shards,
-        seats: u32::try_from(seats).unwrap_or(u32::MAX),
+        seats: seats(&layout, &machine),
         sent: Sent::new(topics),
         options,
     };
@@ -145,6 +141,13 @@ fn layout(options: &Options, machine: &Machine) -> Result<Layout, LoadError> {
         in_use.tables(),
         machine,
     ))
+}
+
+/// How many connections each shard has descriptors for; where all use those of the process, an equal
+/// share of them.
+fn seats(layout: &Layout, machine: &Machine) -> u32 {
+    let seats = layout.connections_max(machine) / u64::from(layout.shards);
+    u32::try_from(seats).unwrap_or(u32::MAX)
 }
 
 /// The share of the source tuples that is left over for ports that others use.
@@ -222,6 +225,8 @@ fn settings(plan: &Plan, tables: Tables) -> Settings {
 
 #[cfg(test)]
 mod tests {
+    use capacity::Nofile;
+
     use super::*;
     use crate::comeback::Backoff;
 
@@ -259,6 +264,31 @@ mod tests {
                 "::1"
             );
         }
+    }
+
+    #[test]
+    fn shards_share_the_descriptors_of_the_process() {
+        let nofile = Nofile {
+            soft: 20_000,
+            hard: 20_000,
+        };
+        let machine = Machine {
+            nofile,
+            nr_open: None,
+            ..Machine::read()
+        };
+        let shared = Layout {
+            end: End::Crowd,
+            kernel: Kernel::Epoll,
+            shards: 4,
+            tables: Tables::PerProcess,
+        };
+        let divided = Layout {
+            tables: Tables::PerShard,
+            ..shared
+        };
+        assert_eq!(4 * seats(&shared, &machine), 19_900);
+        assert_eq!(seats(&divided, &machine), 19_900);
     }
 
     #[test]

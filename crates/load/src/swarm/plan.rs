@@ -15,7 +15,7 @@ pub(crate) struct Plan {
     /// The run's name in marks, and the seed of what is left to chance.
     pub(crate) run: u64,
     pub(crate) shards: u16,
-    /// Connections that a shard has descriptors for.
+    /// Connections that each shard has descriptors for.
     pub(crate) seats: u32,
     /// How many publishes each topic has seen.
     pub(crate) sent: Sent,
