@@ -19,6 +19,8 @@ pub struct Holds {
     pub value: u64,
     /// How the process keeps its connections.
     pub layout: Layout,
+    /// Files that the whole machine had open already, which are taken off `fs.file-max`.
+    files_open_count: u64,
     /// What to do instead of raising the limit, where the program knows better.
     remedy: Option<&'static str>,
 }
@@ -83,6 +85,7 @@ impl Holds {
             limit: Limit::Descriptors,
             value: machine.nofile.hard,
             layout: *layout,
+            files_open_count,
             remedy: None,
         };
         for (limit, candidate) in candidates {
@@ -216,6 +219,14 @@ fn write_process_shortage(f: &mut fmt::Formatter<'_>, wanted: u64, holds: &Holds
                 End::Server => ", and some free since the kernel spreads connections by chance",
                 End::Crowd => "",
             },
+        )?,
+        (Limit::OpenFiles, _) => write!(
+            f,
+            "{need} open files (one each and {reserved} for everything else), but {name} is {value} \
+             and {open} are open already",
+            need = Grouped(wanted.saturating_add(holds.layout.reserved())),
+            reserved = holds.layout.reserved(),
+            open = Grouped(holds.files_open_count),
         )?,
         _ => write!(
             f,
@@ -410,6 +421,24 @@ mod tests {
                 "25,000 connections need 25,100 descriptors in this process (one each and 100 \
                  for everything else), but RLIMIT_NOFILE hard limit is 20,000, which is enough \
                  for 19,900; to hold more, raise"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn files_that_are_open_already_are_part_of_the_arithmetic() {
+        let machine = Machine {
+            file_max: Some(10_640),
+            ..machine()
+        };
+        let shortage = Shortage::of_process(10_100, &machine).expect("10,100 is over 10,000");
+        let text = shortage.to_string();
+        assert!(
+            text.starts_with(
+                "10,100 connections need 10,200 open files (one each and 100 for everything else), \
+                 but fs.file-max is 10,640 and 540 are open already, which is enough for 10,000; to \
+                 hold more, "
             ),
             "{text}"
         );
