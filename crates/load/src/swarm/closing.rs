@@ -15,8 +15,9 @@ use crate::{
 const CLOSES_PER_TICK: u32 = 512;
 
 impl Swarm {
-    /// Counts the clients that still miss a publish or the reply to a push; while broadcasts go out,
-    /// only the last publish, for one that was lost on the way there is not worth waiting for again.
+    /// Counts the clients that still miss a publish or the reply to a push. While broadcasts go out,
+    /// only the last publish counts, unless the wait for it is over: what was lost of one broadcast is
+    /// not waited for again with the next.
     pub(super) fn count_waiting(&mut self, now: Time) {
         self.counted = now;
         // Read before the members are looked at: a publish that comes between is not vouched for.
@@ -28,7 +29,9 @@ impl Swarm {
             };
             let sent = self.plan.sent.last(client.topic);
             let has_all = match self.stage {
-                Stage::Broadcasting => client.account.has(sent),
+                Stage::Broadcasting => {
+                    client.account.has(sent) || self.overdue.get(&client.topic) == Some(&sent)
+                }
                 _ => client.account.is_settled(sent),
             };
             if client.phase == Phase::Ready && (client.push_waits || !has_all) {

@@ -115,6 +115,29 @@ fn what_was_lost_of_one_broadcast_does_not_hold_up_the_next() {
 }
 
 #[test]
+fn a_broadcast_that_skips_a_topic_does_not_lose_its_last_one_again() {
+    // Two members in each of three topics, on a shard each. The third publish ends with its publisher.
+    let manners = Manners {
+        third: Third::Orphaned,
+        ..Manners::default()
+    };
+    let mut options = quiet();
+    (options.connections, options.topics) = (6, 3);
+    options.join = Some("room:{}".parse().expect("a pattern"));
+    let mut rehearsal = rehearse(options, manners);
+    rehearsal.open();
+    rehearsal.hold();
+    let first = rehearsal.broadcast();
+    assert_eq!((first.sent, first.lost, first.dropped), (3, 1, 1));
+    let begun = rehearsal.net.now();
+    let second = rehearsal.broadcast();
+    assert_eq!((second.sent, second.lost, second.received), (2, 0, 4));
+    let taken = rehearsal.net.now().since(begun);
+    assert!(taken < Duration::from_secs(1), "{taken:?}");
+    rehearsal.close();
+}
+
+#[test]
 fn a_share_is_dropped_on_all_shards_and_comes_back() {
     let mut options = quiet();
     options.drop = Some("30%".parse().expect("a share"));
