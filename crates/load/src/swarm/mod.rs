@@ -225,6 +225,7 @@ impl Swarm {
         } else if phase == Phase::Ready {
             self.depart(index);
             if self.comes_back(&failure) {
+                self.forgo_pushes(index);
                 self.outcome.returns.disconnected += 1;
                 self.outcome.disconnected.count(failure);
                 self.wait_to_return(Comeback::new(topic, io.now(), Parting::Theirs), io);
@@ -239,7 +240,6 @@ impl Swarm {
         self.ready -= 1;
         self.settle_account(index, true);
         self.dismiss_publisher(index);
-        self.forgo_pushes(index);
     }
 
     /// Counts a failure and says goodbye.

@@ -129,15 +129,13 @@ impl Swarm {
         self.hold_end()
     }
 
-    /// Asks no more for the pushes of a client that is gone and will be back: it cannot make them.
+    /// Asks no more for the pushes of a client that is gone and comes back: it cannot make them. Those
+    /// of a client that stays away are missed.
     pub(super) fn forgo_pushes(&mut self, index: u32) {
         let end = self.push_end();
         let (Some(Push::Paced(rate)), Some(_)) = (self.plan.options.push, &self.pushes) else {
             return;
         };
-        if self.plan.options.reconnect.is_none() {
-            return;
-        }
         if let Some(client) = self.clients.find(index) {
             self.outcome.pushes.asked -= pushes_between(client.due, end, rate.interval());
         }

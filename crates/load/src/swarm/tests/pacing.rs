@@ -150,6 +150,27 @@ fn who_is_back_in_a_slot_of_its_own_has_one_push_on_its_way() {
 }
 
 #[test]
+fn who_stays_away_leaves_pushes_unsent_though_others_come_back() {
+    let mut options = pushes_only("10/s", Duration::from_secs(2));
+    options.reconnect = Some(Backoff::Phoenix);
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
+    rehearsal.open();
+    rehearsal.order(Order::Hold);
+    rehearsal.pass(Duration::from_millis(950), |_| false);
+    // On this code no client of Phoenix comes back.
+    rehearsal.close_one(CloseCode::NORMAL, BACK);
+    rehearsal.hold_on();
+    let report = rehearsal.close();
+    assert_eq!(report.connections.dropped, 1, "{report}");
+    assert_eq!(report.pushes.asked, 20 * FEW);
+    assert_eq!(report.pushes.sent, 20 * FEW - 10, "{report}");
+    assert_eq!(
+        report.shortfalls,
+        ["connections dropped: 1", "pushes not sent: 10 of 120"]
+    );
+}
+
+#[test]
 fn a_client_that_is_gone_leaves_pushes_unsent() {
     let options = pushes_only("10/s", Duration::from_secs(2));
     let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options);
