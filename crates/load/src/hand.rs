@@ -25,14 +25,6 @@ pub(crate) struct Hand {
     passed: u64,
 }
 
-/// One slot that the hand has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pass {
-    pub(crate) slot: u32,
-    /// The exact moment at which the hand was over the slot.
-    pub(crate) at: Time,
-}
-
 impl Hand {
     /// A hand that passes `slots` slots in every `period` from `start` on.
     pub(crate) fn new(period: Duration, slots: u32, start: Time) -> Self {
@@ -47,14 +39,13 @@ impl Hand {
     }
 
     /// The next slot that was passed by `now`, if any is left.
-    pub(crate) fn next_passed(&mut self, now: Time) -> Option<Pass> {
-        let at = self.next_time();
-        if at > now {
+    pub(crate) fn next_passed(&mut self, now: Time) -> Option<u32> {
+        if self.next_time() > now {
             return None;
         }
         let slot = (self.passed % u64::from(self.slots)) as u32;
         self.passed += 1;
-        Some(Pass { slot, at })
+        Some(slot)
     }
 
     /// Sets the hand back when it is looked at more than `late_max` late, so that two looks at the
@@ -113,16 +104,11 @@ mod tests {
     fn passes_each_slot_once_per_period() {
         let mut hand = Hand::new(Duration::from_millis(30), 3, millis(100));
         assert_eq!(hand.next_passed(millis(99)), None);
-        let passes: Vec<_> = std::iter::from_fn(|| hand.next_passed(millis(135))).collect();
-        let expected = [(0, 100), (1, 110), (2, 120), (0, 130)];
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|&(slot, ms)| Pass {
-                slot,
-                at: millis(ms),
-            })
-            .collect();
-        assert_eq!(passes, expected);
+        for (slot, ms) in [(0, 100), (1, 110), (2, 120), (0, 130)] {
+            assert_eq!(hand.next_time(), millis(ms));
+            assert_eq!(hand.next_passed(millis(135)), Some(slot));
+        }
+        assert_eq!(hand.next_passed(millis(135)), None);
         assert_eq!(hand.next_time(), millis(140));
     }
 
@@ -130,7 +116,7 @@ mod tests {
     fn a_hand_that_was_set_back_rests_and_passes_nobody_early() {
         let late_max = Duration::from_millis(5);
         let mut hand = Hand::new(Duration::from_millis(30), 3, Time::ZERO);
-        assert_eq!(hand.next_passed(Time::ZERO).map(|pass| pass.slot), Some(0));
+        assert_eq!(hand.next_passed(Time::ZERO), Some(0));
         // Slot 1 is due at 10; five milliseconds late is in time.
         hand.set_back(millis(15), late_max);
         assert_eq!(hand.next_time(), millis(10));
@@ -140,8 +126,7 @@ mod tests {
         assert_eq!(hand.next_time(), millis(210 + 5_000 + 1_000));
         let now = millis(6_215);
         let slots: Vec<_> = std::iter::from_fn(|| hand.next_passed(now)).collect();
-        assert_eq!(slots.len(), 1, "{slots:?}");
-        assert_eq!(slots[0].slot, 1);
+        assert_eq!(slots, [1]);
     }
 
     #[test]
@@ -169,9 +154,8 @@ mod tests {
                 now = now.after(Duration::from_millis(ms));
                 passes.extend(std::iter::from_fn(|| hand.next_passed(now)));
             }
-            for (index, pass) in passes.iter().enumerate() {
-                prop_assert_eq!(pass.slot, index as u32 % slots);
-                prop_assert!(pass.at <= now);
+            for (index, &slot) in passes.iter().enumerate() {
+                prop_assert_eq!(slot, index as u32 % slots);
             }
             prop_assert!(hand.next_time() > now);
         }

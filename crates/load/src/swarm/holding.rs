@@ -126,16 +126,16 @@ impl Swarm {
         let late_max = self.beat_late_max(period);
         hand.set_back(now, late_max);
         for _ in 0..BEATS_PER_TICK {
-            let Some(pass) = hand.next_passed(now) else {
+            let Some(index) = hand.next_passed(now) else {
                 break;
             };
-            let Some(client) = self.clients.find(pass.slot) else {
+            let Some(client) = self.clients.find(index) else {
                 continue;
             };
             if client.phase != Phase::Ready {
                 continue;
             }
-            let conn = client.conn(pass.slot);
+            let conn = client.conn(index);
             if std::mem::replace(&mut client.heartbeat_waits, true) {
                 self.give_up(conn, Failure::HeartbeatTimeout, io);
             } else if let Some(heartbeat) = self.speech.heartbeat(io.mask()) {

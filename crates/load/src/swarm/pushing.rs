@@ -73,12 +73,12 @@ impl Swarm {
         hand.skip_rounds(now);
         let mut next = now;
         for _ in 0..PASSES_PER_TICK {
-            let Some(pass) = hand.next_passed(now) else {
+            let Some(slot) = hand.next_passed(now) else {
                 next = hand.next_time();
                 break;
             };
             // Who is back may have a slot that nobody had when the hand was made.
-            for index in (pass.slot..self.slots).step_by(hand.slots() as usize) {
+            for index in (slot..self.slots).step_by(hand.slots() as usize) {
                 self.push_if_due(index, now, io);
             }
         }
