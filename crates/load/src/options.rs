@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use capacity::{Shortage, Sources, SourcesError};
+use capacity::{Shortage, Sources};
 use engine::KernelChoice;
 use proto::phoenix::Serializer;
 use thiserror::Error;
@@ -139,9 +139,6 @@ pub enum OptionsError {
     /// No source address could be found.
     #[error("no source address leads to {0}: {1}")]
     NoRoute(SocketAddr, #[source] std::io::Error),
-    /// A list of sources was not understood.
-    #[error(transparent)]
-    Sources(#[from] SourcesError),
     /// This process or its addresses are too few for so many connections.
     #[error("{0}")]
     Shortage(Shortage),
