@@ -113,7 +113,7 @@ impl Swarm {
         if self.stage != Stage::Holding {
             return;
         }
-        let is_over = now >= self.since.after(self.plan.options.hold);
+        let is_over = now >= self.hold_end();
         self.outcome.pushes.answered_in_hold += u64::from(!is_over);
         match self.plan.options.push {
             Some(Push::Max) if !is_over => self.push(index, now, io),

@@ -50,7 +50,7 @@ impl Swarm {
         else {
             return;
         };
-        let end = self.push_end().min(now);
+        let end = self.hold_end().min(now);
         for index in 0..self.slots {
             if let Some(client) = self.clients.find(index)
                 && client.phase == Phase::Ready
@@ -88,7 +88,7 @@ impl Swarm {
 
     /// Sends a client's next push if it is due and the one before is answered.
     pub(super) fn push_if_due(&mut self, index: u32, now: Time, io: &mut Io<'_, Order>) {
-        let end = self.push_end();
+        let end = self.hold_end();
         let Some(Push::Paced(rate)) = self.plan.options.push else {
             return;
         };
@@ -114,7 +114,7 @@ impl Swarm {
 
     /// Whether pushes of the hold that is over wait for an answer and may still be sent.
     pub(super) fn owes_pushes(&mut self, now: Time) -> bool {
-        let end = self.push_end();
+        let end = self.hold_end();
         if self.pushes.is_none() || now >= end.after(BEHIND_MAX) {
             return false;
         }
@@ -124,15 +124,10 @@ impl Swarm {
         })
     }
 
-    /// When the last push was due.
-    fn push_end(&self) -> Time {
-        self.hold_end()
-    }
-
     /// Asks no more for the pushes of a client that is gone and comes back: it cannot make them. Those
     /// of a client that stays away are missed.
     pub(super) fn forgo_pushes(&mut self, index: u32) {
-        let end = self.push_end();
+        let end = self.hold_end();
         let (Some(Push::Paced(rate)), Some(_)) = (self.plan.options.push, &self.pushes) else {
             return;
         };
@@ -143,7 +138,7 @@ impl Swarm {
 
     /// Asks for the pushes that a client which is back can still make.
     pub(super) fn ask_for_pushes(&mut self, index: u32, now: Time) {
-        let end = self.push_end();
+        let end = self.hold_end();
         let (Some(Push::Paced(rate)), Some(hand)) = (self.plan.options.push, &self.pushes) else {
             return;
         };
