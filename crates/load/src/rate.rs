@@ -95,6 +95,13 @@ impl fmt::Display for Rate {
     }
 }
 
+/// How many that is per second, rounded down, when `count` happened within `time`; 0 for no time.
+pub(crate) fn per_second(count: u64, time: Duration) -> u64 {
+    let second = u128::from(count) * Duration::from_secs(1).as_nanos();
+    let per_second = second.checked_div(time.as_nanos()).unwrap_or(0);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -134,6 +141,14 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn what_happened_in_a_time_is_told_per_second() {
+        assert_eq!(per_second(1_001, Duration::from_millis(2_000)), 500);
+        assert_eq!(per_second(3, Duration::from_nanos(500)), 6_000_000);
+        assert_eq!(per_second(7, Duration::ZERO), 0);
+        assert_eq!(per_second(u64::MAX, Duration::from_millis(1)), u64::MAX);
     }
 
     #[test]

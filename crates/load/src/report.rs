@@ -12,6 +12,7 @@ use crate::{
     latency::Percentiles,
     options::Options,
     outcome::{Deliveries, Heartbeats, Outcome, Publishes, Pushes, Returns},
+    rate::per_second,
     tally::{self, Broadcast},
 };
 
@@ -175,15 +176,14 @@ impl Report {
             push_reply: outcome.push_reply.percentiles(),
             back: outcome.back.percentiles(),
         };
-        let (opening_ms, hold_ms) = (millis(outcome.opening), millis(end.held));
-        let back_ms = millis(outcome.drop.took);
+        let hold_ms = millis(end.held);
         let drop = Drop {
             asked: options.drop.map_or(0, |share| share.of(connections.asked)),
             dropped: outcome.drop.dropped,
             back: outcome.drop.back,
             attempts: outcome.drop.attempts,
-            back_ms,
-            back_per_second: per_second(outcome.drop.back, back_ms),
+            back_ms: millis(outcome.drop.took),
+            back_per_second: per_second(outcome.drop.back, outcome.drop.took),
         };
         let mut report = Self {
             target: options.target.to_string(),
@@ -193,8 +193,8 @@ impl Report {
             shards,
             kernel: end.kernel,
             connections,
-            opening_ms,
-            opened_per_second: per_second(connections.ready, opening_ms),
+            opening_ms: millis(outcome.opening),
+            opened_per_second: per_second(connections.ready, outcome.opening),
             hold_ms,
             stages: Stages {
                 opening_ms: millis(end.opening),
@@ -211,7 +211,7 @@ impl Report {
             drop,
             returns: outcome.returns,
             pushes: outcome.pushes,
-            pushes_answered_per_second: per_second(outcome.pushes.answered_in_hold, hold_ms),
+            pushes_answered_per_second: per_second(outcome.pushes.answered_in_hold, end.held),
             heartbeats: outcome.heartbeats,
             not_opened: outcome.not_opened.counts(),
             dropped: outcome.dropped.counts(),
@@ -246,8 +246,4 @@ pub(crate) struct End {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn per_second(count: u64, millis: u64) -> u64 {
-    count.saturating_mul(1000).checked_div(millis).unwrap_or(0)
 }

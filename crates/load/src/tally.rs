@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::latency::Latency;
+use crate::{latency::Latency, rate::per_second};
 
 /// One shard's part in one broadcast; merged, all of it.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +73,6 @@ pub struct Broadcast {
 
 impl Broadcast {
     pub(crate) fn new(number: u32, tally: &Tally) -> Self {
-        let last_us = micros(tally.last);
         Self {
             number,
             sent: tally.sent,
@@ -83,8 +82,8 @@ impl Broadcast {
             duplicated: tally.duplicated,
             first_us: micros(tally.first.unwrap_or_default()),
             median_us: tally.delivery.percentiles().p50_us,
-            last_us,
-            deliveries_per_second: per_second(tally.received, last_us),
+            last_us: micros(tally.last),
+            deliveries_per_second: per_second(tally.received, tally.last),
         }
     }
 }
@@ -92,14 +91,8 @@ impl Broadcast {
 /// Deliveries per second of all broadcasts, counting the time of each until its last delivery.
 pub(crate) fn deliveries_per_second(broadcasts: &[Broadcast]) -> u64 {
     let received = broadcasts.iter().map(|one| one.received).sum();
-    per_second(received, broadcasts.iter().map(|one| one.last_us).sum())
-}
-
-fn per_second(count: u64, micros: u64) -> u64 {
-    count
-        .saturating_mul(1_000_000)
-        .checked_div(micros)
-        .unwrap_or(0)
+    let micros = broadcasts.iter().map(|one| one.last_us).sum();
+    per_second(received, Duration::from_micros(micros))
 }
 
 fn micros(time: Duration) -> u64 {
