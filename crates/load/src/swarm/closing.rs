@@ -1,4 +1,4 @@
-//! Settling and closing: what is still outstanding, and goodbye.
+//! Closing: goodbye to everybody, and the results.
 
 use engine::{Io, Time};
 use proto::ws::CloseCode;
@@ -7,7 +7,6 @@ use super::{Order, Swarm};
 use crate::{
     client::Phase,
     failure::Failure,
-    gauges::Stage,
     outcome::{Handed, Outcome},
 };
 
@@ -15,31 +14,6 @@ use crate::{
 const CLOSES_PER_TICK: u32 = 512;
 
 impl Swarm {
-    /// Counts the clients that still miss a publish or the reply to a push. While broadcasts go out,
-    /// only the last publish counts, unless the wait for it is over: what was lost of one broadcast is
-    /// not waited for again with the next.
-    pub(super) fn count_waiting(&mut self, now: Time) {
-        self.counted = now;
-        // Read before the members are looked at: a publish that comes between is not vouched for.
-        self.waiting_for = self.plan.sent.total();
-        self.waiting = 0;
-        for index in 0..self.slots {
-            let Some(client) = self.clients.find(index) else {
-                continue;
-            };
-            let sent = self.plan.sent.last(client.topic);
-            let has_all = match self.stage {
-                Stage::Broadcasting => {
-                    client.account.has(sent) || self.overdue.get(&client.topic) == Some(&sent)
-                }
-                _ => client.account.is_settled(sent),
-            };
-            if client.phase == Phase::Ready && (client.push_waits || !has_all) {
-                self.waiting += 1;
-            }
-        }
-    }
-
     /// Says goodbye to the next clients; when nobody is left, hands in the results and ends the
     /// shard. Returns when to look again.
     pub(super) fn close_some(&mut self, io: &mut Io<'_, Order>) -> Time {

@@ -7,12 +7,13 @@
 //! The conductor orders each stage ([`Order`]) when the gauges of all shards show that the one
 //! before is over; a run may leave out those between the first and the last. Everything a stage does
 //! with time happens in one tick: `opening` dials what is due, also who comes back (`returning`) in
-//! any stage, `holding` sends heartbeats, publishes and pushes, `broadcasting` counts who has a
-//! publish, `closing` says goodbye.
+//! any stage, `holding` has clients speak (`beating`, `publishing`, `pushing`), `broadcasting` counts who
+//! has a publish, `settling` who misses something, `closing` says goodbye.
 //!
 //! *Architecture invariant:* nothing here knows a thread, a clock or a socket; time and the network
 //! come through [`Io`] and a [`Watch`] that can stand still, so the whole crowd runs on the simulated kernel.
 
+mod beating;
 mod broadcasting;
 mod closing;
 mod holding;
@@ -20,10 +21,12 @@ mod listening;
 mod opening;
 mod pace;
 mod plan;
+mod publishing;
 mod pushing;
 #[cfg(test)]
 mod rehearsal;
 mod returning;
+mod settling;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,6 @@
 //! Returning: clients that lose their connection, or are made to, and come back.
 
-use engine::{Io, Time};
+use engine::Io;
 
 use super::{Order, Swarm};
 use crate::{
@@ -133,10 +133,5 @@ impl Swarm {
             Some(Push::Paced(_)) => self.ask_for_pushes(index, now),
             _ => {}
         }
-    }
-
-    /// When the hold is over.
-    pub(super) fn hold_end(&self) -> Time {
-        self.since.after(self.plan.options.hold)
     }
 }
