@@ -21,6 +21,7 @@ use crate::{
     run::LoadError,
     swarm::{Order, Plan, Swarm},
     tally::{Broadcast, Tally},
+    turns::Turns,
     watch::Watch,
 };
 
@@ -84,7 +85,18 @@ impl<'a> Conductor<'a> {
     pub(crate) fn open(&mut self) -> bool {
         self.enter(Milestone::Opening);
         self.order(Order::Open);
-        self.wait(|crowd| crowd.unsettled == 0);
+        let plan = &self.plan;
+        let mut turns = Turns::new(
+            plan.shards,
+            plan.shards_at_a_time,
+            plan.options.concurrency,
+        );
+        while self.look().unsettled > 0 && !self.interrupt.is_raised() && self.pause(LOOK) {
+            let unsettled = self.gauges.iter().map(|shard| shard.read().unsettled);
+            for shard in turns.next(unsettled) {
+                self.order_one(shard, Order::Turn);
+            }
+        }
         self.end.opening = self.since.elapsed();
         self.announce(Milestone::Opened);
         let crowd = self.look();
@@ -210,10 +222,14 @@ impl<'a> Conductor<'a> {
     /// Tells every shard.
     fn order(&self, order: Order) {
         for shard in 0..self.plan.shards {
-            // A shard has a few orders at most to take up, and the mailbox has room for many more.
-            if let Err(Full(order)) = self.shards.post(ShardIndex(shard), order) {
-                debug_assert!(false, "no room for {order:?}");
-            }
+            self.order_one(shard, order);
+        }
+    }
+
+    fn order_one(&self, shard: u16, order: Order) {
+        // A shard has a few orders at most to take up, and the mailbox has room for many more.
+        if let Err(Full(order)) = self.shards.post(ShardIndex(shard), order) {
+            debug_assert!(false, "no room for {order:?}");
         }
     }
 

@@ -11,7 +11,7 @@
 //! - the shard: `swarm` (the engine's app), `table` (its clients), `gauges` (what it shows), `watch`
 //!   (its time);
 //! - what came of it: `failure`, `latency`, `arrivals`, `orphans`, `tally`, `outcome`, `report`;
-//! - the whole: `run`, `conductor`, `progress`, `events`, `interrupt`.
+//! - the whole: `run`, `conductor`, `turns` (who opens when), `handshakes` (how many at once), `progress`, `events`, `interrupt`.
 //!
 //! *Architecture invariant:* nothing here knows the server crate; the crowd speaks to any server.
 
@@ -26,6 +26,7 @@ mod events;
 mod failure;
 mod gauges;
 mod hand;
+mod handshakes;
 mod interrupt;
 mod latency;
 mod marker;
@@ -46,6 +47,7 @@ mod table;
 mod tally;
 mod target;
 mod topic;
+mod turns;
 mod watch;
 
 pub use client::CLIENT_BYTES;

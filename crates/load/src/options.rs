@@ -244,22 +244,6 @@ impl Options {
         Err(OptionsError::Contradiction(contradiction))
     }
 
-    /// Checks that so many `shards` can all dial.
-    ///
-    /// # Errors
-    ///
-    /// [`OptionsError::Range`].
-    pub(crate) fn check_shards(&self, shards: u16) -> Result<(), OptionsError> {
-        if self.concurrency >= shards.into() {
-            return Ok(());
-        }
-        Err(OptionsError::Range {
-            name: "--concurrency",
-            value: self.concurrency.into(),
-            expected: format!("at least {shards}, one for each thread that the connections need"),
-        })
-    }
-
     /// Whether anything is published in the run.
     pub(crate) fn publishes(&self) -> bool {
         self.publish.is_some() || self.broadcasts > 0
@@ -278,13 +262,11 @@ impl Options {
         })
     }
 
-    /// The number of shards, the default applied; never more than connections, nor than handshakes
-    /// that may be unfinished, for a shard that may have none would never dial.
+    /// The number of shards, the default applied; never more than connections.
     pub fn shards(&self, cores: usize) -> u16 {
         let by_cores = u16::try_from(cores.clamp(1, 8)).unwrap_or(1);
         let shards = self.shards.unwrap_or(by_cores);
-        let most = self.connections.min(self.concurrency);
-        shards.min(u16::try_from(most).unwrap_or(u16::MAX)).max(1)
+        shards.min(u16::try_from(self.connections).unwrap_or(u16::MAX)).max(1)
     }
 
     /// Bytes of a publish's mark, so that the whole payload has the size that was asked for.
@@ -400,14 +382,6 @@ mod tests {
             })
             .contains("--broadcasts needs a topic")
         );
-        let mut few = options();
-        few.concurrency = 105;
-        few.check_shards(105).expect("one for each");
-        assert_eq!(
-            few.check_shards(106).expect_err("too few").to_string(),
-            "--concurrency is 105: expected at least 106, one for each thread that the connections \
-             need"
-        );
         assert!(refusal(|o| o.topics = 2).contains("needs a --join with {}"));
         assert!(refusal(|o| o.dialect = Dialect::Raw).contains("cannot --join"));
         assert!(refusal(|o| o.join_payload = "{".into()).contains("not JSON"));
@@ -455,8 +429,6 @@ mod tests {
         let mut options = options();
         assert_eq!(options.shards(2), 2);
         assert_eq!(options.shards(64), 8);
-        options.concurrency = 3;
-        assert_eq!(options.shards(8), 3, "each shard may dial");
         options.connections = 1;
         assert_eq!(options.shards(8), 1);
     }

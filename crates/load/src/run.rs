@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::{
     conductor::Conductor,
     gauges::Sent,
+    handshakes::Handshakes,
     interrupt::Interrupt,
     options::{Options, OptionsError},
     progress::Progress,
@@ -87,7 +88,6 @@ fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
     if let Some(shortage) = Shortage::of_layout(connections, &layout, &machine) {
         return Err(OptionsError::Shortage(shortage).into());
     }
-    options.check_shards(layout.shards)?;
     let destination = options
         .target
         .resolve()
@@ -113,8 +113,10 @@ fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
         sources,
         run: fastrand::u64(..),
         shards: layout.shards,
+        shards_at_a_time: u16::try_from(machine.cores_count).unwrap_or(u16::MAX),
         seats: seats(&layout, &machine),
         sent: Sent::new(topics),
+        handshakes: Handshakes::new(options.concurrency),
         options,
     };
     let settings = settings(&plan, layout.tables);

@@ -10,8 +10,9 @@ use crate::rate::Rate;
 
 /// One shard's part of the connections of a run.
 ///
-/// Of connections `0, 1, 2, …` in all, shard `s` of `n` opens `s, s + n, s + 2n, …`, so that the
-/// shards together keep the even spacing of the whole.
+/// Of connections `0, 1, 2, …` in all, shard `s` of `n` opens `s, s + n, s + 2n, …`. They come in
+/// turns: first those of the first few shards, one of each after the other, then those of the next, so
+/// that few shards open connections at a time and all together keep the even spacing of the whole.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     rate: Rate,
@@ -22,6 +23,18 @@ pub(crate) struct Schedule {
     shards: u64,
     /// The next connection of this shard.
     next: u64,
+    /// When, in the order of all connections, its next is opened.
+    order: u64,
+    /// How many shards open connections in its turn.
+    abreast: u64,
+}
+
+/// Which shard of how many, and how many open connections at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    pub(crate) shard: u16,
+    pub(crate) shards: u16,
+    pub(crate) at_a_time: u16,
 }
 
 /// A connection whose time has come.
@@ -34,15 +47,22 @@ pub(crate) struct Due {
 }
 
 impl Schedule {
-    /// The part of shard `shard` of `shards` in opening `total` connections at `rate`, which is
-    /// reached after growing evenly from nothing for the length of `ramp`.
-    pub(crate) fn new(rate: Rate, ramp: Duration, total: u64, shard: u16, shards: u16) -> Self {
+    /// The part of `seat` in opening `total` connections at `rate`, which is reached after growing
+    /// evenly from nothing for the length of `ramp`.
+    pub(crate) fn new(rate: Rate, ramp: Duration, total: u64, seat: Seat) -> Self {
+        let [shard, shards, at_a_time] =
+            [seat.shard, seat.shards, seat.at_a_time.max(1)].map(u64::from);
+        let first = shard / at_a_time * at_a_time;
+        // Those before it have opened theirs: each has an equal part, and the first have one more.
+        let before = total / shards * first + first.min(total % shards);
         Self {
             rate,
             ramp,
             total,
-            shards: shards.into(),
-            next: shard.into(),
+            shards,
+            next: shard,
+            order: before + (shard - first),
+            abreast: at_a_time.min(shards - first),
         }
     }
 
@@ -51,13 +71,14 @@ impl Schedule {
         let number = self.next;
         (number < self.total).then(|| Due {
             number,
-            intended: self.intended(number),
+            intended: self.intended(self.order),
         })
     }
 
     /// Takes the connection that [`Schedule::peek`] showed.
     pub(crate) fn advance(&mut self) {
         self.next = self.next.saturating_add(self.shards);
+        self.order = self.order.saturating_add(self.abreast);
     }
 
     /// Connections of this shard that are still to be taken.
@@ -72,13 +93,13 @@ impl Schedule {
 
     /// While the rate `R` grows over the ramp `D`, `R·t²/2D` connections are opened by time `t`;
     /// at its end these are `R·D/2`, and from there on the rate is `R`.
-    fn intended(&self, number: u64) -> Duration {
+    fn intended(&self, order: u64) -> Duration {
         let half_ramp = self.ramp / 2;
-        let at_full_rate = self.rate.time_of(number);
+        let at_full_rate = self.rate.time_of(order);
         if at_full_rate >= half_ramp {
             return at_full_rate.saturating_add(half_ramp);
         }
-        // t = √(2·D·number/R), where number/R is the time at the full rate.
+        // t = √(2·D·order/R), where number/R is the time at the full rate.
         let square = 2.0 * self.ramp.as_secs_f64() * at_full_rate.as_secs_f64();
         Duration::from_secs_f64(square.sqrt())
     }
@@ -91,7 +112,12 @@ mod tests {
     use super::*;
 
     fn schedule(rate: &str, ramp: Duration, total: u64, shard: u16, shards: u16) -> Schedule {
-        Schedule::new(rate.parse().expect("a rate"), ramp, total, shard, shards)
+        let seat = Seat {
+            shard,
+            shards,
+            at_a_time: shards,
+        };
+        Schedule::new(rate.parse().expect("a rate"), ramp, total, seat)
     }
 
     fn drain(mut schedule: Schedule) -> Vec<Due> {
@@ -141,21 +167,35 @@ mod tests {
         fn shards_share_the_connections_exactly(
             total in 0..500_u64,
             shards in 1..9_u16,
+            at_a_time in 1..10_u16,
             ramp_ms in 0..5_000_u64,
         ) {
             let ramp = Duration::from_millis(ramp_ms);
             let whole = drain(schedule("50/s", ramp, total, 0, 1));
             let mut parts = Vec::new();
             for shard in 0..shards {
-                let part = schedule("50/s", ramp, total, shard, shards);
+                let seat = Seat { shard, shards, at_a_time };
+                let part = Schedule::new("50/s".parse().expect("a rate"), ramp, total, seat);
                 let left = part.left();
                 let dues = drain(part);
                 prop_assert_eq!(left, dues.len() as u64);
+                prop_assert!(dues.is_sorted_by_key(|due| due.intended));
+                prop_assert!(dues.iter().all(|due| due.number % u64::from(shards) == u64::from(shard)));
                 parts.extend(dues);
             }
-            parts.sort_by_key(|due| due.number);
-            prop_assert!(whole.is_sorted_by_key(|due| due.intended));
-            prop_assert_eq!(parts, whole);
+            // Each number once, and the times of the whole.
+            let sorted = |dues: &[Due], by: fn(&Due) -> u128| {
+                let mut values: Vec<_> = dues.iter().map(by).collect();
+                values.sort_unstable();
+                values
+            };
+            for by in [|due: &Due| due.number.into(), |due: &Due| due.intended.as_nanos()] {
+                prop_assert_eq!(sorted(&parts, by), sorted(&whole, by));
+            }
+            // A turn is over before the next begins.
+            let turn = |due: &Due| due.number % u64::from(shards) / u64::from(at_a_time);
+            parts.sort_by_key(|due| due.intended);
+            prop_assert!(ramp_ms > 0 || parts.is_sorted_by_key(turn));
         }
     }
 }

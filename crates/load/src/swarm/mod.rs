@@ -68,8 +68,10 @@ use crate::{
 /// What the conductor tells a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Open the connections.
+    /// Open the connections, those whose turn it is.
     Open,
+    /// It is this shard's turn to open connections.
+    Turn,
     /// All that will open is open: publish and push.
     Hold,
     /// Publish to every topic once.
@@ -104,6 +106,8 @@ pub(crate) struct Swarm {
     /// When opening began.
     opened_at: Time,
     schedule: Schedule,
+    /// Whether it may open connections for the first time.
+    is_in_turn: bool,
     /// Connections whose tuple was in use and that wait for another; pending, too.
     retries: VecDeque<Attempt>,
     /// Clients that are to come back.
@@ -165,7 +169,8 @@ impl Swarm {
             stage: Stage::Opening,
             since: Time::ZERO,
             opened_at: Time::ZERO,
-            schedule: Schedule::new(options.rate, options.ramp, connections, shard, plan.shards),
+            schedule: Schedule::new(options.rate, options.ramp, connections, plan.seat(shard)),
+            is_in_turn: shard < plan.shards_at_a_time,
             retries: VecDeque::new(),
             comebacks: Comebacks::default(),
             drops: 0,
@@ -219,7 +224,7 @@ impl Swarm {
         let topic = client.topic;
         let phase = std::mem::replace(&mut client.phase, Phase::Leaving);
         if phase.is_pending() {
-            self.pending -= 1;
+            self.end_handshake();
             self.joining -= u32::from(phase == Phase::Joining);
             match self.comebacks.arrive(index) {
                 Some(comeback) => self.fail_to_return(comeback, failure, io),
@@ -417,6 +422,10 @@ impl App for Swarm {
                 self.enter(Stage::Opening, io);
                 self.opened_at = io.now();
                 self.start_heartbeats(io.now());
+            }
+            Order::Turn => {
+                self.is_in_turn = true;
+                io.tick_at(io.now());
             }
             Order::Hold => {
                 self.enter(Stage::Holding, io);

@@ -50,13 +50,13 @@ impl Swarm {
             if next > now {
                 return next;
             }
-            if self.pending >= self.plan.pending_max(self.shard) {
+            if !self.begin_handshake() {
                 return later;
             }
             let Some(attempt) = self.next_attempt(now) else {
+                self.end_handshake();
                 return NEVER;
             };
-            self.pending += 1;
             if !self.dial(attempt, io) {
                 self.retries.push_back(attempt);
                 return later;
@@ -67,7 +67,7 @@ impl Swarm {
 
     /// When the next connection is to be dialled, for the first time or to come back.
     fn next_time(&self) -> Time {
-        let first = self.schedule.peek();
+        let first = self.schedule.peek().filter(|_| self.is_in_turn);
         let first = first.map_or(NEVER, |due| self.opened_at.after(due.intended));
         first.min(self.comebacks.next_time().unwrap_or(NEVER))
     }
@@ -85,7 +85,7 @@ impl Swarm {
                 comeback: Some(comeback),
             });
         }
-        let due = self.schedule.peek()?;
+        let due = self.schedule.peek().filter(|_| self.is_in_turn)?;
         self.schedule.advance();
         Some(Attempt {
             topic: (due.number % u64::from(self.plan.options.topics)) as u32,
@@ -106,11 +106,24 @@ impl Swarm {
         self.schedule.left() + u64::from(self.pending) - returning as u64
     }
 
+    /// Takes a place for a handshake, if the run has one left.
+    fn begin_handshake(&mut self) -> bool {
+        let begins = self.plan.handshakes.begin();
+        self.pending += u32::from(begins);
+        begins
+    }
+
+    /// A handshake is over, well or not.
+    pub(super) fn end_handshake(&mut self) {
+        self.pending -= 1;
+        self.plan.handshakes.end();
+    }
+
     /// Dials one connection; `false` when there is no room for it at the moment.
     fn dial(&mut self, attempt: Attempt, io: &mut Io<'_, Order>) -> bool {
         let now = io.now();
         let Some(tuple) = self.tuples.take(now) else {
-            self.pending -= 1;
+            self.end_handshake();
             match attempt.comeback {
                 Some(comeback) => self.fail_to_return(comeback, Failure::TuplesExhausted, io),
                 None => self.outcome.not_opened.count(Failure::TuplesExhausted),
@@ -171,8 +184,8 @@ impl Swarm {
 
     /// Gives up the connections that wait for another tuple.
     pub(super) fn give_up_retries(&mut self) {
-        for attempt in self.retries.drain(..) {
-            self.pending -= 1;
+        for attempt in std::mem::take(&mut self.retries) {
+            self.end_handshake();
             match attempt.comeback {
                 Some(_) => self.outcome.dropped.count(Failure::NotBack),
                 None => self.outcome.not_opened.count(Failure::Interrupted),
@@ -187,7 +200,7 @@ impl Swarm {
             return;
         };
         client.phase = Phase::Ready;
-        self.pending -= 1;
+        self.end_handshake();
         self.joining -= 1;
         self.ready += 1;
         self.open_account(conn.index, false);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{gauges::Sent, options::Options};
+use crate::{gauges::Sent, handshakes::Handshakes, options::Options, schedule::Seat};
 
 /// What all shards of a run know alike.
 #[derive(Debug)]
@@ -15,10 +15,14 @@ pub(crate) struct Plan {
     /// The run's name in marks, and the seed of what is left to chance.
     pub(crate) run: u64,
     pub(crate) shards: u16,
+    /// Shards that open connections at a time.
+    pub(crate) shards_at_a_time: u16,
     /// Connections that each shard has descriptors for.
     pub(crate) seats: u32,
     /// How many publishes each topic has seen.
     pub(crate) sent: Sent,
+    /// Handshakes and joins that may be unfinished.
+    pub(crate) handshakes: Handshakes,
 }
 
 impl Plan {
@@ -38,9 +42,12 @@ impl Plan {
             .wrapping_add(shard.into())
     }
 
-    /// Handshakes and joins that shard `shard` may have unfinished: its share of those of the run.
-    pub(super) fn pending_max(&self, shard: u16) -> u32 {
-        let (all, shards) = (self.options.concurrency, u32::from(self.shards));
-        all / shards + u32::from(u32::from(shard) < all % shards)
+    /// The place of shard `shard` among those that open connections.
+    pub(super) fn seat(&self, shard: u16) -> Seat {
+        Seat {
+            shard,
+            shards: self.shards,
+            at_a_time: self.shards_at_a_time,
+        }
     }
 }

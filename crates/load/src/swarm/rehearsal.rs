@@ -19,6 +19,7 @@ use super::{Order, Plan, Swarm};
 use crate::{
     conductor::has_dropped,
     gauges::{Gauges, Sent, Snapshot, Stage},
+    handshakes::Handshakes,
     options::Options,
     outcome::{Handed, Outcome},
     report::{End, Report},
@@ -47,6 +48,17 @@ pub(super) struct Rehearsal {
 
 impl Rehearsal {
     pub(super) fn new(seed: u64, faults: Faults, manners: Manners, options: Options) -> Self {
+        Self::in_turns(seed, faults, manners, options, SHARDS)
+    }
+
+    /// As [`Rehearsal::new`], with so many shards that open connections at a time.
+    pub(super) fn in_turns(
+        seed: u64,
+        faults: Faults,
+        manners: Manners,
+        options: Options,
+        shards_at_a_time: u16,
+    ) -> Self {
         options.check().expect("options that are allowed");
         let destination: SocketAddr = "10.0.0.1:4000".parse().expect("an address");
         let net = Net::new(seed, faults);
@@ -59,8 +71,10 @@ impl Rehearsal {
             sources: "10.0.0.2-10.0.0.3".parse().expect("sources"),
             run: seed,
             shards: SHARDS,
+            shards_at_a_time,
             seats: u32::MAX,
             sent: Sent::new(topics),
+            handshakes: Handshakes::new(options.concurrency),
             options,
         });
         let gauges: Vec<_> = (0..SHARDS).map(|_| Arc::new(Gauges::new(1))).collect();
@@ -95,9 +109,13 @@ impl Rehearsal {
     }
 
     pub(super) fn order(&mut self, order: Order) {
-        for shard in &mut self.crowd {
-            shard.with_app(|swarm, io| swarm.handle_mail(order, io));
+        for shard in 0..self.crowd.len() {
+            self.order_one(shard, order);
         }
+    }
+
+    pub(super) fn order_one(&mut self, shard: usize, order: Order) {
+        self.crowd[shard].with_app(|swarm, io| swarm.handle_mail(order, io));
     }
 
     /// Lets time pass until `is_over`, at most `limit`; says whether it was over.

@@ -193,9 +193,8 @@ fn a_client_that_is_gone_leaves_pushes_unsent() {
 
 #[test]
 fn handshakes_unfinished_are_limited_over_all_shards() {
-    // Two are one at a time on each of two shards. Of three, one shard may have two at once and the
-    // other one. Either way some shard takes one at a time, each for a second, thirty times in a row.
-    for concurrency in [2, 3] {
+    // Sixty joins that take a second each, so many at a time.
+    for concurrency in [1, 2, 3] {
         let mut options = options();
         options.concurrency = concurrency;
         options.rate = "1000000/s".parse().expect("a rate");
@@ -207,9 +206,24 @@ fn handshakes_unfinished_are_limited_over_all_shards() {
         let mut rehearsal = Rehearsal::new(1, Faults::default(), manners, options);
         rehearsal.open();
         let taken = rehearsal.net.now().since(Time::ZERO);
-        assert!(taken >= Duration::from_secs(30), "{concurrency}: {taken:?}");
+        let least = Duration::from_secs(ALL / u64::from(concurrency));
+        assert!(taken >= least, "{concurrency}: {taken:?}");
         assert_eq!(rehearsal.close().connections.not_opened, ALL);
     }
+}
+
+#[test]
+fn a_shard_opens_nothing_before_its_turn() {
+    let (faults, manners) = (Faults::default(), Manners::default());
+    let mut rehearsal = Rehearsal::in_turns(3, faults, manners, options(), 1);
+    rehearsal.order(Order::Open);
+    let minute = Duration::from_secs(60);
+    let half = |crowd: &Snapshot| crowd.ready == ALL / 2;
+    assert!(rehearsal.pass(minute, half));
+    let more = |crowd: &Snapshot| crowd.open > ALL / 2;
+    assert!(!rehearsal.pass(minute, more), "nobody has told the second");
+    rehearsal.order_one(1, Order::Turn);
+    assert!(rehearsal.pass(minute, |crowd| crowd.ready == ALL && crowd.unsettled == 0));
 }
 
 #[test]
