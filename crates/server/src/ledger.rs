@@ -7,7 +7,7 @@ use capacity::{
 use engine::StartError;
 use hub::Interest;
 
-use crate::{ServeError, config::Config, node::carrier, plan::Plan};
+use crate::{ServeError, config::Config, plan::Plan};
 
 /// What `limits.connections_max` connections of [`relay`](crate::relay()) cost on this machine, each with
 /// one channel in a topic that all have in common; without the setting, as many as can be held. Starts
@@ -19,7 +19,7 @@ use crate::{ServeError, config::Config, node::carrier, plan::Plan};
 pub fn ledger(config: &Config) -> Result<Ledger, ServeError> {
     let machine = Machine::read();
     let kernel = config.kernel.settle().map_err(StartError::Uring)?;
-    let plan = Plan::new(config, &machine, carrier(&kernel), kernel.tables());
+    let plan = Plan::new(config, &machine, kernel.kernel(), kernel.tables());
     let connections = plan.connections_wanted().into();
     let ledger = Ledger::of(connections, &plan.layout, machine.tcp_memory);
     Ok(ledger.and(interest(plan.layout.shards)))

@@ -7,10 +7,9 @@ use std::{
     time::Duration,
 };
 
-use capacity::{Holds, Kernel, Machine, TcpMemory, raise_nofile};
+use capacity::{Holds, Machine, TcpMemory, raise_nofile};
 use engine::{
-    Errno, Full, KernelInUse, Remote, Settings, ShardIndex, Shards, Snapshot, StartError,
-    TcpPressure,
+    Errno, Full, Remote, Settings, ShardIndex, Shards, Snapshot, StartError, TcpPressure,
 };
 use hub::{Router, Socket};
 use signal_hook::{
@@ -77,7 +76,7 @@ impl Node {
         raise_nofile();
         let machine = Machine::read();
         let kernel = config.kernel.settle().map_err(StartError::Uring)?;
-        let plan = Plan::new(&config, &machine, carrier(&kernel), kernel.tables());
+        let plan = Plan::new(&config, &machine, kernel.kernel(), kernel.tables());
         if let Some(holds) = plan.no_room() {
             return Err(ServeError::NoRoom(holds));
         }
@@ -189,14 +188,6 @@ pub(crate) fn drain(remote: &Remote<ShardMail>, config: &Config) {
             mail = back;
             std::thread::park_timeout(Duration::from_millis(1));
         }
-    }
-}
-
-/// What carries the shards, in the words of what a machine allows.
-pub(crate) const fn carrier(kernel: &KernelInUse) -> Kernel {
-    match kernel {
-        KernelInUse::EpollAsAsked | KernelInUse::EpollInstead(_) => Kernel::Epoll,
-        KernelInUse::Uring => Kernel::Uring,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use capacity::Tables;
+use capacity::{Kernel, Tables};
 
 use super::{descriptors, uring};
 
@@ -48,6 +48,14 @@ impl KernelChoice {
 }
 
 impl KernelInUse {
+    /// Which of the two it is.
+    pub const fn kernel(&self) -> Kernel {
+        match self {
+            Self::Uring => Kernel::Uring,
+            Self::EpollAsAsked | Self::EpollInstead(_) => Kernel::Epoll,
+        }
+    }
+
     /// Whether each shard can have a table of descriptors to itself.
     ///
     /// On io_uring a ring's table of direct descriptors is that. On epoll a thread can leave the table
@@ -76,6 +84,24 @@ impl fmt::Display for KernelInUse {
                 f,
                 "io_uring carries the connections, for this machine has all it needs"
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reason of an epoll names io_uring.
+    #[test]
+    fn the_kernel_is_one_word_whatever_the_reason() {
+        let instead = KernelInUse::EpollInstead("io_uring is forbidden here".to_owned());
+        for (kernel, word) in [
+            (KernelInUse::EpollAsAsked, "epoll"),
+            (instead, "epoll"),
+            (KernelInUse::Uring, "io_uring"),
+        ] {
+            assert_eq!(kernel.kernel().to_string(), word, "{kernel}");
         }
     }
 }
