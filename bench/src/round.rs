@@ -220,7 +220,7 @@ fn crowd_bytes(
 fn wait_until_joined(crowd: &Leashed, events: &Path) -> anyhow::Result<()> {
     let mut events = Events::follow(events);
     let deadline = Instant::now() + JOINED_DEADLINE;
-    while !events.new_stages()?.iter().any(|stage| stage == "holding") {
+    while !events.news()?.iter().any(|news| news.is_stage("holding")) {
         if Instant::now() > deadline {
             bail!("it has not joined all connections after {JOINED_DEADLINE:?}");
         }

@@ -10,12 +10,13 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use super::broadcasts::Broadcast;
-use super::events::Events;
+use super::events::{Events, News};
 use super::interrupt::Interrupt;
 use super::kernel_memory::{KernelMemory, anonymous_bytes_now};
 use super::options::{Options, flag_time};
+use super::timeline::{Look, Spent, Timeline};
 use crate::leash::{Leashed, Pages};
-use crate::measure::{anonymous_bytes, cpu_time};
+use crate::measure::anonymous_bytes;
 use crate::session::Workload;
 
 /// What was measured of the product.
@@ -32,11 +33,10 @@ pub(super) struct Duet {
     pub(super) crowd_bytes: [u64; 2],
     /// Threads of the server and of the crowd.
     pub(super) threads: [usize; 2],
-    /// Processor time of server and crowd in the hold, and how long that was.
-    pub(super) hold_cpu: [Duration; 2],
-    pub(super) hold: Duration,
-    /// Processor time of server and crowd for all broadcasts.
-    pub(super) broadcasts_cpu: [Duration; 2],
+    /// What the hold has cost, which is heartbeats.
+    pub(super) hold: Spent,
+    /// What all broadcasts have cost, with the heartbeats of that time.
+    pub(super) broadcasts_spent: Spent,
     /// The most that was seen during the broadcasts: user-space bytes of both, buffers of TCP.
     pub(super) broadcasts_peak: Peak,
     /// From SIGTERM to the server's end, and its exit code.
@@ -54,13 +54,6 @@ pub(super) struct Peak {
     pub(super) tcp_bytes: u64,
 }
 
-/// A look at both processes.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    at: Instant,
-    cpu: [Duration; 2],
-}
-
 /// Both processes, and what is seen of them on the way.
 #[derive(Debug)]
 struct Stage<'a> {
@@ -69,11 +62,9 @@ struct Stage<'a> {
     events: Events,
     interrupt: &'a Interrupt,
     options: &'a Options,
-    /// The stage that the crowd is in, and the looks since it was entered: the first and the last.
-    name: String,
-    looks: Option<[Look; 2]>,
-    /// The stages that are over, each with its looks.
-    past: Vec<(String, [Look; 2])>,
+    timeline: Timeline,
+    /// When both are to be looked at again.
+    next_look: Instant,
     idle: Option<Idle>,
     peak: Peak,
     /// When the server was asked to end.
@@ -120,7 +111,6 @@ impl Duet {
             .idle
             .take()
             .context("the crowd never held all its connections")?;
-        let (hold, hold_cpu) = stage.spent("holding");
         Ok(Self {
             broadcasts: broadcasts(&report)?,
             report,
@@ -128,9 +118,8 @@ impl Duet {
             server_bytes: [server_before, idle.server_bytes],
             crowd_bytes: [small, idle.crowd_bytes],
             threads: idle.threads,
-            hold_cpu,
-            hold,
-            broadcasts_cpu: stage.spent("broadcasting").1,
+            hold: stage.timeline.hold(),
+            broadcasts_spent: stage.timeline.broadcasts(),
             broadcasts_peak: stage.peak,
             drain,
             drain_code,
@@ -153,9 +142,8 @@ impl<'a> Stage<'a> {
             events,
             interrupt,
             options,
-            name: String::new(),
-            looks: None,
-            past: Vec::new(),
+            timeline: Timeline::default(),
+            next_look: Instant::now(),
             idle: None,
             peak: Peak::default(),
             draining: None,
@@ -165,10 +153,12 @@ impl<'a> Stage<'a> {
     /// Looks at both again and again until the crowd has ended.
     fn follow_to_the_end(&mut self) -> anyhow::Result<()> {
         loop {
-            self.interrupt.pause(LOOK_WINDOW)?;
-            for name in self.events.new_stages()? {
-                self.enter(name)?;
-            }
+            self.interrupt.pause(self.window())?;
+            // Before the news: so it is from before whatever they tell.
+            let look = self.look_if_due();
+            let news = self.events.news()?;
+            let look = look.filter(|_| news.is_empty());
+            news.into_iter().for_each(|news| self.handle_news(news));
             if self.crowd.ended()?.is_some() {
                 if self.draining.is_none() {
                     self.drain()?;
@@ -182,19 +172,46 @@ impl<'a> Stage<'a> {
                 let words = self.server.last_words();
                 bail!("the server has ended ({status}) under its crowd; it says:{words}");
             }
-            self.look()?;
+            if let Some(look) = look {
+                self.handle_look(look)?;
+            }
         }
     }
 
-    fn enter(&mut self, name: String) -> anyhow::Result<()> {
-        eprintln!("product: {name}");
-        if let Some(looks) = self.looks.take() {
-            self.past
-                .push((std::mem::replace(&mut self.name, name), looks));
-        } else {
-            self.name = name;
+    /// Returns how long to wait for news: the end of the last broadcast is the end of a measurement.
+    fn window(&self) -> Duration {
+        match self.timeline.stage() {
+            "broadcasting" => NEWS_WINDOW,
+            _ => LOOK_WINDOW,
         }
-        Ok(())
+    }
+
+    fn pids(&self) -> [u32; 2] {
+        [self.server.pid(), self.crowd.pid()]
+    }
+
+    fn look_if_due(&mut self) -> Option<Look> {
+        let now = Instant::now();
+        if now < self.next_look {
+            return None;
+        }
+        self.next_look = now + LOOK_WINDOW;
+        Look::at_both(self.pids())
+    }
+
+    fn handle_news(&mut self, news: News) {
+        match news {
+            News::Stage(name) => {
+                eprintln!("product: {name}");
+                self.timeline.enter(name);
+            }
+            News::Broadcast => {
+                // At once: after the last of them the crowd is on its way to the next stage.
+                if let Some(look) = Look::at_both(self.pids()) {
+                    self.timeline.end_broadcast(look);
+                }
+            }
+        }
     }
 
     /// Whether a tenth of the sockets that there were in the hold is gone.
@@ -203,19 +220,11 @@ impl<'a> Stage<'a> {
         Ok(KernelMemory::read()?.tcp_sockets < held - held / 10)
     }
 
-    fn look(&mut self) -> anyhow::Result<()> {
-        let pids = [self.server.pid(), self.crowd.pid()];
-        let (Ok(server_cpu), Ok(crowd_cpu)) = (cpu_time(pids[0]), cpu_time(pids[1])) else {
-            return Ok(()); // It is ending, which the caller is about to notice.
-        };
-        let look = Look {
-            at: Instant::now(),
-            cpu: [server_cpu, crowd_cpu],
-        };
-        let first = self.looks.map_or(look, |[first, _]| first);
-        self.looks = Some([first, look]);
-        match self.name.as_str() {
-            "holding" if self.idle.is_none() && look.at - first.at >= self.options.hold() / 2 => {
+    fn handle_look(&mut self, look: Look) -> anyhow::Result<()> {
+        let pids = self.pids();
+        let in_stage = self.timeline.add(look);
+        match self.timeline.stage() {
+            "holding" if self.idle.is_none() && in_stage >= self.options.hold() / 2 => {
                 self.idle = Some(Idle {
                     kernel: KernelMemory::read()?,
                     server_bytes: anonymous_bytes(pids[0])?,
@@ -228,7 +237,7 @@ impl<'a> Stage<'a> {
             "closing" if self.has_lost_a_tenth()? => self.drain()?,
             "broadcasting" => {
                 let Ok(crowd_bytes) = anonymous_bytes_now(pids[1]) else {
-                    return Ok(()); // As above.
+                    return Ok(()); // It is ending, which the caller is about to notice.
                 };
                 self.peak.crowd_bytes = self.peak.crowd_bytes.max(crowd_bytes);
                 let server_bytes = anonymous_bytes_now(pids[0])?;
@@ -264,26 +273,6 @@ impl<'a> Stage<'a> {
             self.interrupt.pause(DRAIN_WINDOW)?;
         }
     }
-
-    /// Returns how long the crowd was in the stage `name`, and the processor time of both in it: from
-    /// the last look before, as far as there is one, to the last look within.
-    fn spent(&self, name: &str) -> (Duration, [Duration; 2]) {
-        let Some(place) = self.past.iter().position(|(past, _)| past == name) else {
-            return Default::default();
-        };
-        let [first, last] = self.past[place].1;
-        // What is short begins before the first look at it; a hold is long, and what was before is not it.
-        let first = match place.checked_sub(1) {
-            Some(before) if name != "holding" => self.past[before].1[1],
-            _ => first,
-        };
-        let last = match self.past.get(place + 1) {
-            Some((_, [next, _])) if name != "holding" => *next,
-            _ => last,
-        };
-        let cpu = [0, 1].map(|end| last.cpu[end].saturating_sub(first.cpu[end]));
-        (last.at - first.at, cpu)
-    }
 }
 
 /// Returns the user-space bytes of a crowd so small that what remains is what any crowd has.
@@ -307,9 +296,9 @@ fn small_crowd_bytes(
     let mut crowd = Leashed::spawn(binary, &arguments.map(OsString::from), Pages::AsItShips)?;
     let mut following = Events::follow(&events);
     while !following
-        .new_stages()?
+        .news()?
         .iter()
-        .any(|stage| stage == "holding")
+        .any(|news| news.is_stage("holding"))
     {
         interrupt.pause(LOOK_WINDOW)?;
         if crowd.ended()?.is_some() {
@@ -410,5 +399,6 @@ pub(super) const SMALL_CROWD: u32 = 10;
 const PAYLOAD_BYTES: usize = 139;
 const RATE: &str = "1000000/s";
 const LOOK_WINDOW: Duration = Duration::from_millis(100);
+const NEWS_WINDOW: Duration = Duration::from_millis(5);
 const DRAIN_WINDOW: Duration = Duration::from_millis(20);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(180);

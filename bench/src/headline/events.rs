@@ -17,6 +17,36 @@ pub(crate) struct Events {
     begun: String,
 }
 
+/// What the crowd tells, as far as the bench follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It has entered the stage of this name.
+    Stage(String),
+    /// A broadcast is over: all have it, or nobody is waited for any more.
+    Broadcast,
+}
+
+impl News {
+    /// Says whether the stage `name` has been entered.
+    pub(crate) fn is_stage(&self, name: &str) -> bool {
+        matches!(self, Self::Stage(stage) if stage == name)
+    }
+
+    /// Reads a line of the file; `None` for what the bench does not follow.
+    fn parse(line: &str) -> anyhow::Result<Option<Self>> {
+        let strange = || format!("the crowd writes as an event: {line}");
+        let event: Value = serde_json::from_str(line).with_context(strange)?;
+        Ok(match event["event"].as_str() {
+            Some("stage") => {
+                let stage = event["stage"].as_str().with_context(strange)?;
+                Some(Self::Stage(stage.to_owned()))
+            }
+            Some("broadcast") => Some(Self::Broadcast),
+            _ => None,
+        })
+    }
+}
+
 impl Events {
     pub(crate) fn follow(path: &Path) -> Self {
         Self {
@@ -26,8 +56,8 @@ impl Events {
         }
     }
 
-    /// Returns the stages that the crowd has entered since the last call, in their order.
-    pub(crate) fn new_stages(&mut self) -> anyhow::Result<Vec<String>> {
+    /// Returns what the crowd has told since the last call, in its order.
+    pub(crate) fn news(&mut self) -> anyhow::Result<Vec<News>> {
         let file = match &mut self.file {
             Some(file) => file,
             None => match File::open(&self.path) {
@@ -44,18 +74,8 @@ impl Events {
         let whole = self.begun.rfind('\n').map_or(0, |end| end + 1);
         let rest = self.begun.split_off(whole);
         let lines = std::mem::replace(&mut self.begun, rest);
-        let mut stages = Vec::new();
-        for line in lines.lines() {
-            let event: Value = serde_json::from_str(line)
-                .with_context(|| format!("the crowd writes as an event: {line}"))?;
-            stages.extend(
-                event
-                    .get("stage")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned),
-            );
-        }
-        Ok(stages)
+        let news = lines.lines().map(News::parse);
+        news.filter_map(Result::transpose).collect()
     }
 }
 
@@ -66,23 +86,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stage_is_told_once_and_when_its_line_is_whole() {
+    fn news_are_told_once_and_when_their_line_is_whole() {
         let name = format!("fourtuple-events-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let mut events = Events::follow(&path);
-        assert!(events.new_stages().unwrap().is_empty());
+        assert!(events.news().unwrap().is_empty());
         let mut file = File::create(&path).unwrap();
-        let none: [&str; 0] = [];
-        for (written, stages) in [
-            ("{\"stage\":\"opening\"}\n{\"stage\":", &["opening"][..]),
-            ("\"holding\"}\n{\"event\":\"broadcast\"}\n", &["holding"]),
-            ("", &none),
+        let stage = |name: &str| News::Stage(name.to_owned());
+        for (written, news) in [
+            (
+                "{\"event\":\"stage\",\"stage\":\"opening\"}\n{\"event\":\"stage\",",
+                vec![stage("opening")],
+            ),
+            (
+                "\"stage\":\"holding\"}\n{\"event\":\"broadcast\",\"number\":1}\n{\"event\":\"new\"}\n",
+                vec![stage("holding"), News::Broadcast],
+            ),
+            ("", vec![]),
         ] {
             file.write_all(written.as_bytes()).unwrap();
-            assert_eq!(events.new_stages().unwrap(), stages);
+            assert_eq!(events.news().unwrap(), news);
         }
-        file.write_all(b"nonsense\n").unwrap();
-        assert!(events.new_stages().is_err());
+        for strange in ["nonsense\n", "{\"event\":\"stage\"}\n"] {
+            file.write_all(strange.as_bytes()).unwrap();
+            assert!(events.news().is_err(), "{strange}");
+        }
         std::fs::remove_file(path).unwrap();
     }
 }

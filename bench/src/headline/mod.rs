@@ -15,6 +15,7 @@ mod needs;
 mod options;
 mod report;
 mod sysctls;
+mod timeline;
 
 use std::env;
 use std::fs;

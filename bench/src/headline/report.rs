@@ -1,7 +1,6 @@
 //! The numbers of a run next to the floor's and to the targets, for people and for programs.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use capacity::Kernel;
 use serde_json::{Value, json};
@@ -103,6 +102,8 @@ impl Report {
             bare: bare.map(|bare| bare.to_json(pairs)),
             duet: json!({
                 "kernel_bytes_per_pair": duet.kernel[1].per_pair(&duet.kernel[0], pairs),
+                "hold": duet.hold.to_json(),
+                "broadcasts": duet.broadcasts_spent.to_json(),
                 "crowd": duet.report,
             }),
         }
@@ -368,8 +369,8 @@ fn kernel_target(pairs: f64) -> Target {
 }
 
 fn idle_rows(duet: &Duet, pairs: f64) -> Vec<Row> {
-    let [server, crowd] = duet.hold_cpu.map(|cpu| {
-        let second = duet.hold.as_secs_f64();
+    let [server, crowd] = duet.hold.cpu.map(|cpu| {
+        let second = duet.hold.time.as_secs_f64();
         (second > 0.0).then(|| cpu.as_secs_f64() * 1e6 / second / pairs)
     });
     vec![
@@ -394,10 +395,16 @@ fn broadcast_rows(duet: &Duet, bare: Option<&Bare>) -> Vec<Row> {
     let both = |key, title, decimals, of: &dyn Fn(&[Broadcast]) -> Option<f64>| {
         Row::new(key, title, decimals, of(own)).beside(floor.and_then(of))
     };
-    let cpu = |cpu: Duration, broadcasts: &[Broadcast]| {
+    let each_us = |seconds: f64, broadcasts: &[Broadcast]| {
         let received: u64 = broadcasts.iter().map(|it| it.received).sum();
-        (received > 0).then(|| cpu.as_secs_f64() * 1e6 / received as f64)
+        (received > 0).then(|| seconds * 1e6 / received as f64)
     };
+    let gross_s = duet.broadcasts_spent.cpu[0].as_secs_f64();
+    let net_s = duet.broadcasts_spent.server_net_s(&duet.hold);
+    let floor_cpu = bare.and_then(|bare| {
+        let seconds = bare.broadcasts_cpu.as_secs_f64();
+        each_us(seconds, &bare.broadcasts)
+    });
     let cpu_target = match kernel_of(duet) {
         Kernel::Uring => 0.85,
         Kernel::Epoll => 1.05,
@@ -427,10 +434,16 @@ fn broadcast_rows(duet: &Duet, bare: Option<&Bare>) -> Vec<Row> {
             "cpu_us_per_delivery",
             "  server CPU, µs per delivery",
             2,
-            cpu(duet.broadcasts_cpu[0], own),
+            net_s.and_then(|net_s| each_us(net_s, own)),
         )
-        .beside(bare.and_then(|bare| cpu(bare.broadcasts_cpu, &bare.broadcasts)))
+        .beside(floor_cpu)
         .target(Target::OfFloorAtMost(cpu_target)),
+        Row::new(
+            "cpu_us_per_delivery_gross",
+            "    with the heartbeats meanwhile",
+            2,
+            each_us(gross_s, own),
+        ),
         Row::new("lost", "  lost", 0, sum(|it| it.lost)).target(Target::AtMost(0.0)),
         Row::new("duplicated", "  duplicated", 0, sum(|it| it.duplicated))
             .target(Target::AtMost(0.0)),
