@@ -117,8 +117,7 @@ fn meet_needs(options: &Options, floor_processes: u64) -> anyhow::Result<Option<
     let root = &options.sysctl_root;
     // Servers and crowds of the floor with a follower of the bench each, then the product's shards.
     let threads = 6 * floor_processes + THREADS_OF_PRODUCT;
-    let epoll = !options.no_floor || options.kernel != "uring";
-    let demand = Demand::read(options.connections.into(), threads, epoll, root)?;
+    let demand = Demand::read(options, threads)?;
     demand.require_memory()?;
     let unmet = demand.unmet(root)?;
     for need in &unmet {

@@ -4,8 +4,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use capacity::Grouped;
+use capacity::ledger::connection_bytes;
+use capacity::{End, Grouped, Kernel, Layout, Ledger, Machine, TcpMemory};
 
+use super::options::Options;
 use super::sysctls::Sysctl;
 
 /// What the run wants to do.
@@ -21,6 +23,12 @@ pub(super) struct Demand {
     pub(super) files_before: u64,
     /// Whether this process may open files beyond `fs.file-max`.
     pub(super) files_unlimited: bool,
+    /// Whether the bare floor has as many connections first.
+    pub(super) floor: bool,
+    /// How the product's server keeps its end of them.
+    pub(super) layout: Layout,
+    /// The marks up to which a broadcast of the product may be unread.
+    pub(super) tcp_memory: Option<TcpMemory>,
     /// `MemAvailable`, bytes.
     pub(super) memory_available: u64,
 }
@@ -37,15 +45,19 @@ pub(super) struct Unmet {
 }
 
 impl Demand {
-    /// Reads the state of this machine for `pairs` connections with so many `threads`.
-    pub(super) fn read(pairs: u64, threads: u64, epoll: bool, root: &Path) -> anyhow::Result<Self> {
+    /// Reads the state of this machine for what `options` ask, with so many `threads`.
+    pub(super) fn read(options: &Options, threads: u64) -> anyhow::Result<Self> {
+        let root = &options.sysctl_root;
         let file_nr = Sysctl::read(root, "fs.file-nr")?;
         let status = std::fs::read_to_string("/proc/self/status")
             .context("cannot read /proc/self/status")?;
         Ok(Self {
-            pairs,
+            pairs: options.connections.into(),
             threads,
-            epoll,
+            epoll: !options.no_floor || options.kernel != "uring",
+            floor: !options.no_floor,
+            layout: options.server_layout(&Machine::read()),
+            tcp_memory: TcpMemory::read(),
             files_before: file_nr
                 .and_then(|numbers| numbers.first().copied())
                 .unwrap_or(0),
@@ -91,22 +103,50 @@ impl Demand {
 
     /// Fails when there is not enough memory, which no limit can change.
     pub(super) fn require_memory(&self) -> anyhow::Result<()> {
-        let needed = self.pairs * PAIR_BYTES + self.threads * THREAD_BYTES;
+        let needed = self.needed_bytes(self.pairs);
         if needed > self.memory_available {
             bail!(
-                "{} connections with both ends on this machine need about {} MB, at {PAIR_BYTES} \
-                 bytes a pair; {} MB are available: ask for at most {} connections",
+                "{} connections with both ends on this machine need about {} MB, at {} bytes a pair \
+                 and with a broadcast that is not read yet; {} MB are available: ask for at most {} \
+                 connections",
                 Grouped(self.pairs),
                 Grouped(needed / 1_000_000),
+                Grouped(self.pair_bytes()),
                 Grouped(self.memory_available / 1_000_000),
-                Grouped(
-                    self.memory_available
-                        .saturating_sub(self.threads * THREAD_BYTES)
-                        / PAIR_BYTES
-                ),
+                Grouped(self.pairs_max()),
             );
         }
         Ok(())
+    }
+
+    /// Returns what `pairs` need of the machine in all, with what a broadcast leaves unread.
+    fn needed_bytes(&self, pairs: u64) -> u64 {
+        let unread_bytes = Ledger::of(pairs, &self.layout, self.tcp_memory).unread_bytes();
+        pairs * self.pair_bytes() + unread_bytes + self.threads * THREAD_BYTES
+    }
+
+    /// Returns what an idle pair takes of the machine: by the ledger of the product, on the carrier that
+    /// takes more, or of the floor.
+    fn pair_bytes(&self) -> u64 {
+        let of_floor = if self.floor { FLOOR_PAIR_BYTES } else { 0 };
+        let of_product = [Kernel::Epoll, Kernel::Uring].map(|kernel| {
+            connection_bytes(End::Server, kernel) + connection_bytes(End::Crowd, kernel)
+        });
+        of_product.into_iter().fold(of_floor, u64::max)
+    }
+
+    /// Returns how many of the connections there is memory for.
+    fn pairs_max(&self) -> u64 {
+        let (mut fit, mut too_many) = (0, self.pairs);
+        while too_many - fit > 1 {
+            let middle = u64::midpoint(fit, too_many);
+            if self.needed_bytes(middle) <= self.memory_available {
+                fit = middle;
+            } else {
+                too_many = middle;
+            }
+        }
+        fit
     }
 
     fn needs(&self) -> Vec<Need> {
@@ -200,8 +240,9 @@ fn words(numbers: &[u64]) -> String {
 
 /// man 5 proc_sys_fs: privileged processes may open files beyond `fs.file-max`.
 const CAP_SYS_ADMIN: u32 = 21;
-/// What a pair takes of the machine in all: the kernel's part at both ends is 6,300 to 7,100 bytes.
-const PAIR_BYTES: u64 = 7_200;
+/// What a pair of the floor takes of the machine in all: 8,802 bytes in the kernel, as measured with
+/// 2,000,000, and what its two programs keep of it.
+const FLOOR_PAIR_BYTES: u64 = 8_900;
 /// Stack, tables and buffers of a thread or process, generously.
 const THREAD_BYTES: u64 = 1 << 20;
 /// epoll, listener, wake-up, pipes and libraries of a part, rounded up.
@@ -216,12 +257,26 @@ const UNREAD_SHARE: u64 = 8;
 
 #[cfg(test)]
 mod tests {
+    use capacity::Tables;
+
     use super::*;
 
     const DEMAND: Demand = Demand {
         pairs: 2_000_000,
         threads: 600,
         epoll: true,
+        floor: true,
+        layout: Layout {
+            end: End::Server,
+            kernel: Kernel::Epoll,
+            shards: 106,
+            tables: Tables::PerShard,
+        },
+        tcp_memory: Some(TcpMemory {
+            low: 287_901,
+            pressure: 383_869,
+            high: 575_802,
+        }),
         files_before: 600,
         files_unlimited: false,
         memory_available: 23_000_000_000,
@@ -290,6 +345,29 @@ mod tests {
             ..DEMAND
         };
         let words = demand.require_memory().unwrap_err().to_string();
-        assert!(words.contains("at most 1,023,729 connections"), "{words}");
+        let fit = demand.pairs_max();
+        assert!(
+            words.contains(&format!("at most {} connections", Grouped(fit))),
+            "{words}"
+        );
+        assert!(demand.needed_bytes(fit) <= demand.memory_available);
+        assert!(demand.needed_bytes(fit + 1) > demand.memory_available);
+    }
+
+    /// With 2,000,000 pairs the kernel took 8,802 bytes for each of the floor's, and with both programs
+    /// 8,909 for each of the product's.
+    #[test]
+    fn no_less_memory_is_asked_for_than_was_measured() {
+        let product_alone = Demand {
+            floor: false,
+            ..DEMAND
+        };
+        assert!(DEMAND.pair_bytes() >= 8_802);
+        assert!(product_alone.pair_bytes() * 100 >= 8_909 * 99);
+        let unread_bytes = DEMAND.needed_bytes(DEMAND.pairs)
+            - DEMAND.pairs * DEMAND.pair_bytes()
+            - DEMAND.threads * THREAD_BYTES;
+        // A message for each page of TCP memory up to the mark: its payload and what describes it.
+        assert!(unread_bytes > 287_901 * 1_000, "{unread_bytes}");
     }
 }

@@ -73,17 +73,22 @@ impl Options {
         Duration::from_secs(30 + u64::from(self.connections) / SLOW_DELIVERIES_PER_SECOND)
     }
 
+    /// Returns how a server keeps all connections on `machine` when each shard has a table of descriptors
+    /// to itself.
+    pub(super) fn server_layout(&self, machine: &Machine) -> Layout {
+        let layout = Layout {
+            tables: Tables::PerShard,
+            ..Layout::of_cores(machine, End::Server, Kernel::Epoll)
+        };
+        layout.for_connections(self.connections.into(), None, Tables::PerShard, machine)
+    }
+
     /// Returns how many bare servers, and as many crowds, have descriptors for all connections.
     pub(super) fn floor_processes(&self) -> anyhow::Result<usize> {
         let machine = Machine::read();
-        let layout = Layout::of_cores(&machine, End::Server, Kernel::Epoll);
         let wanted = u64::from(self.connections);
         // A process of the floor is what a shard of the product is: both have a table of their own.
-        let layout = Layout {
-            tables: Tables::PerShard,
-            ..layout
-        };
-        let layout = layout.for_connections(wanted, None, Tables::PerShard, &machine);
+        let layout = self.server_layout(&machine);
         let most = layout.connections_max(&machine);
         if most < wanted {
             bail!(
