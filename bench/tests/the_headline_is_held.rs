@@ -98,12 +98,7 @@ fn an_interrupt_and_a_kill_end_the_children_and_restore_the_limits() {
             children.len() >= 3,
             "{signal}: server, crowd and keeper: {children:?}"
         );
-        let pid = bench.id().to_string();
-        let kill = Command::new("kill")
-            .args(["-s", signal, &pid])
-            .status()
-            .unwrap();
-        assert!(kill.success());
+        send(signal, bench.id());
         assert!(!bench.wait().unwrap().success(), "{signal}: not a success");
         until(&format!("{signal}: children end"), || {
             children.iter().all(|pid| is_gone(*pid))
@@ -115,6 +110,53 @@ fn an_interrupt_and_a_kill_end_the_children_and_restore_the_limits() {
             assert_nothing_left(&folder);
         }
     }
+}
+
+#[test]
+fn the_keeper_of_the_limits_outlives_what_ends_the_bench() {
+    let folder = folder("kept");
+    let limit = low_limit(&folder);
+    fs::write(&limit, "99").unwrap();
+    let mut keeper = Command::new(env!("CARGO_BIN_EXE_fourtuple-bench"))
+        .arg("sysctl-keeper")
+        .arg(folder.join("limits"))
+        .arg("kernel.threads-max=10")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(keeper.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
+    for signal in ["INT", "TERM", "HUP"] {
+        send(signal, keeper.id());
+    }
+    assert_eq!(fs::read_to_string(&limit).unwrap(), "99", "not yet");
+    drop(keeper.stdin.take());
+    assert!(keeper.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(limit).unwrap(), "10");
+}
+
+#[test]
+fn the_limits_are_restored_though_their_keeper_was_killed() {
+    let folder = folder("unkept");
+    let limit = low_limit(&folder);
+    let mut bench = headline(100, &folder)
+        .args(["--apply-sysctls", "--hold", "1h"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(&mut bench, "product: holding");
+    let keeper = children(&bench).into_iter().find(|pid| {
+        let words = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        words.is_ok_and(|words| words.contains("sysctl-keeper"))
+    });
+    send("KILL", keeper.expect("a keeper"));
+    send("INT", bench.id());
+    assert!(!bench.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(limit).unwrap(), "10");
+    assert_nothing_left(&folder);
 }
 
 /// The command for so many connections, with limits and temporary files in `folder`.
@@ -177,6 +219,12 @@ fn children(bench: &Child) -> Vec<u32> {
     text.split_whitespace()
         .map(|pid| pid.parse().unwrap())
         .collect()
+}
+
+fn send(signal: &str, pid: u32) {
+    let pid = pid.to_string();
+    let kill = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(kill.unwrap().success());
 }
 
 /// Says whether the process has ended, whoever is to collect its exit code.
