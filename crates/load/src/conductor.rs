@@ -86,11 +86,7 @@ impl<'a> Conductor<'a> {
         self.enter(Milestone::Opening);
         self.order(Order::Open);
         let plan = &self.plan;
-        let mut turns = Turns::new(
-            plan.shards,
-            plan.shards_at_a_time,
-            plan.options.concurrency,
-        );
+        let mut turns = Turns::new(plan.shards, plan.shards_at_a_time, plan.options.concurrency);
         while self.look().unsettled > 0 && !self.interrupt.is_raised() && self.pause(LOOK) {
             let unsettled = self.gauges.iter().map(|shard| shard.read().unsettled);
             for shard in turns.next(unsettled) {
@@ -186,7 +182,9 @@ impl<'a> Conductor<'a> {
     /// Closes everything and gathers the results.
     pub(crate) fn finish(mut self) -> Result<(Outcome, End), LoadError> {
         self.end.interrupted = self.interrupt.is_raised();
-        self.end.kernel = self.shards.kernel().to_string();
+        let kernel = self.shards.kernel();
+        self.end.kernel = kernel.to_string();
+        self.end.carrier = kernel.kernel().to_string();
         self.enter(Milestone::Closing);
         self.order(Order::Close);
         while self.pause(LOOK) {}

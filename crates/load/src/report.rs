@@ -35,6 +35,8 @@ pub struct Report {
     pub shards: u16,
     /// What carried the connections, and why.
     pub kernel: String,
+    /// What carried the connections: `epoll` or `io_uring`.
+    pub carrier: String,
     /// The connections.
     pub connections: Connections,
     /// How long opening everything took, from the first intended dial to the last join.
@@ -192,6 +194,7 @@ impl Report {
             interrupted: end.interrupted,
             shards,
             kernel: end.kernel,
+            carrier: end.carrier,
             connections,
             opening_ms: millis(outcome.opening),
             opened_per_second: per_second(connections.ready, outcome.opening),
@@ -242,6 +245,8 @@ pub(crate) struct End {
     pub(crate) interrupted: bool,
     /// What carried the connections, and why.
     pub(crate) kernel: String,
+    /// The same without the reason.
+    pub(crate) carrier: String,
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use engine::{Settings, ShardIndex, Shards};
 use fourtuple_load::{
-    self as load, Dialect, Event, Interrupt, LoadError, Milestone, Moment, Options, OptionsError,
-    Progress, Push, Report, Silent, Stage,
+    self as load, Dialect, Event, Interrupt, KernelChoice, LoadError, Milestone, Moment, Options,
+    OptionsError, Progress, Push, Report, Silent, Stage,
 };
 
 #[allow(dead_code, reason = "bad manners are tried on the simulated network")]
@@ -174,6 +174,19 @@ fn an_echo_server_needs_no_phoenix() {
     let report = run(options);
     assert!(report.held, "{report}");
     assert_eq!(report.deliveries.received, 6);
+}
+
+#[test]
+fn what_carries_the_connections_is_reported_in_one_word_and_with_the_reason() {
+    let server = Server::start();
+    for kernel in [KernelChoice::Epoll, KernelChoice::Auto] {
+        let mut options = server.options();
+        options.kernel = kernel;
+        let report = run(options);
+        let word = report.kernel.split_whitespace().next();
+        assert_eq!(word, Some(&*report.carrier), "{kernel:?}");
+        assert!(kernel == KernelChoice::Auto || report.carrier == "epoll");
+    }
 }
 
 #[test]

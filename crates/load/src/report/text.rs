@@ -361,6 +361,7 @@ mod tests {
             "/connections/dropped",
             "/connections/tuples_busy",
             "/kernel",
+            "/carrier",
             "/opened_per_second",
             "/stages/opening_ms",
             "/stages/holding_ms",
