@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use capacity::Kernel;
 use serde_json::Value;
 
 use super::broadcasts::Broadcast;
@@ -24,6 +25,8 @@ use crate::session::Workload;
 pub(super) struct Duet {
     /// The crowd's own report, `fourtuple load --json`.
     pub(super) report: Value,
+    /// What carried the connections, as the crowd reports it.
+    pub(super) carrier: Kernel,
     pub(super) broadcasts: Vec<Broadcast>,
     /// Before the first connection, and with all of them idle.
     pub(super) kernel: [KernelMemory; 2],
@@ -113,6 +116,7 @@ impl Duet {
             .context("the crowd never held all its connections")?;
         Ok(Self {
             broadcasts: broadcasts(&report)?,
+            carrier: carrier(&report)?,
             report,
             kernel: [kernel_before, idle.kernel],
             server_bytes: [server_before, idle.server_bytes],
@@ -385,6 +389,15 @@ fn broadcasts(report: &Value) -> anyhow::Result<Vec<Broadcast>> {
     broadcasts.context("the crowd reports a broadcast in other words than expected")
 }
 
+fn carrier(report: &Value) -> anyhow::Result<Kernel> {
+    let carrier = report["carrier"].as_str();
+    let kernels = [Kernel::Epoll, Kernel::Uring];
+    let found = kernels
+        .into_iter()
+        .find(|it| carrier == Some(it.to_string().as_str()));
+    found.context("the crowd reports its carrier in other words than expected")
+}
+
 fn threads(pid: u32) -> anyhow::Result<usize> {
     let path = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
@@ -402,3 +415,23 @@ const LOOK_WINDOW: Duration = Duration::from_millis(100);
 const NEWS_WINDOW: Duration = Duration::from_millis(5);
 const DRAIN_WINDOW: Duration = Duration::from_millis(20);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(180);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn epoll_is_not_taken_for_what_it_replaces() {
+        let report = |carrier: Option<&str>| {
+            json!({
+                "kernel": "epoll carries the connections, for io_uring is forbidden here",
+                "carrier": carrier,
+            })
+        };
+        assert_eq!(carrier(&report(Some("epoll"))).unwrap(), Kernel::Epoll);
+        assert_eq!(carrier(&report(Some("io_uring"))).unwrap(), Kernel::Uring);
+        assert!(carrier(&report(None)).is_err());
+    }
+}

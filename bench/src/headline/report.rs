@@ -314,7 +314,7 @@ fn ledger_row(duet: &Duet, pairs: f64) -> Row {
     let measured = of(empty.slab, idle.slab)
         + of(duet.server_bytes[0], duet.server_bytes[1])
         + of(duet.crowd_bytes[0], duet.crowd_bytes[1]);
-    let ledger = forecast::bytes_per_pair(kernel_of(duet), pairs as u64);
+    let ledger = forecast::bytes_per_pair(duet.carrier, pairs as u64);
     let target = if pairs < KERNEL_JUDGED_PAIRS_MIN {
         Target::None
     } else {
@@ -322,14 +322,6 @@ fn ledger_row(duet: &Duet, pairs: f64) -> Row {
     };
     let title = "  with both programs, and by the ledger";
     Row::new("pair_bytes", title, 0, Some(measured)).target(target)
-}
-
-/// What carried the connections, as the crowd reports it, such as `io_uring: ...`.
-fn kernel_of(duet: &Duet) -> Kernel {
-    match duet.report["kernel"].as_str() {
-        Some(kernel) if kernel.contains("uring") => Kernel::Uring,
-        _ => Kernel::Epoll,
-    }
 }
 
 /// Returns a warning when the sockets of the machine have not grown by those of the run: then others
@@ -405,7 +397,7 @@ fn broadcast_rows(duet: &Duet, bare: Option<&Bare>) -> Vec<Row> {
         let seconds = bare.broadcasts_cpu.as_secs_f64();
         each_us(seconds, &bare.broadcasts)
     });
-    let cpu_target = match kernel_of(duet) {
+    let cpu_target = match duet.carrier {
         Kernel::Uring => 0.85,
         Kernel::Epoll => 1.05,
     };
