@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -11,14 +11,14 @@ use capacity::Kernel;
 use serde_json::Value;
 
 use super::broadcasts::Broadcast;
-use super::events::{Events, News};
+use super::crowds::{Crowd, Crowds, command};
+use super::events::News;
 use super::interrupt::Interrupt;
 use super::kernel_memory::{KernelMemory, anonymous_bytes_now};
 use super::options::{Options, flag_time};
 use super::timeline::{Look, Spent, Timeline};
 use crate::leash::{Leashed, Pages};
 use crate::measure::anonymous_bytes;
-use crate::session::Workload;
 
 /// What was measured of the product.
 #[derive(Debug)]
@@ -61,8 +61,7 @@ pub(super) struct Peak {
 #[derive(Debug)]
 struct Stage<'a> {
     server: Leashed,
-    crowd: Leashed,
-    events: Events,
+    crowd: Crowd,
     interrupt: &'a Interrupt,
     options: &'a Options,
     timeline: Timeline,
@@ -97,19 +96,25 @@ impl Duet {
         let server = Leashed::spawn(binary, &serve, Pages::AsItShips)?;
         let addr = server.announced_addr()?;
         eprintln!("product: the server listens on {addr}");
-        let small = small_crowd_bytes(options, binary, addr, folder, interrupt)?;
+        let crowds = Crowds {
+            options,
+            binary,
+            folder,
+            server: addr,
+        };
+        let small = {
+            let mut crowd = crowds.small()?;
+            crowd.wait_until_it_holds(interrupt)?;
+            anonymous_bytes(crowd.process.pid())?
+        };
         let kernel_before = KernelMemory::settled(interrupt)?;
         let server_before = anonymous_bytes(server.pid())?;
 
-        let events = folder.join("events.json");
-        let json = folder.join("crowd.json");
-        let load = load_arguments(options, addr, &events, &json);
-        let crowd = Leashed::spawn(binary, &load, Pages::AsItShips)?;
-        let mut stage = Stage::new(server, crowd, Events::follow(&events), interrupt, options);
+        let mut stage = Stage::new(server, crowds.whole()?, interrupt, options);
         stage.follow_to_the_end()?;
         let (drain, drain_code) = stage.wait_for_drain()?;
 
-        let report = read_report(&json, &stage.crowd)?;
+        let report = stage.crowd.report()?;
         let idle = stage
             .idle
             .take()
@@ -127,23 +132,16 @@ impl Duet {
             broadcasts_peak: stage.peak,
             drain,
             drain_code,
-            commands: [line(&serve), line(&load)],
+            commands: [command(&serve), stage.crowd.command],
         })
     }
 }
 
 impl<'a> Stage<'a> {
-    fn new(
-        server: Leashed,
-        crowd: Leashed,
-        events: Events,
-        interrupt: &'a Interrupt,
-        options: &'a Options,
-    ) -> Self {
+    fn new(server: Leashed, crowd: Crowd, interrupt: &'a Interrupt, options: &'a Options) -> Self {
         Self {
             server,
             crowd,
-            events,
             interrupt,
             options,
             timeline: Timeline::default(),
@@ -160,10 +158,10 @@ impl<'a> Stage<'a> {
             self.interrupt.pause(self.window())?;
             // Before the news: so it is from before whatever they tell.
             let look = self.look_if_due();
-            let news = self.events.news()?;
+            let news = self.crowd.events.news()?;
             let look = look.filter(|_| news.is_empty());
             news.into_iter().for_each(|news| self.handle_news(news));
-            if self.crowd.ended()?.is_some() {
+            if self.crowd.process.ended()?.is_some() {
                 if self.draining.is_none() {
                     self.drain()?;
                 }
@@ -191,7 +189,7 @@ impl<'a> Stage<'a> {
     }
 
     fn pids(&self) -> [u32; 2] {
-        [self.server.pid(), self.crowd.pid()]
+        [self.server.pid(), self.crowd.process.pid()]
     }
 
     fn look_if_due(&mut self) -> Option<Look> {
@@ -279,42 +277,6 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Returns the user-space bytes of a crowd so small that what remains is what any crowd has.
-fn small_crowd_bytes(
-    options: &Options,
-    binary: &Path,
-    server: std::net::SocketAddrV4,
-    folder: &Path,
-    interrupt: &Interrupt,
-) -> anyhow::Result<u64> {
-    let events = folder.join("small.json");
-    let arguments = [
-        "load".to_owned(),
-        format!("ws://{server}/socket"),
-        format!("--connections={SMALL_CROWD}"),
-        format!("--join={}", Workload::Fanout.topic()),
-        format!("--kernel={}", options.kernel),
-        "--hold=1h".to_owned(),
-        format!("--events={}", events.display()),
-    ];
-    let mut crowd = Leashed::spawn(binary, &arguments.map(OsString::from), Pages::AsItShips)?;
-    let mut following = Events::follow(&events);
-    while !following
-        .news()?
-        .iter()
-        .any(|news| news.is_stage("holding"))
-    {
-        interrupt.pause(LOOK_WINDOW)?;
-        if crowd.ended()?.is_some() {
-            bail!(
-                "the crowd ends before it holds anybody; it says:{}",
-                crowd.last_words()
-            );
-        }
-    }
-    anonymous_bytes(crowd.pid())
-}
-
 fn serve_arguments(options: &Options, config: &Path) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         "serve".to_owned(),
@@ -328,58 +290,6 @@ fn serve_arguments(options: &Options, config: &Path) -> Vec<OsString> {
     .into();
     arguments.push(config.into());
     arguments
-}
-
-fn load_arguments(
-    options: &Options,
-    server: std::net::SocketAddrV4,
-    events: &Path,
-    json: &Path,
-) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = [
-        "load".to_owned(),
-        format!("ws://{server}/socket"),
-        format!("--connections={}", options.connections),
-        format!("--join={}", Workload::Fanout.topic()),
-        // The names and the length of the floor's messages, so that both move the same bytes.
-        "--event=shout".to_owned(),
-        format!("--size={PAYLOAD_BYTES}"),
-        // As fast as it goes: what bounds it is the number of handshakes under way.
-        format!("--rate={RATE}"),
-        format!("--concurrency={}", options.concurrency),
-        format!("--heartbeat={}", flag_time(options.heartbeat())),
-        format!("--hold={}", flag_time(options.hold())),
-        format!("--broadcasts={}", options.broadcasts),
-        format!("--drop={}", options.drop),
-        format!("--settle-timeout={}", flag_time(options.settle_timeout())),
-        format!("--kernel={}", options.kernel),
-        "--quiet".to_owned(),
-        "--events".to_owned(),
-    ]
-    .map(OsString::from)
-    .into();
-    arguments.push(events.into());
-    arguments.push("--json".into());
-    arguments.push(json.into());
-    arguments
-}
-
-fn line(arguments: &[OsString]) -> String {
-    arguments
-        .iter()
-        .fold("fourtuple".to_owned(), |line, argument| {
-            line + " " + &argument.to_string_lossy()
-        })
-}
-
-fn read_report(json: &PathBuf, crowd: &Leashed) -> anyhow::Result<Value> {
-    let text = fs::read_to_string(json).unwrap_or_default();
-    serde_json::from_str(&text).with_context(|| {
-        format!(
-            "the crowd has written no report; it says:{}",
-            crowd.last_words()
-        )
-    })
 }
 
 fn broadcasts(report: &Value) -> anyhow::Result<Vec<Broadcast>> {
@@ -406,11 +316,6 @@ fn threads(pid: u32) -> anyhow::Result<usize> {
 
 /// One topic that broadcasts; everything else is as the product ships.
 const CONFIG: &str = "[[channel]]\ntopic = \"room:*\"\npush = \"broadcast\"\n";
-/// Clients of the crowd whose memory is subtracted from that of the whole one.
-pub(super) const SMALL_CROWD: u32 = 10;
-/// `{"body":"…"}` with 128 bytes in it, as in `session`.
-const PAYLOAD_BYTES: usize = 139;
-const RATE: &str = "1000000/s";
 const LOOK_WINDOW: Duration = Duration::from_millis(100);
 const NEWS_WINDOW: Duration = Duration::from_millis(5);
 const DRAIN_WINDOW: Duration = Duration::from_millis(20);

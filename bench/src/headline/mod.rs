@@ -5,6 +5,7 @@
 
 mod bare;
 mod broadcasts;
+mod crowds;
 mod duet;
 pub(crate) mod events;
 mod fleet;

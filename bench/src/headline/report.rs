@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::bare::Bare;
 use super::broadcasts::{Broadcast, deliveries_per_second, median_of};
-use super::duet::{Duet, SMALL_CROWD};
+use super::crowds::SMALL_CROWD;
+use super::duet::Duet;
 use super::forecast;
 use super::kernel_memory::Distress;
 use super::options::Options;
