@@ -35,6 +35,7 @@ fn twenty_thousand_are_opened_held_told_dropped_and_back() {
     for key in ["lost_connections", "lost", "duplicated", "drain_code"] {
         assert_eq!(number(key, "value"), 0.0, "{key}");
     }
+    assert_eq!(number("drain_told", "value"), CONNECTIONS as f64);
     assert_eq!(number("dropped", "value"), CONNECTIONS as f64 / 10.0);
     assert_eq!(number("back", "value"), CONNECTIONS as f64 / 10.0);
     for key in [

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use capacity::Sources;
 use serde_json::Value;
 
 use super::events::Events;
@@ -48,16 +49,39 @@ impl Crowds<'_> {
             // The names and the length of the floor's messages, so that both move the same bytes.
             "--event=shout".to_owned(),
             format!("--size={PAYLOAD_BYTES}"),
-            // As fast as it goes: what bounds it is the number of handshakes under way.
-            format!("--rate={RATE}"),
-            format!("--concurrency={}", options.concurrency),
-            format!("--heartbeat={}", flag_time(options.heartbeat())),
             format!("--hold={}", flag_time(options.hold())),
             format!("--broadcasts={}", options.broadcasts),
             format!("--drop={}", options.drop),
             format!("--settle-timeout={}", flag_time(options.settle_timeout())),
         ];
-        self.start("crowd", options.connections, &more)
+        self.start_whole("crowd", &more)
+    }
+
+    /// Starts a crowd as large that stays until its connections end.
+    ///
+    /// It has addresses of its own: connections of the crowd before it may be in TIME_WAIT.
+    pub(super) fn staying(&self) -> anyhow::Result<Crowd> {
+        let connections = u64::from(self.options.connections);
+        let sources = Sources::loopback(connections + connections / TUPLES_SPARE, 1);
+        let first = u32::from(STAYING_SOURCE);
+        let last = first + u32::try_from(sources.count()).context("too many addresses")? - 1;
+        let more = [
+            format!("--sources={STAYING_SOURCE}-{}", Ipv4Addr::from(last)),
+            "--hold=1h".to_owned(),
+        ];
+        self.start_whole("staying", &more)
+    }
+
+    fn start_whole(&self, name: &str, more: &[String]) -> anyhow::Result<Crowd> {
+        let options = self.options;
+        let mut all = vec![
+            // As fast as it goes: what bounds it is the number of handshakes under way.
+            format!("--rate={RATE}"),
+            format!("--concurrency={}", options.concurrency),
+            format!("--heartbeat={}", flag_time(options.heartbeat())),
+        ];
+        all.extend_from_slice(more);
+        self.start(name, options.connections, &all)
     }
 
     fn start(&self, name: &str, connections: u32, more: &[String]) -> anyhow::Result<Crowd> {
@@ -122,4 +146,8 @@ pub(super) const SMALL_CROWD: u32 = 10;
 /// `{"body":"…"}` with 128 bytes in it, as in `session`.
 const PAYLOAD_BYTES: usize = 139;
 const RATE: &str = "1000000/s";
+/// Where the addresses of the crowd that stays begin; those of others begin at 127.0.0.2.
+const STAYING_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
+/// A tenth of the tuples may be others'.
+const TUPLES_SPARE: u64 = 10;
 const NEWS_WINDOW: Duration = Duration::from_millis(100);

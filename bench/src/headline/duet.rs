@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::broadcasts::Broadcast;
 use super::crowds::{Crowd, Crowds, command};
+use super::drain::Drain;
 use super::events::News;
 use super::interrupt::Interrupt;
 use super::kernel_memory::{KernelMemory, anonymous_bytes_now};
@@ -42,9 +43,7 @@ pub(super) struct Duet {
     pub(super) broadcasts_spent: Spent,
     /// The most that was seen during the broadcasts: user-space bytes of both, buffers of TCP.
     pub(super) broadcasts_peak: Peak,
-    /// From SIGTERM to the server's end, and its exit code.
-    pub(super) drain: Duration,
-    pub(super) drain_code: Option<i32>,
+    pub(super) drain: Drain,
     /// How both were started.
     pub(super) commands: [String; 2],
 }
@@ -69,8 +68,6 @@ struct Stage<'a> {
     next_look: Instant,
     idle: Option<Idle>,
     peak: Peak,
-    /// When the server was asked to end.
-    draining: Option<Instant>,
 }
 
 /// Memory with all connections idle.
@@ -112,13 +109,13 @@ impl Duet {
 
         let mut stage = Stage::new(server, crowds.whole()?, interrupt, options);
         stage.follow_to_the_end()?;
-        let (drain, drain_code) = stage.wait_for_drain()?;
-
         let report = stage.crowd.report()?;
         let idle = stage
             .idle
-            .take()
             .context("the crowd never held all its connections")?;
+
+        eprintln!("product: another crowd comes, and the server is asked to end");
+        let drain = Drain::run(stage.server, crowds.staying()?, interrupt)?;
         Ok(Self {
             broadcasts: broadcasts(&report)?,
             carrier: carrier(&report)?,
@@ -131,7 +128,6 @@ impl Duet {
             broadcasts_spent: stage.timeline.broadcasts(),
             broadcasts_peak: stage.peak,
             drain,
-            drain_code,
             commands: [command(&serve), stage.crowd.command],
         })
     }
@@ -148,7 +144,6 @@ impl<'a> Stage<'a> {
             next_look: Instant::now(),
             idle: None,
             peak: Peak::default(),
-            draining: None,
         }
     }
 
@@ -161,18 +156,12 @@ impl<'a> Stage<'a> {
             let news = self.crowd.events.news()?;
             let look = look.filter(|_| news.is_empty());
             news.into_iter().for_each(|news| self.handle_news(news));
-            if self.crowd.process.ended()?.is_some() {
-                if self.draining.is_none() {
-                    self.drain()?;
-                }
-                return Ok(());
-            }
-            if self.draining.is_some() {
-                continue;
-            }
             if let Some(status) = self.server.ended()? {
                 let words = self.server.last_words();
                 bail!("the server has ended ({status}) under its crowd; it says:{words}");
+            }
+            if self.crowd.process.ended()?.is_some() {
+                return Ok(());
             }
             if let Some(look) = look {
                 self.handle_look(look)?;
@@ -216,12 +205,6 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Whether a tenth of the sockets that there were in the hold is gone.
-    fn has_lost_a_tenth(&self) -> anyhow::Result<bool> {
-        let held = self.idle.as_ref().map_or(0, |idle| idle.kernel.tcp_sockets);
-        Ok(KernelMemory::read()?.tcp_sockets < held - held / 10)
-    }
-
     fn handle_look(&mut self, look: Look) -> anyhow::Result<()> {
         let pids = self.pids();
         let in_stage = self.timeline.add(look);
@@ -234,9 +217,6 @@ impl<'a> Stage<'a> {
                     threads: [threads(pids[0])?, threads(pids[1])?],
                 });
             }
-            // Not before every thread of the crowd is at it: one that still holds would count what the
-            // server closes as lost.
-            "closing" if self.has_lost_a_tenth()? => self.drain()?,
             "broadcasting" => {
                 let Ok(crowd_bytes) = anonymous_bytes_now(pids[1]) else {
                     return Ok(()); // It is ending, which the caller is about to notice.
@@ -252,29 +232,6 @@ impl<'a> Stage<'a> {
         }
         Ok(())
     }
-
-    fn drain(&mut self) -> anyhow::Result<()> {
-        self.draining = Some(Instant::now());
-        self.server.terminate()
-    }
-
-    /// Waits for the server's end; returns how long it took, and the exit code.
-    fn wait_for_drain(&mut self) -> anyhow::Result<(Duration, Option<i32>)> {
-        if self.draining.is_none() {
-            self.drain()?;
-        }
-        let start = self.draining.unwrap_or_else(Instant::now);
-        loop {
-            if let Some(status) = self.server.ended()? {
-                return Ok((start.elapsed(), status.code()));
-            }
-            if start.elapsed() > DRAIN_DEADLINE {
-                let words = self.server.last_words();
-                bail!("the server runs {DRAIN_DEADLINE:?} after SIGTERM; it says:{words}");
-            }
-            self.interrupt.pause(DRAIN_WINDOW)?;
-        }
-    }
 }
 
 fn serve_arguments(options: &Options, config: &Path) -> Vec<OsString> {
@@ -283,6 +240,10 @@ fn serve_arguments(options: &Options, config: &Path) -> Vec<OsString> {
         "--listen=127.0.0.1:0".to_owned(),
         format!("--max-connections={}", options.connections),
         format!("--idle-timeout={}", flag_time(options.idle_timeout())),
+        format!("--drain-batch={DRAIN_BATCH}"),
+        format!("--drain-interval={}", flag_time(DRAIN_INTERVAL)),
+        format!("--drain-timeout={}", flag_time(DRAIN_TIMEOUT)),
+        format!("--close-timeout={}", flag_time(DRAIN_TIMEOUT)),
         format!("--kernel={}", options.kernel),
         "--config".to_owned(),
     ]
@@ -314,12 +275,16 @@ fn threads(pid: u32) -> anyhow::Result<usize> {
     Ok(tasks.count())
 }
 
-/// One topic that broadcasts; everything else is as the product ships.
+/// One topic that broadcasts; what is no flag of the server is as the product ships.
 const CONFIG: &str = "[[channel]]\ntopic = \"room:*\"\npush = \"broadcast\"\n";
 const LOOK_WINDOW: Duration = Duration::from_millis(100);
 const NEWS_WINDOW: Duration = Duration::from_millis(5);
-const DRAIN_WINDOW: Duration = Duration::from_millis(20);
-const DRAIN_DEADLINE: Duration = Duration::from_secs(180);
+/// Ends more connections than two cores can, and never so many at once that their goodbyes fill the
+/// memory of TCP.
+const DRAIN_BATCH: u32 = 20_000;
+const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+/// For the slowest goodbye: none is to be cut off.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(180);
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 mod bare;
 mod broadcasts;
 mod crowds;
+mod drain;
 mod duet;
 pub(crate) mod events;
 mod fleet;

@@ -62,7 +62,7 @@ impl Report {
         rows.extend(memory_rows(&duet, bare.as_ref(), pairs));
         rows.extend(idle_rows(&duet, pairs));
         rows.extend(broadcast_rows(&duet, bare.as_ref()));
-        rows.extend(end_rows(&duet, distress));
+        rows.extend(end_rows(&duet, distress, pairs));
         let kernel = duet.report["kernel"]
             .as_str()
             .unwrap_or("not named")
@@ -226,7 +226,7 @@ impl Row {
 
 fn is_held(duet: &Duet, distress: Distress) -> bool {
     let held = duet.report["held"].as_bool() == Some(true);
-    held && duet.drain_code == Some(0) && distress.swapped_out + distress.out_of_memory == 0
+    held && duet.drain.code == Some(0) && distress.swapped_out + distress.out_of_memory == 0
 }
 
 fn connection_rows(duet: &Duet, bare: Option<&Bare>, pairs: f64) -> Vec<Row> {
@@ -443,7 +443,7 @@ fn broadcast_rows(duet: &Duet, bare: Option<&Bare>) -> Vec<Row> {
     ]
 }
 
-fn end_rows(duet: &Duet, distress: Distress) -> Vec<Row> {
+fn end_rows(duet: &Duet, distress: Distress, pairs: f64) -> Vec<Row> {
     let drop = |key: &str| duet.report["drop"][key].as_f64();
     vec![
         Row::new("dropped", "dropped on purpose", 0, drop("dropped")),
@@ -457,15 +457,22 @@ fn end_rows(duet: &Duet, distress: Distress) -> Vec<Row> {
         ),
         Row::new(
             "drain_s",
-            "SIGTERM as the crowd closes, to the end, s",
+            "drain of all, s",
             1,
-            Some(duet.drain.as_secs_f64()),
+            Some(duet.drain.time.as_secs_f64()),
         ),
+        Row::new(
+            "drain_told",
+            "  told to come back (1012)",
+            0,
+            Some(duet.drain.told as f64),
+        )
+        .target(Target::AtLeast(pairs)),
         Row::new(
             "drain_code",
             "  exit code",
             0,
-            duet.drain_code.map(f64::from),
+            duet.drain.code.map(f64::from),
         )
         .target(Target::AtMost(0.0)),
         Row::new(
