@@ -63,16 +63,22 @@ impl Kind {
 
     /// Returns how the product is started for it, or `None` when it is not the product.
     pub(crate) fn variant(self) -> Option<Variant> {
-        let (carrier, shards_count) = match self {
-            Self::FourtupleEpoll => (Carrier::Epoll, SHARDS_FEW),
-            Self::FourtupleUring => (Carrier::Uring, SHARDS_FEW),
-            Self::FourtupleEpoll110 => (Carrier::Epoll, SHARDS_MANY),
-            Self::FourtupleUring110 => (Carrier::Uring, SHARDS_MANY),
-            _ => return None,
-        };
-        Some(Variant {
+        let few = |carrier| Variant {
             carrier,
-            shards_count,
+            shards_count: SHARDS_FEW,
+            connections_max: None,
+        };
+        let many = |carrier| Variant {
+            carrier,
+            shards_count: SHARDS_MANY,
+            connections_max: Some(CONNECTIONS_MANY),
+        };
+        Some(match self {
+            Self::FourtupleEpoll => few(Carrier::Epoll),
+            Self::FourtupleUring => few(Carrier::Uring),
+            Self::FourtupleEpoll110 => many(Carrier::Epoll),
+            Self::FourtupleUring110 => many(Carrier::Uring),
+            _ => return None,
         })
     }
 
@@ -123,12 +129,24 @@ impl Kind {
 const SHARDS_FEW: u32 = 2;
 /// As many as two million connections need where a thread may have 20,000 descriptors.
 const SHARDS_MANY: u32 = 110;
+const CONNECTIONS_MANY: u32 = 2_000_000;
 
 #[cfg(test)]
 mod tests {
     use clap::ValueEnum as _;
 
     use super::*;
+
+    #[test]
+    fn many_shards_are_those_of_two_million_connections() {
+        for kind in Kind::value_variants() {
+            let Some(variant) = kind.variant() else {
+                continue;
+            };
+            let connections_max = kind.with_few_shards().map(|_| 2_000_000);
+            assert_eq!(variant.connections_max, connections_max, "{}", kind.name());
+        }
+    }
 
     #[test]
     fn a_server_is_named_alike_everywhere() {

@@ -26,6 +26,8 @@ pub(crate) struct Variant {
     pub(crate) carrier: Carrier,
     /// Threads that carry connections.
     pub(crate) shards_count: u32,
+    /// What it is made for, where that is not its default.
+    pub(crate) connections_max: Option<u32>,
 }
 
 /// What carries the connections of the product.
@@ -84,6 +86,8 @@ impl Product {
         .map(OsString::from)
         .into();
         arguments.push(self.config.clone().into());
+        let connections_max = variant.connections_max;
+        arguments.extend(connections_max.map(|most| format!("--max-connections={most}").into()));
         arguments
     }
 
