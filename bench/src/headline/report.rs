@@ -268,14 +268,14 @@ fn memory_rows(duet: &Duet, bare: Option<&Bare>, pairs: f64) -> Vec<Row> {
             0,
             slope(duet.server_bytes, pairs),
         )
-        .target(Target::AtMost(300.0)),
+        .target(of_memory(pairs, Target::AtMost(300.0))),
         Row::new(
             "crowd_bytes",
             "crowd, bytes per connection",
             0,
             slope(duet.crowd_bytes, pairs - f64::from(SMALL_CROWD)),
         )
-        .target(Target::AtMost(300.0)),
+        .target(of_memory(pairs, Target::AtMost(300.0))),
         Row::new(
             "kernel_bytes",
             "kernel, bytes per pair",
@@ -283,7 +283,7 @@ fn memory_rows(duet: &Duet, bare: Option<&Bare>, pairs: f64) -> Vec<Row> {
             kernel(&duet.kernel),
         )
         .beside(bare.and_then(|bare| kernel(&bare.kernel)))
-        .target(kernel_target(pairs)),
+        .target(of_memory(pairs, Target::OfFloorAtMost(1.1))),
         Row::new("slab_bytes", "  in slab caches", 0, slab(&duet.kernel))
             .beside(bare.and_then(|bare| slab(&bare.kernel))),
         ledger_row(duet, pairs),
@@ -316,13 +316,9 @@ fn ledger_row(duet: &Duet, pairs: f64) -> Row {
         + of(duet.server_bytes[0], duet.server_bytes[1])
         + of(duet.crowd_bytes[0], duet.crowd_bytes[1]);
     let ledger = forecast::bytes_per_pair(duet.carrier, pairs as u64);
-    let target = if pairs < KERNEL_JUDGED_PAIRS_MIN {
-        Target::None
-    } else {
-        Target::Near(ledger, 0.05)
-    };
     let title = "  with both programs, and by the ledger";
-    Row::new("pair_bytes", title, 0, Some(measured)).target(target)
+    let row = Row::new("pair_bytes", title, 0, Some(measured));
+    row.target(of_memory(pairs, Target::Near(ledger, 0.05)))
 }
 
 /// Returns a warning when the sockets of the machine have not grown by those of the run: then others
@@ -351,13 +347,16 @@ fn strangers(duet: &Duet, bare: Option<&Bare>, pairs: f64) -> String {
     warning
 }
 
-/// The memory of the whole machine is what is measured, and other programs change it by tens of
-/// megabytes: with few pairs the difference is theirs, even its sign, and is not judged.
-fn kernel_target(pairs: f64) -> Target {
-    if pairs < KERNEL_JUDGED_PAIRS_MIN {
+/// Returns `target` where there are pairs enough to judge the memory of one.
+///
+/// The kernel's is that of the whole machine, which other programs change by tens of megabytes: with few
+/// pairs the difference is theirs, even its sign. That of a program comes in huge pages, each of which
+/// is 100 bytes for every one of 20,000 pairs.
+fn of_memory(pairs: f64, target: Target) -> Target {
+    if pairs < MEMORY_JUDGED_PAIRS_MIN {
         Target::None
     } else {
-        Target::OfFloorAtMost(1.1)
+        target
     }
 }
 
@@ -504,7 +503,7 @@ fn grouped(number: f64, decimals: usize) -> String {
 
 /// Of the sockets of a run, so many may be somebody else's.
 const STRANGERS_SHARE: f64 = 0.01;
-const KERNEL_JUDGED_PAIRS_MIN: f64 = 100_000.0;
+const MEMORY_JUDGED_PAIRS_MIN: f64 = 100_000.0;
 const MIB: f64 = 1_048_576.0;
 
 #[cfg(test)]
@@ -519,6 +518,7 @@ mod tests {
 
     #[test]
     fn a_target_is_met_at_its_bound_and_not_beyond() {
+        let [few, many] = [99_999.0, 100_000.0].map(|it| of_memory(it, Target::AtMost(300.0)));
         for (target, value, floor, met) in [
             (Target::AtMost(300.0), 300.0, None, Some(true)),
             (Target::AtMost(300.0), 300.1, None, Some(false)),
@@ -528,8 +528,8 @@ mod tests {
             (Target::OfFloorAtLeast(0.8), 7.9, Some(10.0), Some(false)),
             (Target::OfFloorAtLeast(0.8), 8.0, None, None),
             (Target::OfFloorAtMost(1.1), -16.0, Some(10.0), None),
-            (kernel_target(99_999.0), 1.0, Some(10.0), None),
-            (kernel_target(100_000.0), 12.0, Some(10.0), Some(false)),
+            (few, 301.0, None, None),
+            (many, 301.0, None, Some(false)),
             (Target::None, 1.0, Some(1.0), None),
         ] {
             assert_eq!(
