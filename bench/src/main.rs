@@ -8,8 +8,10 @@
 mod cargo;
 mod client;
 mod compare;
+mod events;
 mod floor;
 mod headline;
+mod interrupt;
 mod kind;
 mod launch;
 mod leash;

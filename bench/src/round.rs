@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::client::{Crowd, Tally};
-use crate::headline::events::Events;
+use crate::events::Events;
 use crate::kind::Kind;
 use crate::launch::{Programs, Server};
 use crate::leash::{Leashed, Pages};

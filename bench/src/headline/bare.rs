@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::broadcasts::Broadcast;
 use super::fleet::Fleet;
-use super::interrupt::Interrupt;
 use super::kernel_memory::KernelMemory;
 use super::options::Options;
+use crate::interrupt::Interrupt;
 
 /// What was measured of the floor.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use anyhow::{Context as _, bail};
 use capacity::Sources;
 use serde_json::Value;
 
-use super::events::Events;
-use super::interrupt::Interrupt;
 use super::options::{Options, flag_time};
+use crate::events::Events;
+use crate::interrupt::Interrupt;
 use crate::leash::{Leashed, Pages};
 use crate::session::Workload;
 

@@ -8,7 +8,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use super::crowds::Crowd;
-use super::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 use crate::leash::Leashed;
 
 /// What was seen of it.

@@ -13,11 +13,11 @@ use serde_json::Value;
 use super::broadcasts::Broadcast;
 use super::crowds::{Crowd, Crowds, command};
 use super::drain::Drain;
-use super::events::News;
-use super::interrupt::Interrupt;
 use super::kernel_memory::{KernelMemory, anonymous_bytes_now};
 use super::options::{Options, flag_time};
 use super::timeline::{Look, Spent, Timeline};
+use crate::events::News;
+use crate::interrupt::Interrupt;
 use crate::leash::{Leashed, Pages};
 use crate::measure::anonymous_bytes;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::interrupt::Interrupt;
 use crate::client::member::{Arrivals, Command, now_ns};
+use crate::interrupt::Interrupt;
 use crate::leash::Leashed;
 use crate::measure;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use super::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 
 /// The memory of the kernel at one moment, in bytes.
 #[derive(Debug, Clone, Default)]

@@ -8,10 +8,8 @@ mod broadcasts;
 mod crowds;
 mod drain;
 mod duet;
-pub(crate) mod events;
 mod fleet;
 mod forecast;
-mod interrupt;
 mod kernel_memory;
 mod needs;
 mod options;
@@ -29,7 +27,6 @@ use anyhow::{Context as _, bail};
 
 use self::bare::Bare;
 use self::duet::Duet;
-use self::interrupt::Interrupt;
 use self::kernel_memory::Distress;
 use self::needs::Demand;
 use self::options::Options;
@@ -37,6 +34,7 @@ use self::report::Report;
 use self::sysctls::{Raised, Sysctl};
 use crate::client::member;
 use crate::floor;
+use crate::interrupt::Interrupt;
 use crate::measure::Machine;
 use crate::product::Product;
 

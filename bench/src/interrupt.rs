@@ -15,14 +15,14 @@ use signal_hook::low_level::signal_name;
 
 /// The one place where the headline waits.
 #[derive(Debug)]
-pub(super) struct Interrupt {
+pub(crate) struct Interrupt {
     signals: Receiver<i32>,
 }
 
 impl Interrupt {
     /// Takes the signals from now on. More of them change nothing: what the first one begins is
     /// short, and is to be finished.
-    pub(super) fn on_signals() -> anyhow::Result<Self> {
+    pub(crate) fn on_signals() -> anyhow::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for Ctrl-C")?;
         let (sender, receiver) = mpsc::sync_channel(1);
         thread::spawn(move || {
@@ -39,7 +39,7 @@ impl Interrupt {
     /// # Errors
     ///
     /// When a signal comes or has come.
-    pub(super) fn pause(&self, stretch: Duration) -> anyhow::Result<()> {
+    pub(crate) fn pause(&self, stretch: Duration) -> anyhow::Result<()> {
         match self.signals.recv_timeout(stretch) {
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Ok(signal) => bail!(
@@ -51,7 +51,7 @@ impl Interrupt {
     }
 
     /// Fails when a signal has come.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.pause(Duration::ZERO)
     }
 }
