@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::folder::Folder;
 use crate::kind::Kind;
 use crate::launch::{Programs, Server};
 use crate::leash::Pages;
 use crate::measure::Machine;
 use crate::peers::Peers;
-use crate::product::{Carrier, Product};
+use crate::product::{self, Carrier, Product};
 use crate::round::{self, Plan};
 use crate::session::Workload;
 use crate::table::Results;
@@ -57,12 +58,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         echo_stretch: Duration::from_millis(options.echo_ms),
     };
     require_descriptors(&plan)?;
+    // Before the servers, so that it goes after them.
+    let folder = Folder::make()?;
     let product = if options.servers.iter().any(|kind| kind.variant().is_some()) {
-        Some(Product::prepare(options.product.as_deref())?)
+        let binary = product::binary(options.product.as_deref())?;
+        Some(Product::configure(binary, folder.path())?)
     } else {
         None
     };
-    let peers = Peers::prepare(&options.servers, plan.connections, options.install)?;
+    let (connections_max, install) = (plan.connections, options.install);
+    let peers = Peers::prepare(&options.servers, connections_max, install, folder.path())?;
     let programs = Programs { product, peers };
     let mut kinds = options.servers.clone();
     let left_out = leave_out_uring(&programs, &mut kinds);

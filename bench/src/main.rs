@@ -10,6 +10,7 @@ mod client;
 mod compare;
 mod events;
 mod floor;
+mod folder;
 mod headline;
 mod interrupt;
 mod kind;

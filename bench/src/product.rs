@@ -1,6 +1,5 @@
 //! The product under measurement: how its binary is built, configured and addressed.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddrV4;
@@ -48,20 +47,14 @@ impl Carrier {
 }
 
 impl Product {
-    /// Takes the binary at `given`, or builds it from this workspace with the bench's own profile.
-    pub(crate) fn prepare(given: Option<&Path>) -> anyhow::Result<Self> {
-        let binary = match given {
-            Some(path) => path.to_owned(),
-            None => build()?,
-        };
-        let name = |end: &str| format!("fourtuple-bench-{}{end}", std::process::id());
-        let config = env::temp_dir().join(name(".toml"));
-        let events = env::temp_dir().join(name("-events.json"));
+    /// Takes a built `binary`, and writes its configuration to `folder`.
+    pub(crate) fn configure(binary: PathBuf, folder: &Path) -> anyhow::Result<Self> {
+        let config = folder.join("product.toml");
         fs::write(&config, CONFIG).with_context(|| format!("cannot write {}", config.display()))?;
         Ok(Self {
             binary,
             config,
-            events,
+            events: folder.join("events.json"),
         })
     }
 
@@ -114,12 +107,9 @@ impl Product {
     }
 }
 
-impl Drop for Product {
-    fn drop(&mut self) {
-        // Small files in the folder for temporary files are no reason to fail.
-        let _ = fs::remove_file(&self.config);
-        let _ = fs::remove_file(&self.events);
-    }
+/// Returns the binary at `given`, or builds it from this workspace with the bench's own profile.
+pub(crate) fn binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    given.map_or_else(build, |path| Ok(path.to_owned()))
 }
 
 /// Builds the product and returns where its binary is.

@@ -17,10 +17,9 @@ mod report;
 mod sysctls;
 mod timeline;
 
-use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -33,10 +32,10 @@ use self::options::Options;
 use self::report::Report;
 use self::sysctls::{Raised, Sysctl};
 use crate::client::member;
-use crate::floor;
+use crate::folder::Folder;
 use crate::interrupt::Interrupt;
 use crate::measure::Machine;
-use crate::product::Product;
+use crate::{floor, product};
 
 /// The headline, and what it does in the processes that it starts itself.
 #[derive(Debug, clap::Subcommand)]
@@ -80,7 +79,7 @@ fn prove(options: &Options) -> anyhow::Result<ExitCode> {
         options.floor_processes()?
     };
     let _raised = meet_needs(options, processes as u64)?;
-    let product = Product::prepare(options.product.as_deref())?;
+    let binary = product::binary(options.product.as_deref())?;
     let folder = Folder::make()?;
     let machine = Machine::read()?;
     let date = date();
@@ -92,7 +91,7 @@ fn prove(options: &Options) -> anyhow::Result<ExitCode> {
     } else {
         Some(Bare::run(options, processes, &interrupt)?)
     };
-    let duet = Duet::run(options, product.binary(), &folder.0, &interrupt)?;
+    let duet = Duet::run(options, &binary, folder.path(), &interrupt)?;
 
     let distress = Distress::read()?.since(before);
     let report = Report::new(options, &machine, date, distress, bare, duet);
@@ -191,28 +190,6 @@ fn civil(mut days: u64) -> (u64, u64, u64) {
         month += 1;
     }
     (year, month, days + 1)
-}
-
-/// A folder for the files of a run, removed with everything in it.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> anyhow::Result<Self> {
-        let name = format!("fourtuple-headline-{}", std::process::id());
-        let path = env::temp_dir().join(name);
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let path: &Path = &self.0;
-        if let Err(error) = fs::remove_dir_all(path) {
-            eprintln!("cannot remove {}: {error}", path.display());
-        }
-    }
 }
 
 /// Shards of server and crowd at most, and their other threads.

@@ -29,7 +29,8 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Makes ready those of `kinds` that are programs of others, each for up to `connections_max`.
+    /// Makes ready those of `kinds` that are programs of others, each for up to `connections_max` and
+    /// with its files of this run in `folder`.
     ///
     /// # Errors
     ///
@@ -39,12 +40,13 @@ impl Peers {
         kinds: &[Kind],
         connections_max: usize,
         install: bool,
+        folder: &Path,
     ) -> anyhow::Result<Self> {
         tools::require(kinds, install)?;
         let any = |wanted: &[Kind]| kinds.iter().any(|kind| wanted.contains(kind));
         let rust = any(&[Kind::Axum, Kind::Fastwebsockets]).then(Rust::prepare);
         let node = any(&[Kind::Node]).then(Node::prepare);
-        let nginx = any(&[Kind::Nginx]).then(|| Nginx::prepare(connections_max));
+        let nginx = any(&[Kind::Nginx]).then(|| Nginx::prepare(connections_max, folder));
         Ok(Self {
             rust: rust.transpose()?,
             node: node.transpose()?,

@@ -4,10 +4,9 @@
 //! nginx cannot say which port the kernel chose, so the bench looks for a free one first. Between that
 //! and the start somebody else may take it; then another is tried.
 
-use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -27,10 +26,9 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    /// Takes the machine's nginx for up to `connections_max`.
-    pub(super) fn prepare(connections_max: usize) -> anyhow::Result<Self> {
-        let folder = format!("fourtuple-bench-{}-nginx", std::process::id());
-        let folder = env::temp_dir().join(folder);
+    /// Takes the machine's nginx for up to `connections_max`, with a folder of its own in `folder`.
+    pub(super) fn prepare(connections_max: usize, folder: &Path) -> anyhow::Result<Self> {
+        let folder = folder.join("nginx");
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self {
             program: find(NGINX).context("nginx is missing")?,
@@ -119,13 +117,6 @@ http {{
 }}
 "
         )
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // A small folder among those for temporary files is no reason to fail.
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
