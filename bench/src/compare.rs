@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::folder::Folder;
+use crate::interrupt::Interrupt;
 use crate::kind::Kind;
 use crate::launch::{Programs, Server};
 use crate::leash::Pages;
@@ -51,6 +52,7 @@ pub(crate) struct Options {
 /// Runs all rounds and prints the table. The exit code is a failure when a message was lost or
 /// came too often; a missed target is only printed, as it may be the machine's.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::on_signals()?;
     let plan = Plan {
         connections: options.connections as usize,
         broadcasts: options.broadcasts,
@@ -79,7 +81,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut results = Results::new(plan, &kinds);
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
-        results.add(round::run(&programs, &kinds, &plan)?);
+        results.add(round::run(&programs, &kinds, &plan, &interrupt)?);
     }
 
     println!(

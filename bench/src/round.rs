@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 
 use crate::client::{Crowd, Tally};
 use crate::events::Events;
+use crate::interrupt::Interrupt;
 use crate::kind::Kind;
 use crate::launch::{Programs, Server};
 use crate::leash::{Leashed, Pages};
@@ -89,17 +90,30 @@ impl Sample {
 ///
 /// The servers take turns at every workload rather than at whole rounds: what is compared lies
 /// seconds apart.
-pub(crate) fn run(programs: &Programs, kinds: &[Kind], plan: &Plan) -> anyhow::Result<Vec<Sample>> {
-    let memory = in_turn(kinds, "memory", |kind| run_memory(programs, kind, plan))?;
-    let fanout = in_turn(kinds, "join and fan-out", |kind| {
+///
+/// # Errors
+///
+/// When a server cannot be measured, or when `interrupt` has come before the next one is.
+pub(crate) fn run(
+    programs: &Programs,
+    kinds: &[Kind],
+    plan: &Plan,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Vec<Sample>> {
+    let memory = in_turn(kinds, "memory", interrupt, |kind| {
+        run_memory(programs, kind, plan)
+    })?;
+    let fanout = in_turn(kinds, "join and fan-out", interrupt, |kind| {
         run_fanout(programs, kind, plan)
     })?;
-    let echo = in_turn(kinds, "push and reply", |kind| {
+    let echo = in_turn(kinds, "push and reply", interrupt, |kind| {
         run_echo(programs, kind, plan)
     })?;
-    let crowd = in_turn(kinds, "its crowd", |kind| match kind.promises() {
-        None => Ok(None),
-        Some(carrier) => run_crowd(programs, kind, carrier, plan).map(Some),
+    let crowd = in_turn(kinds, "its crowd", interrupt, |kind| {
+        match kind.promises() {
+            None => Ok(None),
+            Some(carrier) => run_crowd(programs, kind, carrier, plan).map(Some),
+        }
     })?;
     let servers = memory.into_iter().zip(fanout).zip(echo).zip(crowd);
     Ok(servers
@@ -117,12 +131,14 @@ pub(crate) fn run(programs: &Programs, kinds: &[Kind], plan: &Plan) -> anyhow::R
 fn in_turn<T>(
     kinds: &[Kind],
     what: &str,
+    interrupt: &Interrupt,
     measure: impl Fn(Kind) -> anyhow::Result<T>,
 ) -> anyhow::Result<Vec<T>> {
-    kinds
-        .iter()
-        .map(|kind| measure(*kind).with_context(|| format!("{}: {what}", kind.name())))
-        .collect()
+    let measure = |kind: &Kind| {
+        interrupt.check()?;
+        measure(*kind).with_context(|| format!("{}: {what}", kind.name()))
+    };
+    kinds.iter().map(measure).collect()
 }
 
 fn run_memory(programs: &Programs, kind: Kind, plan: &Plan) -> anyhow::Result<MemorySample> {

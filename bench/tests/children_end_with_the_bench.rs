@@ -1,6 +1,7 @@
-//! A bench that is killed leaves no server behind.
+//! A bench that is killed leaves no server behind, and one that is interrupted no file either.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,19 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn children_end_with_the_bench() {
-    let mut bench = Command::new(env!("CARGO_BIN_EXE_fourtuple-bench"))
-        .args([
-            "--servers",
-            "floor",
-            "--connections",
-            &CONNECTIONS.to_string(),
-            "--echo-ms",
-            "60000",
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let folder = folder("killed");
+    let mut bench = bench(&folder).args(["--echo-ms", "60000"]).spawn().unwrap();
     let server = serving_child(&bench);
     bench.kill().unwrap();
     bench.wait().unwrap();
@@ -30,6 +20,47 @@ fn children_end_with_the_bench() {
         until(|| is_gone(server).then_some(())).is_some(),
         "process {server} lives on"
     );
+}
+
+#[test]
+fn files_end_with_the_bench_that_is_interrupted() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let folder = folder(signal);
+        let mut bench = bench(&folder)
+            .args(["--rounds", "1000", "--echo-ms", "100"])
+            .spawn()
+            .unwrap();
+        let server = serving_child(&bench);
+        let entries = || fs::read_dir(&folder).unwrap().count();
+        assert_eq!(entries(), 1, "a folder of the run");
+        let pid = bench.id().to_string();
+        let kill = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(kill.unwrap().success());
+        assert!(!bench.wait().unwrap().success(), "{signal}: not a success");
+        assert_eq!(entries(), 0, "{signal}");
+        assert!(is_gone(server), "{signal}: process {server} lives on");
+    }
+}
+
+/// An empty folder.
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("children-{name}"));
+    // It is there when an earlier run has failed.
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// The bench as it measures the floor alone, with its temporary files in `folder`.
+fn bench(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fourtuple-bench"));
+    command
+        .args(["--servers", "floor"])
+        .args(["--connections", &CONNECTIONS.to_string()])
+        .env("TMPDIR", folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
 }
 
 /// Waits until the bench's server holds all connections and returns its process id. Earlier it

@@ -79,7 +79,7 @@ fn limits_that_are_too_low_are_named_and_refused() {
 
 #[test]
 fn an_interrupt_and_a_kill_end_the_children_and_restore_the_limits() {
-    for signal in ["INT", "TERM", "KILL"] {
+    for signal in ["INT", "TERM", "HUP", "KILL"] {
         let folder = folder(signal);
         let limit = low_limit(&folder);
         let mut bench = headline(100, &folder)
