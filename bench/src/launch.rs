@@ -1,19 +1,18 @@
 //! The servers as processes: how each is started, found and ended.
 //!
-//! The floor and the first peer are this same binary under a hidden subcommand. Every server listens
-//! on a port of the kernel's choice and says which in a line `listening on ADDRESS`.
+//! The floor is this same binary under a hidden subcommand. Every server listens on a port of the
+//! kernel's choice and says which in a line `listening on ADDRESS`.
 
 use std::ffi::OsString;
 use std::net::SocketAddrV4;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::kind::Kind;
 use crate::leash::{Leashed, Pages, bench_binary};
 use crate::peers::Peers;
 use crate::product::Product;
 use crate::session::Workload;
-use crate::{floor, peer};
 
 /// What the servers are started from.
 #[derive(Debug)]
@@ -52,8 +51,8 @@ impl Server {
         pages: Pages,
     ) -> anyhow::Result<Self> {
         let process = match kind {
-            Kind::Floor | Kind::Tungstenite => {
-                let arguments = ["server", kind.name(), workload.name()].map(OsString::from);
+            Kind::Floor => {
+                let arguments = ["server", workload.name()].map(OsString::from);
                 Leashed::spawn(&bench_binary()?, &arguments, pages)?
             }
             _ => match kind.variant() {
@@ -77,14 +76,5 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
-    }
-}
-
-/// Serves in this process until it is killed.
-pub(crate) fn serve(kind: Kind, workload: Workload) -> anyhow::Result<()> {
-    match kind {
-        Kind::Floor => floor::serve(workload),
-        Kind::Tungstenite => peer::serve(workload),
-        _ => bail!("{} serves in its own binary", kind.name()),
     }
 }

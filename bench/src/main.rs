@@ -18,7 +18,6 @@ mod launch;
 mod leash;
 mod measure;
 mod metric;
-mod peer;
 mod peers;
 mod product;
 mod round;
@@ -32,7 +31,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use kind::Kind;
 use leash::Death;
 use session::Workload;
 
@@ -60,9 +58,9 @@ enum Part {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Serves a workload
+    /// Serves a workload as the floor
     #[command(hide = true)]
-    Server { kind: Kind, workload: Workload },
+    Server { workload: Workload },
     #[command(flatten)]
     Headline(headline::Part),
 }
@@ -80,8 +78,8 @@ fn main() -> anyhow::Result<ExitCode> {
             leash::leash(bench, small_pages, death, &program, &arguments)?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(Part::Server { kind, workload }) => {
-            launch::serve(kind, workload)?;
+        Some(Part::Server { workload }) => {
+            floor::serve(workload)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Part::Headline(part)) => headline::main(part),

@@ -214,22 +214,22 @@ pub(crate) fn texts(topic: &str) -> Value {
 }
 
 /// Returns the text that joins `topic`.
-pub(crate) fn join_text(topic: &str) -> String {
+fn join_text(topic: &str) -> String {
     format!(r#"["1","1","{topic}","phx_join",{{}}]"#)
 }
 
 /// Returns the text that accepts the join.
-pub(crate) fn joined_text(topic: &str) -> String {
+fn joined_text(topic: &str) -> String {
     format!(r#"["1","1","{topic}","phx_reply",{{"status":"ok","response":{{}}}}]"#)
 }
 
 /// Returns the text of the push that is to be answered.
-pub(crate) fn echo_push_text(topic: &str) -> String {
+fn echo_push_text(topic: &str) -> String {
     format!(r#"["1","2","{topic}","ping",{}]"#, echo_payload())
 }
 
 /// Returns the text of its reply, which brings the payload back.
-pub(crate) fn echo_reply_text(topic: &str) -> String {
+fn echo_reply_text(topic: &str) -> String {
     reply_text(topic, &echo_payload())
 }
 
@@ -243,12 +243,12 @@ fn echo_payload() -> String {
 }
 
 /// Returns what precedes the payload in the text of a push that asks for a broadcast.
-pub(crate) fn shout_push_head(topic: &str) -> String {
+fn shout_push_head(topic: &str) -> String {
     format!(r#"["1","2","{topic}","shout","#)
 }
 
 /// Returns what precedes the payload in the text of a broadcast.
-pub(crate) fn shout_head(topic: &str) -> String {
+fn shout_head(topic: &str) -> String {
     format!(r#"[null,null,"{topic}","shout","#)
 }
 

@@ -44,7 +44,8 @@ impl Peers {
     ) -> anyhow::Result<Self> {
         tools::require(kinds, install)?;
         let any = |wanted: &[Kind]| kinds.iter().any(|kind| wanted.contains(kind));
-        let rust = any(&[Kind::Axum, Kind::Fastwebsockets]).then(Rust::prepare);
+        let rust = any(&[Kind::Tungstenite, Kind::Fastwebsockets, Kind::Axum]);
+        let rust = rust.then(Rust::prepare);
         let node = any(&[Kind::Node]).then(Node::prepare);
         let nginx = any(&[Kind::Nginx]).then(|| Nginx::prepare(connections_max, folder));
         Ok(Self {
@@ -64,7 +65,7 @@ impl Peers {
         let unprepared = || format!("{} was not prepared", kind.name());
         let texts = session::texts(workload.topic());
         let process = match kind {
-            Kind::Axum | Kind::Fastwebsockets => {
+            Kind::Tungstenite | Kind::Fastwebsockets | Kind::Axum => {
                 let rust = self.rust.as_ref().with_context(unprepared)?;
                 rust.start(kind.name(), &texts, pages)?
             }
