@@ -18,6 +18,7 @@ mod launch;
 mod leash;
 mod measure;
 mod metric;
+mod numbers;
 mod peers;
 mod product;
 mod round;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
+use crate::numbers::{grouped, median};
 use crate::product::Carrier;
 use crate::round::Sample;
 
@@ -141,14 +142,10 @@ impl Target {
 impl Spread {
     /// Returns `None` for no values.
     fn of(values: &[f64]) -> Option<Self> {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let upper = *sorted.get(sorted.len() / 2)?;
-        let lower = sorted[(sorted.len() - 1) / 2];
         Some(Self {
-            median: f64::midpoint(lower, upper),
-            min: sorted[0],
-            max: *sorted.last()?,
+            median: median(values)?,
+            min: values.iter().copied().reduce(f64::min)?,
+            max: values.iter().copied().reduce(f64::max)?,
         })
     }
 
@@ -169,21 +166,6 @@ impl Spread {
     pub(crate) fn to_json(self) -> Value {
         json!({ "median": self.median, "min": self.min, "max": self.max })
     }
-}
-
-/// Returns `number` with a comma between thousands.
-fn grouped(number: f64, decimals: usize) -> String {
-    let plain = format!("{number:.decimals$}");
-    let whole_end = plain.find('.').unwrap_or(plain.len());
-    let mut text = String::new();
-    for (place, character) in plain.char_indices() {
-        let left = whole_end.saturating_sub(place);
-        if left > 0 && left % 3 == 0 && text.ends_with(|it: char| it.is_ascii_digit()) {
-            text.push(',');
-        }
-        text.push(character);
-    }
-    text
 }
 
 /// The rows of the table, and the numbers that the product is held to.
@@ -318,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_between_the_two_in_the_middle() {
+    fn a_spread_is_the_median_between_the_least_and_the_greatest() {
         let spread = Spread::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
         assert_eq!(
             spread,
@@ -330,19 +312,6 @@ mod tests {
         );
         assert_eq!(Spread::of(&[7.0]).unwrap().render(0), "7");
         assert_eq!(Spread::of(&[]), None);
-    }
-
-    #[test]
-    fn thousands_are_grouped_and_fractions_are_not() {
-        for (number, decimals, text) in [
-            (0.0, 0, "0"),
-            (999.4, 0, "999"),
-            (1_000.0, 0, "1,000"),
-            (-1_234_567.0, 0, "-1,234,567"),
-            (12_345.678_9, 3, "12,345.679"),
-        ] {
-            assert_eq!(grouped(number, decimals), text);
-        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::numbers::median;
+
 /// One broadcast. Times count from the moment at which it was asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Broadcast {
@@ -49,10 +51,8 @@ pub(super) fn median_of(
     broadcasts: &[Broadcast],
     of: impl Fn(&Broadcast) -> Duration,
 ) -> Option<f64> {
-    let mut seconds: Vec<_> = broadcasts.iter().map(|it| of(it).as_secs_f64()).collect();
-    seconds.sort_by(f64::total_cmp);
-    let upper = *seconds.get(seconds.len() / 2)?;
-    Some(f64::midpoint(seconds[(seconds.len() - 1) / 2], upper))
+    let seconds: Vec<_> = broadcasts.iter().map(|it| of(it).as_secs_f64()).collect();
+    median(&seconds)
 }
 
 /// Returns all deliveries per second, each broadcast counted to its last delivery.

@@ -13,6 +13,7 @@ use super::forecast;
 use super::kernel_memory::Distress;
 use super::options::Options;
 use crate::measure::Machine;
+use crate::numbers::grouped;
 
 /// Everything that was measured.
 #[derive(Debug)]
@@ -491,16 +492,6 @@ fn end_rows(duet: &Duet, distress: Distress, pairs: f64) -> Vec<Row> {
     ]
 }
 
-/// Returns `number` with a comma between thousands.
-fn grouped(number: f64, decimals: usize) -> String {
-    let plain = format!("{:.decimals$}", number.abs());
-    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-    let whole = capacity::Grouped(whole.parse().unwrap_or(u64::MAX));
-    let sign = if number < 0.0 { "-" } else { "" };
-    let point = if fraction.is_empty() { "" } else { "." };
-    format!("{sign}{whole}{point}{fraction}")
-}
-
 /// Of the sockets of a run, so many may be somebody else's.
 const STRANGERS_SHARE: f64 = 0.01;
 const MEMORY_JUDGED_PAIRS_MIN: f64 = 100_000.0;
@@ -554,6 +545,5 @@ mod tests {
                 " met"
             ]
         );
-        assert_eq!(grouped(-1_234.5, 1), "-1,234.5");
     }
 }
