@@ -9,7 +9,6 @@ mod crowds;
 mod drain;
 mod duet;
 mod fleet;
-mod forecast;
 mod kernel_memory;
 mod needs;
 mod options;

@@ -129,9 +129,7 @@ impl Demand {
     /// takes more, or of the floor.
     fn pair_bytes(&self) -> u64 {
         let of_floor = if self.floor { FLOOR_PAIR_BYTES } else { 0 };
-        let of_product = [Kernel::Epoll, Kernel::Uring].map(|kernel| {
-            connection_bytes(End::Server, kernel) + connection_bytes(End::Crowd, kernel)
-        });
+        let of_product = [Kernel::Epoll, Kernel::Uring].map(product_pair_bytes);
         of_product.into_iter().fold(of_floor, u64::max)
     }
 
@@ -224,6 +222,12 @@ struct Need {
     hard: bool,
     /// Which of its numbers is meant.
     place: usize,
+}
+
+/// Returns what an idle pair of the product takes by its ledger: both ends, in the kernel and in both
+/// programs.
+pub(super) fn product_pair_bytes(kernel: Kernel) -> u64 {
+    connection_bytes(End::Server, kernel) + connection_bytes(End::Crowd, kernel)
 }
 
 /// Says whether the effective capabilities in `status` contain `bit` (man 5 proc, `CapEff`).

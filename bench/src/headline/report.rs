@@ -9,8 +9,8 @@ use super::bare::Bare;
 use super::broadcasts::{Broadcast, deliveries_per_second, median_of};
 use super::crowds::SMALL_CROWD;
 use super::duet::Duet;
-use super::forecast;
 use super::kernel_memory::Distress;
+use super::needs::product_pair_bytes;
 use super::options::Options;
 use crate::measure::Machine;
 use crate::numbers::grouped;
@@ -316,7 +316,7 @@ fn ledger_row(duet: &Duet, pairs: f64) -> Row {
     let measured = of(empty.slab, idle.slab)
         + of(duet.server_bytes[0], duet.server_bytes[1])
         + of(duet.crowd_bytes[0], duet.crowd_bytes[1]);
-    let ledger = forecast::bytes_per_pair(duet.carrier, pairs as u64);
+    let ledger = product_pair_bytes(duet.carrier) as f64;
     let title = "  with both programs, and by the ledger";
     let row = Row::new("pair_bytes", title, 0, Some(measured));
     row.target(of_memory(pairs, Target::Near(ledger, 0.05)))
