@@ -115,7 +115,7 @@ fn meet_needs(options: &Options, floor_processes: u64) -> anyhow::Result<Option<
     let root = &options.sysctl_root;
     // Servers and crowds of the floor with a follower of the bench each, then the product's shards.
     let threads = 6 * floor_processes + THREADS_OF_PRODUCT;
-    let demand = Demand::read(options, threads)?;
+    let demand = Demand::read(options, threads);
     demand.require_memory()?;
     let unmet = demand.unmet(root)?;
     for need in &unmet {

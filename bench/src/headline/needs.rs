@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use capacity::ledger::connection_bytes;
 use capacity::{End, Grouped, Kernel, Layout, Ledger, Machine, TcpMemory};
 
@@ -29,7 +29,7 @@ pub(super) struct Demand {
     pub(super) layout: Layout,
     /// The marks up to which a broadcast of the product may be unread.
     pub(super) tcp_memory: Option<TcpMemory>,
-    /// `MemAvailable`, bytes.
+    /// Memory that can be had, bytes.
     pub(super) memory_available: u64,
 }
 
@@ -46,24 +46,19 @@ pub(super) struct Unmet {
 
 impl Demand {
     /// Reads the state of this machine for what `options` ask, with so many `threads`.
-    pub(super) fn read(options: &Options, threads: u64) -> anyhow::Result<Self> {
-        let root = &options.sysctl_root;
-        let file_nr = Sysctl::read(root, "fs.file-nr")?;
-        let status = std::fs::read_to_string("/proc/self/status")
-            .context("cannot read /proc/self/status")?;
-        Ok(Self {
+    pub(super) fn read(options: &Options, threads: u64) -> Self {
+        let machine = Machine::read();
+        Self {
             pairs: options.connections.into(),
             threads,
             epoll: !options.no_floor || options.kernel != "uring",
             floor: !options.no_floor,
-            layout: options.server_layout(&Machine::read()),
-            tcp_memory: TcpMemory::read(),
-            files_before: file_nr
-                .and_then(|numbers| numbers.first().copied())
-                .unwrap_or(0),
-            files_unlimited: has_capability(&status, CAP_SYS_ADMIN),
-            memory_available: super::kernel_memory::KernelMemory::read()?.available,
-        })
+            layout: options.server_layout(&machine),
+            tcp_memory: machine.tcp_memory,
+            files_before: machine.files_open_count.unwrap_or(0),
+            files_unlimited: machine.is_file_max_exempt,
+            memory_available: machine.memory_available_bytes.unwrap_or(u64::MAX),
+        }
     }
 
     /// Returns the limits below `root` that are too low.
@@ -230,20 +225,11 @@ pub(super) fn product_pair_bytes(kernel: Kernel) -> u64 {
     connection_bytes(End::Server, kernel) + connection_bytes(End::Crowd, kernel)
 }
 
-/// Says whether the effective capabilities in `status` contain `bit` (man 5 proc, `CapEff`).
-fn has_capability(status: &str, bit: u32) -> bool {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let set = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-    set.is_some_and(|set| set & 1 << bit != 0)
-}
-
 fn words(numbers: &[u64]) -> String {
     let words: Vec<_> = numbers.iter().map(u64::to_string).collect();
     words.join(" ")
 }
 
-/// man 5 proc_sys_fs: privileged processes may open files beyond `fs.file-max`.
-const CAP_SYS_ADMIN: u32 = 21;
 /// What a pair of the floor takes of the machine in all: 8,802 bytes in the kernel, as measured with
 /// 2,000,000, and what its two programs keep of it.
 const FLOOR_PAIR_BYTES: u64 = 8_900;
@@ -334,11 +320,6 @@ mod tests {
         std::fs::remove_dir_all(&root).unwrap();
         assert_eq!(unmet.len(), 1);
         assert!(!unmet[0].hard);
-        assert!(has_capability("CapEff:\t000001fffeffffff\n", CAP_SYS_ADMIN));
-        assert!(!has_capability(
-            "CapEff:\t0000000000000000\n",
-            CAP_SYS_ADMIN
-        ));
     }
 
     #[test]
