@@ -202,8 +202,8 @@ fn parse_sockstat(sockstat: &str, name: &str) -> Option<u64> {
     words.next()?.parse().ok()
 }
 
-/// Returns the bytes of each cache's slabs: pages of a slab, the sixth word, times slabs, the third
-/// from the end.
+/// Returns the bytes of each cache's slabs: pages of a slab, the sixth word, times slabs, the last but
+/// one.
 fn parse_slabinfo(slabinfo: &str) -> BTreeMap<String, u64> {
     let page = rustix::param::page_size() as u64;
     let cache = |line: &str| {
