@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::folder::Folder;
 use crate::interrupt::Interrupt;
@@ -125,29 +124,57 @@ fn leave_out_uring(programs: &Programs, kinds: &mut Vec<Kind>) -> Option<String>
     ))
 }
 
-/// Raises the soft limit on descriptors to the hard one, which children inherit, or says why that
-/// is not enough.
+/// Raises the soft limit on descriptors to the hard one, which children inherit, or says which limit is
+/// too low.
 fn require_descriptors(plan: &Plan) -> anyhow::Result<()> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    )
-    .context("cannot raise the limit on descriptors")?;
+    let most = capacity::raise_nofile().soft;
     let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
-    match maximum {
-        Some(most) if most < needed => bail!(
+    if most < needed {
+        bail!(
             "{} connections need {needed} descriptors in the server and as many in the crowd; \
              the hard limit of RLIMIT_NOFILE is {most}",
             plan.connections
-        ),
-        _ => Ok(()),
+        );
     }
+    require_files(2 * needed, &capacity::Machine::read())
+}
+
+/// Fails when server and crowd together may not open so many files on `machine`.
+fn require_files(needed: u64, machine: &capacity::Machine) -> anyhow::Result<()> {
+    let Some(most) = machine.file_max.filter(|_| !machine.is_file_max_exempt) else {
+        return Ok(());
+    };
+    let others = machine.files_open_count.unwrap_or(0);
+    if most.saturating_sub(others) < needed {
+        bail!(
+            "server and crowd need {needed} open files; fs.file-max is {most}, and {others} are open \
+             already: as root, sysctl -w fs.file-max={}",
+            others + needed
+        );
+    }
+    Ok(())
 }
 
 const ECHO_CONNECTIONS: usize = 256;
 /// Descriptors of a process beside its connections, rounded up generously.
 const DESCRIPTORS_SPARE: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_others_are_counted_for_who_is_not_exempt() {
+        let machine = |file_max, is_file_max_exempt| capacity::Machine {
+            file_max,
+            files_open_count: Some(600),
+            is_file_max_exempt,
+            ..capacity::Machine::read()
+        };
+        for (file_max, exempt) in [(Some(1_000), false), (Some(999), true), (None, false)] {
+            require_files(400, &machine(file_max, exempt)).unwrap();
+        }
+        let words = require_files(400, &machine(Some(999), false)).unwrap_err();
+        assert!(words.to_string().ends_with("sysctl -w fs.file-max=1000"));
+    }
+}
