@@ -47,6 +47,8 @@ pub struct Reactor<A: App> {
     listening: bool,
     /// Whether anybody was accepted in this turn.
     has_accepted: bool,
+    /// Whether anybody was heard in the turn before this one.
+    has_received: bool,
     backlog: Backlog,
 }
 
@@ -83,6 +85,7 @@ impl<A: App> Reactor<A> {
             pace,
             listening: true,
             has_accepted: false,
+            has_received: false,
             backlog,
         }
     }
@@ -197,6 +200,10 @@ impl<A: App> Reactor<A> {
             deadline = Some(Time::ZERO);
         }
         let waited = self.kernel.wait(deadline);
+        if std::mem::take(&mut self.has_received) {
+            // What was answered is on its way now, and who waits for it may be waiting for this core.
+            self.kernel.let_others_run();
+        }
         self.core.remote.mailbox(self.core.shard).awake();
         self.core.now = self.kernel.now();
         waited
@@ -222,6 +229,7 @@ impl<A: App> Reactor<A> {
                 Completion::AcceptFailed(errno) => self.handle_accept_failure(errno),
                 Completion::AcceptQueueFull { max } => self.handle_queue_full(max),
                 Completion::Received { conn, what } => {
+                    self.has_received = true;
                     input::handle_received(&mut self.core, &mut self.app, conn, what);
                 }
                 answer => input::handle_answer(&mut self.core, &mut self.app, answer),

@@ -367,6 +367,14 @@ impl Kernel {
         }
     }
 
+    /// Lets another thread that is ready have this core, if there is one; `man 2 sched_yield`.
+    pub(crate) fn let_others_run(&self) {
+        match self {
+            Self::Epoll(_) | Self::Uring(_) => rustix::thread::sched_yield(),
+            Self::Sim(_) => {}
+        }
+    }
+
     /// Sleeps until a waker was used or `deadline` has come, whatever else happens.
     pub(crate) fn wait_for_waker(&mut self, deadline: Time) -> Result<(), Errno> {
         match self {
