@@ -1,5 +1,6 @@
 //! Who can be measured.
 
+use crate::metric::Metric;
 use crate::product::{Carrier, Variant};
 use crate::session::Dialect;
 
@@ -117,6 +118,11 @@ impl Kind {
             Self::Node => Some("one process, so one of the cores"),
             _ => None,
         }
+    }
+
+    /// Says whether it does what the row says: who knows no channels joins none.
+    pub(crate) fn does_what(self, metric: &Metric) -> bool {
+        self.dialect() == Dialect::Phoenix || !metric.is_of_joining()
     }
 
     /// Says whether it is somebody else's server.

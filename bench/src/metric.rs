@@ -77,6 +77,11 @@ impl Metric {
         }
     }
 
+    /// Says whether joining a channel is a part of it.
+    pub(crate) fn is_of_joining(&self) -> bool {
+        self.key == ""
+    }
+
     /// Says whether the promises are about the ratio to the floor.
     pub(crate) fn is_ratio(&self) -> bool {
         self.targets.epoll.is_ratio() || self.targets.uring.is_ratio()

@@ -179,7 +179,7 @@ impl Results {
         let peers: Vec<(Kind, f64)> = self
             .samples
             .iter()
-            .filter(|(kind, _)| kind.is_peer())
+            .filter(|(kind, _)| kind.is_peer() && kind.does_what(metric))
             .filter_map(|(kind, samples)| Some((*kind, metric.spread(samples)?.median())))
             .collect();
         Standing::among(metric.better, metric.spread(samples)?.median(), &peers)
