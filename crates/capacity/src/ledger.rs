@@ -154,6 +154,11 @@ impl Ledger {
         self.sum(|term| term.place == place && term.per != Per::Unread)
     }
 
+    /// Bytes of all idle connections and what carries them, in both places.
+    pub fn idle_total_bytes(&self) -> u64 {
+        self.sum(|term| term.per != Per::Unread)
+    }
+
     /// Bytes that a message to all adds at most, until the last has read it; 0 for a crowd, which reads.
     pub fn unread_bytes(&self) -> u64 {
         self.sum(|term| term.per == Per::Unread)

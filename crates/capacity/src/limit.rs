@@ -172,8 +172,6 @@ pub enum Setting {
     },
     /// A limit that a process has from who started it.
     Rlimit {
-        /// What its line of /proc/PID/limits begins with.
-        row: &'static str,
         /// What a systemd unit calls it.
         unit_key: &'static str,
         /// What `ulimit` and containers call it.

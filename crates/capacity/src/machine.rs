@@ -1,13 +1,13 @@
 //! The values of the limits here and now.
 //!
-//! Here, in `tcp_memory` and in `sockets` this crate asks the kernel, and nowhere else. A file that cannot be read (another kernel, a
+//! Here, in `tcp_memory`, `survey`, `process` and `sockets` this crate asks the kernel, and nowhere else. A file that cannot be read (another kernel, a
 //! closed /proc) is `None`, never an error: an unknown limit is not a reason to refuse to start.
 
 use std::{fs, num::NonZero, ops::RangeInclusive, path::Path, thread};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::TcpMemory;
+use crate::{TcpMemory, process::Process};
 
 /// What this machine and this process allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,24 +49,36 @@ pub struct Nofile {
 impl Machine {
     /// Reads every value once.
     pub fn read() -> Self {
-        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let epoll_watches = "/proc/sys/fs/epoll/max_user_watches";
-        let file_nr = fs::read_to_string("/proc/sys/fs/file-nr").unwrap_or_default();
-        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+        Self::read_below(Path::new("/"), None)
+    }
+
+    /// As [`Machine::read`] from the files below `root`, for `process` there instead of this one.
+    pub(crate) fn read_below(root: &Path, process: Option<&Process>) -> Self {
+        let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+        let number = |path: &str| first_number(&text(path));
+        let meminfo = text("proc/meminfo");
+        let nofile = process.and_then(|process| process.limits.open_files.as_ref().ok());
+        let nofile = nofile.map(|bounds| Nofile {
+            soft: bounds.soft,
+            hard: bounds.hard,
+        });
         Self {
-            nofile: Nofile::from(getrlimit(Resource::Nofile)),
-            nr_open: read_number("/proc/sys/fs/nr_open"),
-            file_max: read_number("/proc/sys/fs/file-max"),
-            files_open_count: first_number(&file_nr),
-            is_file_max_exempt: is_sys_admin(),
-            epoll_watches_max: read_number(epoll_watches),
-            port_range: range.ok().as_deref().and_then(parse_port_range),
-            accept_queue_max: read_number("/proc/sys/net/core/somaxconn"),
-            tcp_memory: TcpMemory::read(),
-            memory_available_bytes: [meminfo_bytes(&meminfo, "MemAvailable"), cgroup_left_bytes()]
-                .into_iter()
-                .flatten()
-                .min(),
+            nofile: nofile.unwrap_or_else(|| Nofile::from(getrlimit(Resource::Nofile))),
+            nr_open: number("proc/sys/fs/nr_open"),
+            file_max: number("proc/sys/fs/file-max"),
+            files_open_count: number("proc/sys/fs/file-nr"),
+            is_file_max_exempt: is_sys_admin(&text("proc/self/status"), &text("proc/self/uid_map")),
+            epoll_watches_max: number("proc/sys/fs/epoll/max_user_watches"),
+            port_range: parse_port_range(&text("proc/sys/net/ipv4/ip_local_port_range")),
+            accept_queue_max: number("proc/sys/net/core/somaxconn"),
+            tcp_memory: TcpMemory::parse(&text("proc/sys/net/ipv4/tcp_mem")),
+            memory_available_bytes: [
+                meminfo_bytes(&meminfo, "MemAvailable"),
+                cgroup_left_bytes(root),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
             cores_count: thread::available_parallelism().map_or(1, NonZero::get),
         }
     }
@@ -122,11 +134,12 @@ impl From<Rlimit> for Nofile {
 
 /// What the control group of this process may still take, `man 7 cgroups`, version 2; `None` without
 /// one or without a limit. The groups that it is in bound it as well.
-fn cgroup_left_bytes() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+fn cgroup_left_bytes(root: &Path) -> Option<u64> {
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let left = |group: &Path| {
-        let read = |name| fs::read_to_string(format!("/sys/fs/cgroup{}/{name}", group.display()));
+        let below = |name| format!("sys/fs/cgroup{}/{name}", group.display());
+        let read = |name| fs::read_to_string(root.join(below(name)));
         let (max, current) = (read("memory.max").ok()?, read("memory.current").ok()?);
         left_bytes(&max, &current, &read("memory.stat").unwrap_or_default())
     };
@@ -148,11 +161,9 @@ fn left_bytes(max: &str, current: &str, stat: &str) -> Option<u64> {
 
 /// Whether this process has `CAP_SYS_ADMIN` over the machine and not just in a user namespace, which
 /// maps its users to others.
-fn is_sys_admin() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+fn is_sys_admin(status: &str, users: &str) -> bool {
     let identity = ["0", "0", "4294967295"];
-    has_sys_admin(&status) && users.split_whitespace().eq(identity)
+    has_sys_admin(status) && users.split_whitespace().eq(identity)
 }
 
 /// Bit 21 of the effective capabilities, `man 5 proc_pid_status`.
@@ -169,7 +180,7 @@ fn read_number(path: &str) -> Option<u64> {
     first_number(&fs::read_to_string(path).ok()?)
 }
 
-fn first_number(text: &str) -> Option<u64> {
+pub(crate) fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
@@ -182,7 +193,7 @@ pub(crate) fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
 }
 
 /// The value of one line of /proc/meminfo, whose unit is always 1024 bytes (man 5 proc_meminfo).
-fn meminfo_bytes(text: &str, key: &str) -> Option<u64> {
+pub(crate) fn meminfo_bytes(text: &str, key: &str) -> Option<u64> {
     let value = text
         .lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;

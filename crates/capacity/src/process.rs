@@ -15,7 +15,7 @@
 mod arguments;
 pub mod cgroup;
 mod descriptors;
-mod directory;
+pub(crate) mod directory;
 mod environment;
 mod holders;
 mod limits;

@@ -28,7 +28,7 @@ impl TcpMemory {
         SockStat::parse(&fs::read_to_string("/proc/net/sockstat").ok()?, "").mem_pages
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split_whitespace().map(str::parse);
         let mut next = || numbers.next()?.ok();
         Some(Self {

@@ -12,7 +12,6 @@ pub(super) const fn declaration(limit: Limit) -> &'static Declaration {
             side: Side::Both,
             unit: Unit::Files,
             setting: Setting::Rlimit {
-                row: "Max open files",
                 unit_key: "LimitNOFILE",
                 ulimit: "nofile",
             },
@@ -444,7 +443,6 @@ pub(super) const fn declaration(limit: Limit) -> &'static Declaration {
             side: Side::Both,
             unit: Unit::Bytes,
             setting: Setting::Rlimit {
-                row: "Max locked memory",
                 unit_key: "LimitMEMLOCK",
                 ulimit: "memlock",
             },
@@ -522,7 +520,6 @@ pub(super) const fn declaration(limit: Limit) -> &'static Declaration {
             side: Side::Both,
             unit: Unit::Threads,
             setting: Setting::Rlimit {
-                row: "Max processes",
                 unit_key: "LimitNPROC",
                 ulimit: "nproc",
             },

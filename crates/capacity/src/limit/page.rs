@@ -17,7 +17,7 @@ Three of them are often taken for one, because a dashboard calls one of them \"p
 
 | what is full | on which side | what it has to do with TCP ports |
 |---|---|---|
-| handles of the runtime (Erlang's `+Q`, \"Ports\" in Phoenix LiveDashboard) | server | nothing: one for each socket, file and external program |
+| handles of the runtime (Erlang's `+Q`, \"Ports\" in Phoenix LiveDashboard) | server | nothing: one for each socket and external program |
 | file descriptors (`RLIMIT_NOFILE`, `fs.file-max`) | both | nothing: one for each socket |
 | tuples (source address, source port, destination address, destination port) | client, and any NAT or proxy in between | one source address has 64,512 ports towards one destination; the server's one port serves any number of them |
 
@@ -70,10 +70,12 @@ fn write_limit(page: &mut String, limit: Limit) {
 
 fn set_by(setting: Setting) -> String {
     match setting {
-        Setting::Sysctl { key, .. } => format!("`sysctl -w {key}=…`, kept by a file in /etc/sysctl.d"),
-        Setting::Rlimit {
-            unit_key, ulimit, ..
-        } => format!("`{unit_key}=` in a systemd unit, `--ulimit {ulimit}=N:N` for a container"),
+        Setting::Sysctl { key, .. } => {
+            format!("`sysctl -w {key}=…`, kept by a file in /etc/sysctl.d")
+        }
+        Setting::Rlimit { unit_key, ulimit } => {
+            format!("`{unit_key}=` in a systemd unit, `--ulimit {ulimit}=N:N` for a container")
+        }
         Setting::ControlGroup { unit_key, flag, .. } => {
             format!("`{unit_key}=` in a systemd unit, `{flag}` for a container")
         }
@@ -96,5 +98,18 @@ mod tests {
             let title = format!("\n### {}\n", limit.name());
             assert_eq!(page.matches(&title).count(), 1, "{limit:?}");
         }
+    }
+
+    #[test]
+    fn the_page_is_as_the_declarations_are() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/limits.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, page()).expect("the page can be written");
+        }
+        let written = std::fs::read_to_string(path).expect("the page is there");
+        assert!(
+            written == page(),
+            "docs/limits.md is stale: UPDATE_DOCS=1 cargo test -p fourtuple-capacity"
+        );
     }
 }

@@ -210,7 +210,7 @@ impl Directory {
 }
 
 /// The text of a file below a root that is not of a process.
-pub(super) fn text_below(root: &Path, path: &str) -> Known<String> {
+pub(crate) fn text_below(root: &Path, path: &str) -> Known<String> {
     let below = root.join(path.trim_start_matches('/'));
     let file = rustix::fs::openat(CWD, below, OPEN, Mode::empty())
         .map_err(|errno| Unknown::of_file(path, errno))?;

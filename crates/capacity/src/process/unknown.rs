@@ -55,7 +55,7 @@ pub enum Unknown {
 
 impl Unknown {
     /// Content that is not what belongs to `place`.
-    pub(super) fn odd(place: impl Into<String>, found: &str, expected: &'static str) -> Self {
+    pub(crate) fn odd(place: impl Into<String>, found: &str, expected: &'static str) -> Self {
         Self::Odd {
             place: place.into(),
             found: found.chars().take(FOUND_CHARS_MAX).collect(),

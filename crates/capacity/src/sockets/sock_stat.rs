@@ -1,6 +1,6 @@
 //! How many TCP sockets there are, without a list of them.
 
-use std::fs;
+use std::{fs, path::Path};
 
 /// The lines `TCP` of `/proc/net/sockstat` and `TCP6` of `/proc/net/sockstat6` (`man 5
 /// proc_pid_net`); `None` for what this kernel does not tell.
@@ -25,9 +25,13 @@ pub struct SockStat {
 impl SockStat {
     /// Reads those of this network namespace.
     pub fn read() -> Self {
-        let sockstat = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
-        let sockstat6 = fs::read_to_string("/proc/net/sockstat6").unwrap_or_default();
-        Self::parse(&sockstat, &sockstat6)
+        Self::read_below(Path::new("/"))
+    }
+
+    /// As [`SockStat::read`] from the files below `root`.
+    pub(crate) fn read_below(root: &Path) -> Self {
+        let text = |path| fs::read_to_string(root.join(path)).unwrap_or_default();
+        Self::parse(&text("proc/net/sockstat"), &text("proc/net/sockstat6"))
     }
 
     /// Reads `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1` and `TCP6: inuse 2`.

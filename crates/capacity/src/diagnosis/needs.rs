@@ -1,0 +1,296 @@
+//! How much of each limit a demand needs, and why.
+
+use super::{Need, Weight, is_both};
+use crate::{
+    Bytes, Demand, Grouped, Kernel, Limit, Side, Survey, Tables,
+    plan::{DESCRIPTORS_BESIDE, Program},
+    survey::Reading,
+    tuples::{self, PORTS_COUNT},
+};
+
+/// The share of nf_conntrack_max that connections should leave free: a sixth of it.
+const CONNTRACK_SPARE: u64 = 5;
+
+/// Connections in one bucket of the established table from which it is felt.
+const BUCKET_DEPTH: u64 = 4;
+
+/// The round trip for which handshakes are counted, as a part of a second: 200 ms.
+const ROUND_TRIPS_PER_SECOND: u64 = 5;
+
+/// Mappings of a process besides those of its threads.
+const MAPS_BESIDE: u64 = 1_000;
+
+/// Source addresses of 127.0.0.0/8 that a crowd on one machine may use.
+const LOOPBACK_ADDRESSES: u64 = (1 << 24) - 4;
+
+/// Whether too little of `limit` stops connections, whatever is asked.
+pub(super) const fn is_must(limit: Limit) -> bool {
+    matches!(
+        limit,
+        Limit::Descriptors
+            | Limit::DescriptorCeiling
+            | Limit::OpenFiles
+            | Limit::EpollWatches
+            | Limit::Tuples
+            | Limit::PortRange
+            | Limit::Conntrack
+            | Limit::MemoryMaps
+            | Limit::Threads
+            | Limit::ProcessIds
+            | Limit::GroupThreads
+            | Limit::UserProcesses
+            | Limit::Memory
+            | Limit::GroupMemory
+    )
+}
+
+/// What `demand` needs of `limit`; `None` where it does not matter.
+pub(super) fn need(limit: Limit, survey: &Survey, demand: &Demand) -> Option<Need> {
+    let weight = if is_must(limit) {
+        Weight::Must
+    } else {
+        Weight::Should
+    };
+    let (least, why) = match limit {
+        Limit::Descriptors | Limit::DescriptorCeiling => return Some(descriptors(survey, demand)),
+        Limit::OpenFiles => return Some(open_files(survey, demand)),
+        Limit::EpollWatches => epoll_watches(demand)?,
+        Limit::Tuples => tuples(survey, demand),
+        Limit::PortRange => return port_range(survey, demand),
+        Limit::Conntrack => conntrack(survey, demand),
+        Limit::AcceptQueue | Limit::SynBacklog => handshakes(limit, demand),
+        Limit::TcpMemory => tcp_memory(survey, demand),
+        Limit::Orphans | Limit::TimeWaitBuckets => (
+            demand.connections,
+            "connections that close at one time, as when a program ends".to_owned(),
+        ),
+        Limit::EstablishedTable => (
+            demand.sockets() / BUCKET_DEPTH,
+            format!("{BUCKET_DEPTH} sockets in a bucket; more only costs time"),
+        ),
+        Limit::MemoryMaps => (
+            MAPS_BESIDE + 2 * demand.threads(&survey.machine),
+            "two for each thread, and those of the program".to_owned(),
+        ),
+        Limit::Threads | Limit::ProcessIds | Limit::GroupThreads => (
+            used(limit, survey).saturating_add(demand.threads(&survey.machine)),
+            "threads of the machine now and those of the programs".to_owned(),
+        ),
+        Limit::UserProcesses => (
+            demand.threads(&survey.machine),
+            "threads of the programs, beside what the user has".to_owned(),
+        ),
+        Limit::Memory | Limit::GroupMemory => memory(limit, survey, demand),
+        _ => return None,
+    };
+    Some(Need {
+        least,
+        weight,
+        why,
+        to: None,
+    })
+}
+
+fn used(limit: Limit, survey: &Survey) -> u64 {
+    let reading = survey.reading(limit).ok();
+    reading.and_then(|reading| reading.used).unwrap_or(0)
+}
+
+/// One table of descriptors: for all connections of an end, or for those of a shard.
+fn descriptors(survey: &Survey, demand: &Demand) -> Need {
+    let machine = &survey.machine;
+    let layouts = demand.ends().filter_map(|end| demand.layout(end, machine));
+    let mut least = 0;
+    let mut words = Vec::new();
+    for layout in layouts {
+        let tables = layout.tables_count();
+        let enough = layout.connections_max(machine) >= demand.connections;
+        let each = if enough {
+            layout.reserved() + layout.lobby() + demand.connections.div_ceil(tables)
+        } else {
+            // As many shards as there may be, and still too few.
+            layout.reserved() + layout.lobby() + demand.connections.div_ceil(tables) + 1
+        };
+        least = least.max(each);
+        words.push(match layout.tables {
+            Tables::PerShard => {
+                format!("{} shards of the {} with a table each", tables, layout.end)
+            }
+            Tables::PerProcess => format!("one table of the {}", layout.end),
+        });
+    }
+    if words.is_empty() {
+        least = demand.connections.saturating_add(DESCRIPTORS_BESIDE);
+        words.push(format!(
+            "one for each connection and {} for everything else, in one process",
+            Grouped(DESCRIPTORS_BESIDE)
+        ));
+    }
+    Need {
+        least,
+        weight: Weight::Must,
+        why: words.join(", "),
+        to: None,
+    }
+}
+
+fn open_files(survey: &Survey, demand: &Demand) -> Need {
+    let exempt = survey.machine.is_file_max_exempt;
+    let each = if is_both(demand) {
+        "two files"
+    } else {
+        "a file"
+    };
+    let mut why = format!("{each} for each connection beside those that are open");
+    if exempt {
+        why.push_str("; this process has CAP_SYS_ADMIN and is not bound by it");
+    }
+    Need {
+        least: used(Limit::OpenFiles, survey)
+            .saturating_add(demand.sockets())
+            .saturating_add(DESCRIPTORS_BESIDE),
+        weight: if exempt { Weight::Should } else { Weight::Must },
+        why,
+        to: None,
+    }
+}
+
+fn epoll_watches(demand: &Demand) -> Option<(u64, String)> {
+    match (demand.program, demand.kernel) {
+        // It polls without epoll.
+        (Program::Fourtuple, Kernel::Uring) => None,
+        _ => Some((
+            demand.sockets(),
+            "one for each connection and end of the user".to_owned(),
+        )),
+    }
+}
+
+/// The tuples of the source addresses that are there, at the ports of a program that chooses them itself.
+pub(super) fn tuples_reading(survey: &Survey, demand: &Demand) -> Reading {
+    let (addresses, _) = sources(survey, demand);
+    let value = tuples::connections_possible(addresses, demand.destinations, PORTS_COUNT);
+    Reading {
+        text: value.to_string(),
+        value,
+        used: None,
+    }
+}
+
+fn sources(survey: &Survey, demand: &Demand) -> (u64, &'static str) {
+    match (demand.sources, is_both(demand)) {
+        (Some(sources), _) => (sources, ""),
+        (None, true) => (LOOPBACK_ADDRESSES, " of 127.0.0.0/8"),
+        (None, false) => (survey.addresses_count.unwrap_or(1), " of this machine"),
+    }
+}
+
+fn tuples(survey: &Survey, demand: &Demand) -> (u64, String) {
+    let (addresses, whose) = sources(survey, demand);
+    let destinations = demand.destinations;
+    (
+        demand.connections,
+        format!(
+            "{} source address{}{whose} x {} ports x {} destination{}",
+            Grouped(addresses),
+            if addresses == 1 { "" } else { "es" },
+            Grouped(PORTS_COUNT),
+            Grouped(destinations),
+            if destinations == 1 { "" } else { "s" },
+        ),
+    )
+}
+
+/// The kernel's own choice of ports; a program that chooses by itself does not meet it.
+fn port_range(survey: &Survey, demand: &Demand) -> Option<Need> {
+    if demand.program == Program::Fourtuple {
+        return None;
+    }
+    let addresses = match (demand.sources, is_both(demand)) {
+        (Some(sources), _) => sources,
+        (None, true) => return None, // Which addresses of 127.0.0.0/8 it binds is its own affair.
+        (None, false) => survey.addresses_count.unwrap_or(1),
+    };
+    let reserved = survey.reading(Limit::ReservedPorts);
+    let reserved = reserved.map_or(0, |reading| reading.value);
+    let each = demand.connections.div_ceil(addresses.max(1));
+    Some(Need {
+        least: each
+            .div_ceil(demand.destinations.max(1))
+            .saturating_add(reserved),
+        weight: Weight::Must,
+        why: "ports for each source address and destination; from half of the range on, connect \
+              takes a hundred times as long"
+            .to_owned(),
+        to: Some("1024 65535".to_owned()),
+    })
+}
+
+fn conntrack(survey: &Survey, demand: &Demand) -> (u64, String) {
+    let count = used(Limit::Conntrack, survey);
+    // A table that is empty while there are sockets is there, but no rule of the firewall asks for it.
+    if count == 0 && survey.sockets_count.unwrap_or(0) > 0 {
+        let words =
+            "nothing, since it is empty: no rule of this machine's firewall tracks connections";
+        return (0, words.to_owned());
+    }
+    (
+        count
+            .saturating_add(demand.connections)
+            .saturating_add(demand.connections / CONNTRACK_SPARE),
+        "an entry for each connection, and a fifth to spare".to_owned(),
+    )
+}
+
+fn handshakes(limit: Limit, demand: &Demand) -> (u64, String) {
+    let rate = demand.connects_per_second;
+    match limit {
+        Limit::SynBacklog => (
+            rate / ROUND_TRIPS_PER_SECOND,
+            format!(
+                "{} connects per second and a round trip of 200 ms",
+                Grouped(rate)
+            ),
+        ),
+        _ => {
+            let pause = demand.pause.as_millis() as u64;
+            (
+                rate.saturating_mul(pause) / 1_000,
+                format!(
+                    "{} connects per second while the server pauses for {pause} ms; the backlog of \
+                     its listen() has to be as long",
+                    Grouped(rate)
+                ),
+            )
+        }
+    }
+}
+
+fn tcp_memory(survey: &Survey, demand: &Demand) -> (u64, String) {
+    (
+        used(Limit::TcpMemory, survey).saturating_add(demand.connections),
+        match (demand.program, demand.role) {
+            (Program::Fourtuple, Side::Server | Side::Both) => {
+                "a page for each connection that has not read a message to all; a broadcast of \
+                 fourtuple rests before it is full"
+            }
+            _ => "a page for each connection that has not read a message to all",
+        }
+        .to_owned(),
+    )
+}
+
+fn memory(limit: Limit, survey: &Survey, demand: &Demand) -> (u64, String) {
+    let idle = demand.idle_bytes(&survey.machine);
+    let each = idle / demand.connections.max(1);
+    let all = demand.broadcast_bytes(&survey.machine);
+    (
+        used(limit, survey).saturating_add(idle),
+        format!(
+            "{} bytes for each idle connection, kernel and program, beside what is used; {} more \
+             while nobody has read a message to all",
+            Grouped(each),
+            Bytes(all - idle)
+        ),
+    )
+}

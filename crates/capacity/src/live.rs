@@ -1,0 +1,314 @@
+//! A live program, its sockets and its machine as one list of gauges.
+//!
+//! For any program: what is asked of it is read from outside.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Gauge, Grouped, Known, Limit, Survey,
+    process::{Pid, Process, Runtime, RuntimeLimit},
+    sockets::{Counters, Filter, Listener, LocalPorts, Pair, Sockets, SocketsError, Tally},
+    tuples::PORTS_COUNT,
+};
+
+/// How long a look at all sockets may take: a hundred million fit.
+pub const LIST_MAX: Duration = Duration::from_secs(30);
+
+/// Pairs of source and destination that have gauges of their own, the fullest.
+const PAIRS_SHOWN_MAX: usize = 16;
+
+/// Listeners that have gauges of their own, the fullest.
+const LISTENERS_SHOWN_MAX: usize = 16;
+
+/// A program at one moment.
+#[derive(Debug)]
+pub struct Live {
+    /// The process; `None` for the machine alone.
+    pub process: Option<Process>,
+    /// What runs it, and what that bounds.
+    pub runtime: Runtime,
+    /// The limits of the runtime.
+    pub runtime_limits: Vec<RuntimeLimit>,
+    /// The sockets of its network, or why they cannot be listed.
+    pub sockets: Result<Tally, SocketsError>,
+    /// Where it listens.
+    pub listeners: Vec<Listener>,
+    /// The pairs that it dials, the fullest first.
+    pub pairs: Vec<Pair>,
+    /// What the kernel has counted since it was booted.
+    pub counters: Counters,
+    /// The ports among which the kernel chooses.
+    pub ports: LocalPorts,
+    survey: Survey,
+}
+
+impl Live {
+    /// Looks at the process `pid`, or at the whole machine without one.
+    ///
+    /// # Errors
+    ///
+    /// There is no such process, or nothing of it may be read.
+    pub fn look(pid: Option<Pid>) -> Known<Self> {
+        let process = pid
+            .map(|pid| Process::read(Path::new("/"), pid))
+            .transpose()?;
+        let held = process.as_ref().and_then(|process| process.sockets().ok());
+        let runtime = process.as_ref().map_or(Runtime::Other, Runtime::detect);
+        let runtime_limits = process
+            .as_ref()
+            .map_or_else(Vec::new, |process| runtime.limits(process, held.as_ref()));
+        let ports = LocalPorts::read().unwrap_or_default();
+        let deadline = Instant::now() + LIST_MAX;
+        let take = |filter: &Filter| {
+            Sockets::open()
+                .and_then(|mut sockets| Tally::take(&mut sockets, filter, &ports, deadline))
+        };
+        // Direct descriptors of a ring are in no list of a process.
+        let own = held.filter(|_| runtime != Runtime::Fourtuple).map(|held| {
+            let inodes = held.inodes.into_iter();
+            Filter {
+                inodes: Some(inodes.filter_map(|it| u32::try_from(it).ok()).collect()),
+                ..Filter::default()
+            }
+        });
+        let sockets = take(&Filter::default());
+        let (listeners, pairs) = match (&sockets, own.map(|own| take(&own))) {
+            (Ok(all), Some(Ok(own))) => (own.listeners, dialled_by(&own.pairs, &all.pairs)),
+            (Ok(all), _) => (all.listeners.clone(), all.pairs.clone()),
+            (Err(_), _) => (Vec::new(), Vec::new()),
+        };
+        Ok(Self {
+            process,
+            runtime,
+            runtime_limits,
+            sockets,
+            listeners,
+            pairs,
+            counters: Counters::read(),
+            ports,
+            survey: Survey::read(),
+        })
+    }
+
+    /// How full everything is.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        let mut gauges = self.process_gauges();
+        gauges.extend(
+            self.listeners
+                .iter()
+                .take(LISTENERS_SHOWN_MAX)
+                .filter_map(accept_queue),
+        );
+        let pairs = self.pairs.iter().take(PAIRS_SHOWN_MAX);
+        let listeners = self
+            .sockets
+            .as_ref()
+            .map_or(&[][..], |tally| &tally.listeners);
+        gauges.extend(pairs.map(|pair| tuples(pair, &self.ports, listeners)));
+        gauges.extend(self.machine_gauges());
+        gauges
+    }
+
+    fn process_gauges(&self) -> Vec<Gauge> {
+        let mut gauges = Vec::new();
+        let Some(process) = &self.process else {
+            return gauges;
+        };
+        let used = process.descriptors.as_ref().map(|it| it.open_count);
+        if let (Ok(used), Ok(bounds)) = (used, &process.limits.open_files)
+            // The table of one thread says nothing of those of the others.
+            && self.runtime != Runtime::Fourtuple
+            && !self.runtime_limits.iter().any(|it| it.name == Limit::Descriptors.name())
+        {
+            gauges.push(gauge(
+                Limit::Descriptors,
+                "descriptors of the process",
+                used,
+                bounds.soft,
+            ));
+        }
+        for limit in &self.runtime_limits {
+            if let (Ok(max), Some(used)) = (&limit.value, limit.used) {
+                let known = Limit::ALL.into_iter().find(|it| it.name() == limit.name);
+                let which = known.unwrap_or(Limit::RuntimeHandles);
+                gauges.push(gauge(which, &limit.name, used, *max));
+            }
+        }
+        let groups = &process.cgroup;
+        let memory = groups
+            .memory
+            .as_ref()
+            .ok()
+            .and_then(|group| group.tightest());
+        let pids = groups.pids.as_ref().ok().and_then(|group| group.tightest());
+        for (limit, tightest, label) in [
+            (Limit::GroupMemory, memory, "memory of its control group"),
+            (Limit::GroupThreads, pids, "threads of its control group"),
+        ] {
+            if let Some((level, left)) = tightest
+                && let Ok(used) = level.current
+            {
+                gauges.push(gauge(limit, label, used, used.saturating_add(left)));
+            }
+        }
+        gauges
+    }
+
+    fn machine_gauges(&self) -> Vec<Gauge> {
+        let limits = [
+            Limit::OpenFiles,
+            Limit::Memory,
+            Limit::TcpMemory,
+            Limit::Orphans,
+            Limit::TimeWaitBuckets,
+            Limit::Conntrack,
+            Limit::Threads,
+        ];
+        let known = limits.into_iter().filter_map(|limit| {
+            let reading = self.survey.reading(limit).ok()?;
+            Some(gauge(limit, limit.name(), reading.used?, reading.value))
+        });
+        known.collect()
+    }
+
+    /// Whether any limit is used up.
+    pub fn is_exhausted(&self) -> bool {
+        self.gauges().iter().any(is_exhausted)
+    }
+
+    /// What the numbers of this moment say of something that is exhausted or hurts.
+    pub fn alarms(&self) -> Vec<String> {
+        let mut alarms = Vec::new();
+        for gauge in self.gauges() {
+            let (name, limit) = (&gauge.label, gauge.limit);
+            if is_exhausted(&gauge) {
+                alarms.push(format!(
+                    "{name}: nothing is left of {} {}. When it is met: {}. To hold more, {}",
+                    Grouped(gauge.max),
+                    limit.unit(),
+                    limit.symptom(),
+                    self.remedy(&gauge)
+                ));
+            } else if gauge.is_beyond_knee() {
+                alarms.push(format!(
+                    "{name}: {} of {} are used; beyond half of them connect() searches for a free port and \
+                     takes up to a hundred times as long. To hold more, {}",
+                    Grouped(gauge.used),
+                    Grouped(gauge.max),
+                    Limit::PortRange.remedy()
+                ));
+            }
+        }
+        alarms.extend(self.sources_without_ports());
+        alarms
+    }
+
+    /// Sources of which each destination seems to have ports of its own, and of which none is left.
+    fn sources_without_ports(&self) -> Vec<String> {
+        let mut by_source: BTreeMap<IpAddr, Vec<u64>> = BTreeMap::new();
+        for pair in self.pairs.iter().filter(|pair| pair.explicit_count == 0) {
+            by_source.entry(pair.source).or_default().push(pair.used());
+        }
+        let max = self.ports.count();
+        // A few ports are always somebody else's.
+        let is_used_up =
+            |used: &[u64]| used.len() > 1 && used.iter().sum::<u64>() >= max - max / 10;
+        let used_up = by_source.iter().filter(|(_, used)| is_used_up(used));
+        let words = used_up.map(|(source, used)| {
+            format!(
+                "ports of {source}: {} sockets to {} destinations, about as many as the {} ports of {}. A \
+                 program that binds the address without IP_BIND_ADDRESS_NO_PORT shares no port between \
+                 destinations, and now meets EADDRINUSE. To hold more, set that option (man 7 ip), or {}",
+                Grouped(used.iter().sum()),
+                used.len(),
+                Grouped(max),
+                Limit::PortRange.name(),
+                Limit::PortRange.remedy()
+            )
+        });
+        words.collect()
+    }
+}
+
+impl Live {
+    /// What raises a gauge that is full; a clause.
+    fn remedy(&self, gauge: &Gauge) -> String {
+        let somaxconn = self.survey.reading(Limit::AcceptQueue);
+        let somaxconn = somaxconn.map_or(0, |reading| reading.value);
+        match gauge.limit {
+            // The kernel takes one more than it was told.
+            Limit::AcceptQueue if gauge.max <= somaxconn => format!(
+                "give listen() a longer backlog than {} in the program, {} allows {}; or accept faster",
+                Grouped(gauge.max - 1),
+                Limit::AcceptQueue.name(),
+                Grouped(somaxconn)
+            ),
+            limit => limit.remedy().to_owned(),
+        }
+    }
+}
+
+/// Of all pairs those that a program has, with the tuples that others use of them: a tuple is used whoever
+/// has it.
+fn dialled_by(own: &[Pair], all: &[Pair]) -> Vec<Pair> {
+    let key = |pair: &Pair| (pair.source, pair.destination);
+    let own: HashSet<_> = own.iter().map(key).collect();
+    all.iter()
+        .filter(|pair| own.contains(&key(pair)))
+        .copied()
+        .collect()
+}
+
+/// Whether a limit is used up and that is felt: without a place to wait, a closed connection ends at once.
+fn is_exhausted(gauge: &Gauge) -> bool {
+    gauge.is_full() && gauge.limit != Limit::TimeWaitBuckets
+}
+
+/// The accept queue of a listener; the kernel takes one more than its maximum.
+fn accept_queue(listener: &Listener) -> Option<Gauge> {
+    let max = u64::from(listener.accept_queue_max?) + 1;
+    let label = format!("accept queue of {}", listener.local);
+    Some(gauge(
+        Limit::AcceptQueue,
+        &label,
+        listener.accept_queue.into(),
+        max,
+    ))
+}
+
+/// The tuples of a pair: among the kernel's ports, or among all where programs choose.
+fn tuples(pair: &Pair, ports: &LocalPorts, listeners: &[Listener]) -> Gauge {
+    let label = format!("tuples from {} to {}", pair.source, pair.destination);
+    if pair.explicit_count > 0 {
+        return gauge(Limit::Tuples, &label, pair.used(), PORTS_COUNT);
+    }
+    // A port that somebody listens on is not chosen.
+    let taken = listeners
+        .iter()
+        .map(|listener| listener.local)
+        .filter(|local| {
+            (local.ip().is_unspecified() || local.ip() == pair.source)
+                && ports.contains(local.port())
+        });
+    let taken: HashSet<u16> = taken.map(|local| local.port()).collect();
+    let max = ports.count().saturating_sub(taken.len() as u64);
+    Gauge {
+        knee: Some(max / 2),
+        ..gauge(Limit::PortRange, &label, pair.used(), max)
+    }
+}
+
+fn gauge(limit: Limit, label: &str, used: u64, max: u64) -> Gauge {
+    Gauge {
+        limit,
+        label: label.to_owned(),
+        used,
+        max,
+        knee: None,
+    }
+}

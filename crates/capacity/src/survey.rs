@@ -1,0 +1,403 @@
+//! The values of the limits here and now, as they are read below a root: `/`, or a folder that
+//! stands for another machine.
+//!
+//! What cannot be read says why, and hides nothing else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::{
+    Grouped, Known, Limit, Machine, Setting, SockStat, Unknown,
+    machine::{first_number, meminfo_bytes},
+    process::{Bounds, Pid, Process, directory::text_below},
+    tuples::PORTS_COUNT,
+};
+
+/// What a machine allows, and what is used of it.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// The values that bound one process of ours.
+    pub machine: Machine,
+    /// Addresses of the machine that are not loopback's, of the family that has more.
+    pub addresses_count: Option<u64>,
+    /// Sockets of TCP that are open now.
+    pub sockets_count: Option<u64>,
+    readings: BTreeMap<Limit, Known<Reading>>,
+}
+
+/// The value of one limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// As it is written: `4096 131072 6291456`.
+    pub text: String,
+    /// The number of it that is the limit; [`u64::MAX`] is "no limit".
+    pub value: u64,
+    /// How much of it is used now, where that can be told.
+    pub used: Option<u64>,
+}
+
+impl Survey {
+    /// Reads every limit once, of this machine and this process.
+    pub fn read() -> Self {
+        Self::read_below(Path::new("/"), Pid::of_this_process())
+    }
+
+    /// What `limit` is now, in words: `20,000`. For who has just met it and has perhaps no descriptor left;
+    /// then some limits cannot be read, and `None` is the answer.
+    pub fn present(limit: Limit) -> Option<String> {
+        if limit == Limit::Descriptors {
+            return getrlimit(Resource::Nofile)
+                .current
+                .map(|soft| Grouped(soft).to_string());
+        }
+        let root = Path::new("/");
+        let reader = Reader {
+            process: Process::read(root, Pid::of_this_process()),
+            sockstat: SockStat::read(),
+            root: root.to_owned(),
+        };
+        let reading = reader.reading(limit).ok()?;
+        Some(match reading.value {
+            u64::MAX => "without a limit".to_owned(),
+            value if reading.text.contains(' ') => {
+                format!("{} ({})", reading.text, Grouped(value))
+            }
+            value => Grouped(value).to_string(),
+        })
+    }
+
+    /// As [`Survey::read`] from the files below `root`, for the process `pid` there.
+    pub fn read_below(root: &Path, pid: Pid) -> Self {
+        let reader = Reader {
+            process: Process::read(root, pid),
+            sockstat: SockStat::read_below(root),
+            root: root.to_owned(),
+        };
+        let readings = Limit::ALL.into_iter();
+        Self {
+            machine: Machine::read_below(root, reader.process.as_ref().ok()),
+            addresses_count: reader.addresses_count(),
+            sockets_count: reader.sockstat.alloc_count,
+            readings: readings
+                .map(|limit| (limit, reader.reading(limit)))
+                .collect(),
+        }
+    }
+
+    /// What was read of `limit`.
+    pub fn reading(&self, limit: Limit) -> Result<&Reading, &Unknown> {
+        // Every limit is there; see `read_below`.
+        self.readings[&limit].as_ref()
+    }
+
+    /// The same with a limit that could not be read.
+    #[cfg(test)]
+    pub(crate) fn forget(&mut self, limit: Limit, why: Unknown) {
+        self.readings.insert(limit, Err(why));
+    }
+
+    /// A machine of which only some limits are known.
+    #[cfg(test)]
+    pub(crate) fn of(machine: Machine, known: &[(Limit, &str, Option<u64>)]) -> Self {
+        let readings = known.iter().map(|&(limit, text, used)| {
+            let place = match limit.setting() {
+                // How many ports it has is told instead.
+                Setting::Sysctl { place, .. } if limit != Limit::PortRange => place,
+                _ => 0,
+            };
+            let reading = number_at(text, place).map(|value| Reading {
+                text: text.to_owned(),
+                value,
+                used,
+            });
+            (limit, reading)
+        });
+        let unknown = |limit: Limit| Err(Unknown::Absent(limit.read_from().to_owned()));
+        let mut all: BTreeMap<_, _> = Limit::ALL.map(|limit| (limit, unknown(limit))).into();
+        all.extend(readings);
+        Self {
+            machine,
+            addresses_count: Some(1),
+            sockets_count: Some(0),
+            readings: all,
+        }
+    }
+}
+
+/// Everything that several readings look into.
+struct Reader {
+    root: PathBuf,
+    process: Known<Process>,
+    sockstat: SockStat,
+}
+
+impl Reader {
+    fn reading(&self, limit: Limit) -> Known<Reading> {
+        let (text, value) = match limit.setting() {
+            Setting::Sysctl { key, place } => self.sysctl(limit, key, place)?,
+            Setting::Rlimit { .. } => self.rlimit(limit)?,
+            Setting::ControlGroup { .. } => self.group(limit)?.0,
+            Setting::Boot(_) => self.sysctl(limit, limit.name(), 0)?,
+            Setting::Machine => self.of_machine(limit)?,
+            // Those of one source address towards one destination.
+            Setting::Arithmetic => (PORTS_COUNT.to_string(), PORTS_COUNT),
+            Setting::Program | Setting::Cloud => {
+                return Err(Unknown::Unset(limit.read_from().to_owned()));
+            }
+        };
+        Ok(Reading {
+            text,
+            value,
+            used: self.used(limit),
+        })
+    }
+
+    fn text(&self, path: &str) -> Known<String> {
+        text_below(&self.root, path)
+    }
+
+    fn process(&self) -> Known<&Process> {
+        self.process.as_ref().map_err(Clone::clone)
+    }
+
+    fn sysctl(&self, limit: Limit, key: &str, place: usize) -> Known<(String, u64)> {
+        let path = format!("/proc/sys/{}", key.replace('.', "/"));
+        let text = one_line(&self.text(&path)?);
+        let value = match limit {
+            // How many, instead of which.
+            Limit::ReservedPorts => ports_of_list(&text)?,
+            Limit::PortRange => {
+                let (low, high) = (number_at(&text, 0)?, number_at(&text, 1)?);
+                high.saturating_add(1).saturating_sub(low)
+            }
+            _ => number_at(&text, place)?,
+        };
+        Ok((text, value))
+    }
+
+    fn rlimit(&self, limit: Limit) -> Known<(String, u64)> {
+        let limits = &self.process()?.limits;
+        let bounds = match limit {
+            Limit::LockedMemory => &limits.locked_memory_bytes,
+            Limit::UserProcesses => &limits.processes,
+            _ => &limits.open_files,
+        };
+        let bounds = bounds.clone()?;
+        Ok((bounds.to_string(), bounds.hard))
+    }
+
+    /// The limit of the group that leaves least, and what is used of it.
+    fn group(&self, limit: Limit) -> Known<((String, u64), Option<u64>)> {
+        let groups = &self.process()?.cgroup;
+        let tightest = match limit {
+            Limit::GroupMemory => groups.memory.as_ref().map(|group| group.tightest()),
+            _ => groups.pids.as_ref().map(|group| group.tightest()),
+        };
+        Ok(match tightest.map_err(Clone::clone)? {
+            Some((level, left)) => {
+                let current = level.current.clone()?;
+                let max = current.saturating_add(left);
+                ((max.to_string(), max), Some(current))
+            }
+            None => (("max".to_owned(), Bounds::UNLIMITED), None),
+        })
+    }
+
+    fn of_machine(&self, limit: Limit) -> Known<(String, u64)> {
+        if limit == Limit::HugePages {
+            let text = one_line(&self.text("/sys/kernel/mm/transparent_hugepage/enabled")?);
+            let always = text.contains("[always]");
+            return Ok((text, u64::from(always)));
+        }
+        let meminfo = self.text("/proc/meminfo")?;
+        let total = meminfo_bytes(&meminfo, "MemTotal")
+            .ok_or_else(|| Unknown::odd("/proc/meminfo", &meminfo, "a line MemTotal"))?;
+        Ok((total.to_string(), total))
+    }
+
+    fn used(&self, limit: Limit) -> Option<u64> {
+        let number = |path: &str| first_number(&self.text(path).ok()?);
+        match limit {
+            Limit::OpenFiles => number("/proc/sys/fs/file-nr"),
+            Limit::Descriptors => {
+                let descriptors = self.process().ok()?.descriptors.as_ref();
+                Some(descriptors.ok()?.open_count)
+            }
+            Limit::TimeWaitBuckets => self.sockstat.time_wait_count,
+            Limit::Orphans => self.sockstat.orphan_count,
+            Limit::TcpMemory => self.sockstat.mem_pages,
+            Limit::Conntrack => number("/proc/sys/net/netfilter/nf_conntrack_count"),
+            Limit::Neighbours => {
+                let table = self.text("/proc/net/arp").ok()?;
+                Some(table.lines().skip(1).count() as u64)
+            }
+            Limit::Threads | Limit::ProcessIds => {
+                // 0.50 0.60 0.34 8/306 8888: runnable and all threads.
+                let load = self.text("/proc/loadavg").ok()?;
+                load.split_whitespace()
+                    .nth(3)?
+                    .split_once('/')?
+                    .1
+                    .parse()
+                    .ok()
+            }
+            Limit::MemoryMaps => {
+                let maps = self.text("/proc/self/maps").ok()?;
+                Some(maps.lines().count() as u64)
+            }
+            Limit::GroupThreads | Limit::GroupMemory => self.group(limit).ok()?.1,
+            Limit::Memory => {
+                let meminfo = self.text("/proc/meminfo").ok()?;
+                let total = meminfo_bytes(&meminfo, "MemTotal")?;
+                Some(total.saturating_sub(meminfo_bytes(&meminfo, "MemAvailable")?))
+            }
+            _ => None,
+        }
+    }
+
+    /// The local addresses in the routing tables of both families.
+    fn addresses_count(&self) -> Option<u64> {
+        let trie = self.text("/proc/net/fib_trie").ok()?;
+        let v6 = self.text("/proc/net/if_inet6").unwrap_or_default();
+        let loopback_v6 = "00000000000000000000000000000001";
+        let v6 = v6.lines().filter(|line| {
+            // fe80::/10 needs a scope to be dialled from and is no address to the world.
+            !line.starts_with(loopback_v6) && !line.starts_with("fe8")
+        });
+        // A connection is of one family.
+        Some(local_addresses(&trie).max(v6.count() as u64))
+    }
+}
+
+/// Addresses of /proc/net/fib_trie, IPv4: a line `|-- 10.0.0.7`, and `/32 host LOCAL` below it.
+fn local_addresses(trie: &str) -> u64 {
+    let mut found = BTreeSet::new();
+    let mut last = "";
+    for line in trie.lines() {
+        if let Some((_, address)) = line.split_once("|-- ") {
+            last = address.trim();
+        } else if line.contains("/32 host LOCAL") && !last.starts_with("127.") {
+            found.insert(last);
+        }
+    }
+    found.len() as u64
+}
+
+/// How many ports a list like `8080,9148-9150` names.
+fn ports_of_list(text: &str) -> Known<u64> {
+    let mut count = 0;
+    for item in text.split(',').filter(|item| !item.trim().is_empty()) {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let port = |text: &str| text.trim().parse::<u16>();
+        let (Ok(first), Ok(last)) = (port(first), port(last)) else {
+            return Err(Unknown::odd(
+                Limit::ReservedPorts.name(),
+                text,
+                "ports and ranges",
+            ));
+        };
+        count += (u64::from(last) + 1).saturating_sub(first.into());
+    }
+    Ok(count)
+}
+
+fn number_at(text: &str, place: usize) -> Known<u64> {
+    let odd = || Unknown::odd("the file", text, "whole numbers");
+    let word = text.split_whitespace().nth(place).ok_or_else(odd)?;
+    match word {
+        "max" | "unlimited" => Ok(u64::MAX),
+        // A negative number is "not made", as in tcp_ehash_entries of a namespace that shares the table.
+        word => word.trim_start_matches('-').parse().map_err(|_| odd()),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_this_machine() {
+        let survey = Survey::read();
+        for limit in [
+            Limit::Descriptors,
+            Limit::OpenFiles,
+            Limit::AcceptQueue,
+            Limit::TcpMemory,
+            Limit::Memory,
+            Limit::Threads,
+        ] {
+            let reading = survey
+                .reading(limit)
+                .unwrap_or_else(|error| panic!("{limit:?}: {error}"));
+            assert!(reading.value > 0, "{limit:?}");
+        }
+        let files = survey.reading(Limit::OpenFiles).expect("read above");
+        assert!(files.used.is_some_and(|used| used > 0));
+        let nofile = survey.reading(Limit::Descriptors).expect("read above");
+        assert_eq!(nofile.value, survey.machine.nofile.hard);
+        assert!(survey.reading(Limit::CloudTracking).is_err());
+    }
+
+    #[test]
+    fn who_meets_a_limit_is_told_what_it_is() {
+        let soft = getrlimit(Resource::Nofile)
+            .current
+            .map(|soft| Grouped(soft).to_string());
+        assert_eq!(Survey::present(Limit::Descriptors), soft);
+        assert!(Survey::present(Limit::AcceptQueue).is_some());
+        assert_eq!(Survey::present(Limit::CloudTracking), None);
+    }
+
+    #[test]
+    fn lists_of_ports_are_counted() {
+        assert_eq!(ports_of_list(""), Ok(0));
+        assert_eq!(ports_of_list("8080,9148-9150,65535"), Ok(5));
+        for odd in ["8080-", "x", "70000", "1,-2"] {
+            assert!(ports_of_list(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_their_place() {
+        assert_eq!(number_at("1\t2\t3", 2), Ok(3));
+        assert_eq!(number_at("max", 0), Ok(u64::MAX));
+        // tcp_ehash_entries of a namespace that shares the table of its host.
+        assert_eq!(number_at("-262144", 0), Ok(262_144));
+        for odd in ["", "1 2", "x y z"] {
+            assert!(number_at(odd, 2).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_counted_once_and_without_loopback() {
+        let trie = "\
+Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 10.0.0.0/24 2 0 2
+        |-- 10.0.0.7
+           /32 host LOCAL
+        |-- 10.0.0.255
+           /32 link BROADCAST
+     +-- 127.0.0.0/8 2 0 2
+        |-- 127.0.0.1
+           /32 host LOCAL
+Local:
+        |-- 10.0.0.7
+           /32 host LOCAL
+        |-- 10.0.0.8
+           /32 host LOCAL
+";
+        assert_eq!(local_addresses(trie), 2);
+        assert_eq!(local_addresses(""), 0);
+    }
+}
