@@ -5,7 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+mod doctor;
 mod load;
+mod plan;
 mod serve;
 
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
     let (outcome, status) = match matches.subcommand() {
         Some(("serve", matches)) => (serve::run(matches), FAILED),
         Some(("load", matches)) => (load::run(matches), MISUSED),
+        Some(("plan", matches)) => (plan::run(matches), MISUSED),
+        Some(("doctor", matches)) => (doctor::run(matches), MISUSED),
         _ => unreachable!("clap asks for a subcommand and knows no other"),
     };
     outcome.unwrap_or_else(|error| {
@@ -45,13 +49,17 @@ fn command() -> Command {
         .after_help(
             "Examples:\n  \
              fourtuple serve                            a Phoenix Channels server on port 4000\n  \
-             fourtuple load ws://127.0.0.1:4000/socket  a thousand clients against it",
+             fourtuple load ws://127.0.0.1:4000/socket  a thousand clients against it\n  \
+             fourtuple plan --connections 2000000       what two million would need\n  \
+             fourtuple doctor                           how many this machine can hold",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand(serve::command())
         .subcommand(load::command())
+        .subcommand(plan::command())
+        .subcommand(doctor::command())
 }
 
 #[cfg(test)]
