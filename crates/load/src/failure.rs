@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use capacity::Limit;
+use capacity::{Limit, Survey};
 use engine::{Cause, Closed, Phase};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -117,6 +117,17 @@ impl Failure {
             c => c.to_string(),
         };
         Self::JoinRefused(reason.chars().take(TEXT_CHARS_MAX).map(shown).collect())
+    }
+
+    /// The class as a sentence, with what the limit is on this machine where one was met.
+    fn text_here(&self) -> String {
+        match self {
+            Self::Limit(limit) => match Survey::present(*limit) {
+                Some(value) => format!("{self}; here it is {value}"),
+                None => self.to_string(),
+            },
+            _ => self.to_string(),
+        }
     }
 
     /// The class's stable name in JSON, without what varies inside it.
@@ -270,7 +281,7 @@ impl Failures {
             .iter()
             .map(|(failure, &count)| FailureCount {
                 class: failure.class(),
-                text: failure.to_string(),
+                text: failure.text_here(),
                 count,
                 remedy: failure.remedy(),
             })

@@ -266,7 +266,9 @@ impl Options {
     pub fn shards(&self, cores: usize) -> u16 {
         let by_cores = u16::try_from(cores.clamp(1, 8)).unwrap_or(1);
         let shards = self.shards.unwrap_or(by_cores);
-        shards.min(u16::try_from(self.connections).unwrap_or(u16::MAX)).max(1)
+        shards
+            .min(u16::try_from(self.connections).unwrap_or(u16::MAX))
+            .max(1)
     }
 
     /// Bytes of a publish's mark, so that the whole payload has the size that was asked for.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use capacity::Limit;
+use capacity::{Limit, Survey};
 use engine::{Time, Trouble};
 
 /// How long a trouble is not said again; its repetitions are counted.
@@ -62,8 +62,9 @@ fn say(trouble: Trouble, again: u64) {
             Some(limit) => tracing::warn!(
                 limit = limit.name(),
                 again,
-                "cannot accept connections ({errno}): {} is used up; {}; accepting again in a moment",
+                "cannot accept connections ({errno}): {} is used up{}; {}; accepting again in a moment",
                 limit.name(),
+                Survey::present(limit).map_or_else(String::new, |value| format!(" at {value}")),
                 limit.remedy(),
             ),
             None => tracing::warn!(
