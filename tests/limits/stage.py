@@ -1,0 +1,206 @@
+"""Really meets one limit, lets `fourtuple doctor` look at this very process, and prints what came of it.
+
+    stage.py SCENE DOCTOR
+
+As JSON: `met` is the name of the error that was met, `doctor` is what the doctor said, `status` its exit
+status. Everything but `files`, `watches` and `pages` happens in a network namespace of its own or in this
+process; these three lower a limit of the whole machine for a moment and put it back.
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import resource
+import socket
+import struct
+import subprocess
+import sys
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+PR_CAPBSET_DROP, CAP_SYS_ADMIN = 24, 21
+CANNOT = 77
+
+
+def cannot(why):
+    """Ends where this machine does not let the scene be played."""
+    print(why, file=sys.stderr)
+    sys.exit(CANNOT)
+
+
+def own_network():
+    """A network of this process alone, with a loopback that is up."""
+    flags = CLONE_NEWNET if os.geteuid() == 0 else CLONE_NEWUSER | CLONE_NEWNET
+    if LIBC.unshare(flags) != 0:
+        cannot("no network namespace may be made here: " + os.strerror(ctypes.get_errno()))
+    SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+    import fcntl
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sh", b"lo", 0).ljust(40, b"\0")
+        flags = struct.unpack("16sh", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request)[:18])[1]
+        request = struct.pack("16sh", b"lo", flags | IFF_UP).ljust(40, b"\0")
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, request)
+
+
+def sysctl(name):
+    return "/proc/sys/" + name.replace(".", "/")
+
+
+def read(name):
+    with open(sysctl(name)) as file:
+        return file.read().strip()
+
+
+def write(name, value):
+    with open(sysctl(name), "w") as file:
+        file.write(str(value))
+
+
+@contextlib.contextmanager
+def lowered(name, value):
+    """A limit of the whole machine, lower for a moment."""
+    before = read(name)
+    try:
+        write(name, value)
+    except PermissionError:
+        cannot(f"{name} may not be lowered by this user")
+    try:
+        yield
+    finally:
+        write(name, before)
+
+
+def listener(backlog=4096):
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(backlog)
+    return server
+
+
+def until_error(step, most=10_000):
+    """Takes steps until one fails, and returns the name of its error."""
+    for _ in range(most):
+        try:
+            step()
+        except OSError as error:
+            return errno.errorcode[error.errno]
+    return None
+
+
+def tuples(doctor):
+    """connect() until the kernel has no port left for this source and destination."""
+    own_network()
+    write("net.ipv4.ip_local_port_range", "40000 40063")
+    server, open_sockets = listener(), []
+
+    def dial():
+        client = socket.socket()
+        client.connect(server.getsockname())
+        open_sockets.extend([client, server.accept()[0]])
+
+    return until_error(dial), doctor()
+
+
+def clash(doctor):
+    """bind(source, 0) and connect() to two destinations: no port is shared between them."""
+    own_network()
+    write("net.ipv4.ip_local_port_range", "40000 40063")
+    servers, open_sockets = [listener(), listener()], []
+
+    def dial():
+        client = socket.socket()
+        open_sockets.append(client)
+        client.bind(("127.0.0.1", 0))
+        servers.reverse()
+        server = servers[0]
+        client.connect(server.getsockname())
+        open_sockets.append(server.accept()[0])
+
+    return until_error(dial), doctor()
+
+
+def queue(doctor):
+    """Connections to somebody who does not accept."""
+    own_network()
+    server, clients = listener(backlog=2), []
+    for _ in range(6):
+        client = socket.socket()
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.connect(server.getsockname())
+        clients.append(client)
+    return "waiting", doctor()
+
+
+def descriptors(doctor):
+    """socket() until the process may have no more."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+    open_sockets = []
+    met = until_error(lambda: open_sockets.append(socket.socket()))
+    # What it takes to start the doctor; the limit is met again by it.
+    for _ in range(8):
+        open_sockets.pop().close()
+    return met, doctor()
+
+
+def files(doctor):
+    """socket() until the machine may have no more files, without the privilege to go beyond."""
+    used = int(read("fs.file-nr").split()[0])
+    ready, told = os.pipe(), os.pipe()
+    with lowered("fs.file-max", used + 400):
+        child = os.fork()
+        if child == 0:
+            LIBC.prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0)
+            for end in (*ready, *told):
+                os.set_inheritable(end, True)
+            os.execv(sys.executable, [sys.executable, __file__, "fill", str(ready[1]), str(told[0])])
+        os.close(ready[1])
+        met = os.read(ready[0], 16).decode()
+        found = doctor(child)
+        os.write(told[1], b"!")
+        os.waitpid(child, 0)
+    return met, found
+
+
+def fill(ready, told):
+    """The other process of `files`."""
+    open_sockets = []
+    met = until_error(lambda: open_sockets.append(socket.socket()), 19_000)
+    os.write(ready, (met or "nothing").encode())
+    os.read(told, 1)
+
+
+def pages(doctor):
+    """Bytes that nobody reads, more pages of them than TCP may have."""
+    server, pairs = listener(), []
+    for _ in range(200):
+        client = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        client.send(b"x" * 100)
+        pairs.append((client, peer))
+    with lowered("net.ipv4.tcp_mem", "10 20 100"):
+        return "pressure", doctor()
+
+
+SCENES = {scene.__name__: scene for scene in (tuples, clash, queue, descriptors, files, pages)}
+
+
+def main():
+    if sys.argv[1] == "fill":
+        return fill(int(sys.argv[2]), int(sys.argv[3]))
+    scene, doctor = sys.argv[1:]
+
+    def look(pid=None):
+        command = [doctor, "doctor", "--pid", str(pid or os.getpid()), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if not done.stdout:
+            sys.exit(f"the doctor said nothing: {done.stderr}")
+        return done.returncode, json.loads(done.stdout)
+
+    met, (status, found) = SCENES[scene](look)
+    print(json.dumps({"met": met, "status": status, "doctor": found}))
+
+
+main()
