@@ -79,7 +79,7 @@ impl Metric {
 
     /// Says whether joining a channel is a part of it.
     pub(crate) fn is_of_joining(&self) -> bool {
-        self.key == ""
+        self.key == "joins_per_second"
     }
 
     /// Says whether the promises are about the ratio to the floor.

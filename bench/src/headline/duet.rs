@@ -11,6 +11,7 @@ use capacity::Kernel;
 use serde_json::Value;
 
 use super::broadcasts::Broadcast;
+use super::checkup::Checkup;
 use super::crowds::{Crowd, Crowds, command};
 use super::drain::Drain;
 use super::kernel_memory::{KernelMemory, anonymous_bytes_now};
@@ -37,6 +38,8 @@ pub(super) struct Duet {
     pub(super) crowd_bytes: [u64; 2],
     /// Threads of the server and of the crowd.
     pub(super) threads: [usize; 2],
+    /// The doctor's look at all sockets, in the middle of the hold.
+    pub(super) checkup: Checkup,
     /// What the hold has cost, which is heartbeats.
     pub(super) hold: Spent,
     /// What all broadcasts have cost, with the heartbeats of that time.
@@ -61,8 +64,8 @@ pub(super) struct Peak {
 struct Stage<'a> {
     server: Leashed,
     crowd: Crowd,
+    crowds: &'a Crowds<'a>,
     interrupt: &'a Interrupt,
-    options: &'a Options,
     timeline: Timeline,
     /// When both are to be looked at again.
     next_look: Instant,
@@ -77,6 +80,7 @@ struct Idle {
     server_bytes: u64,
     crowd_bytes: u64,
     threads: [usize; 2],
+    checkup: Checkup,
 }
 
 impl Duet {
@@ -107,7 +111,7 @@ impl Duet {
         let kernel_before = KernelMemory::settled(interrupt)?;
         let server_before = anonymous_bytes(server.pid())?;
 
-        let mut stage = Stage::new(server, crowds.whole()?, interrupt, options);
+        let mut stage = Stage::new(server, &crowds, interrupt)?;
         stage.follow_to_the_end()?;
         let report = stage.crowd.report()?;
         let idle = stage
@@ -124,6 +128,7 @@ impl Duet {
             server_bytes: [server_before, idle.server_bytes],
             crowd_bytes: [small, idle.crowd_bytes],
             threads: idle.threads,
+            checkup: idle.checkup,
             hold: stage.timeline.hold(),
             broadcasts_spent: stage.timeline.broadcasts(),
             broadcasts_peak: stage.peak,
@@ -134,17 +139,21 @@ impl Duet {
 }
 
 impl<'a> Stage<'a> {
-    fn new(server: Leashed, crowd: Crowd, interrupt: &'a Interrupt, options: &'a Options) -> Self {
-        Self {
+    fn new(
+        server: Leashed,
+        crowds: &'a Crowds<'a>,
+        interrupt: &'a Interrupt,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             server,
-            crowd,
+            crowd: crowds.whole()?,
+            crowds,
             interrupt,
-            options,
             timeline: Timeline::default(),
             next_look: Instant::now(),
             idle: None,
             peak: Peak::default(),
-        }
+        })
     }
 
     /// Looks at both again and again until the crowd has ended.
@@ -209,12 +218,13 @@ impl<'a> Stage<'a> {
         let pids = self.pids();
         let in_stage = self.timeline.add(look);
         match self.timeline.stage() {
-            "holding" if self.idle.is_none() && in_stage >= self.options.hold() / 2 => {
+            "holding" if self.idle.is_none() && in_stage >= self.crowds.options.hold() / 2 => {
                 self.idle = Some(Idle {
                     kernel: KernelMemory::read()?,
                     server_bytes: anonymous_bytes(pids[0])?,
                     crowd_bytes: anonymous_bytes(pids[1])?,
                     threads: [threads(pids[0])?, threads(pids[1])?],
+                    checkup: Checkup::run(self.crowds.binary, self.crowds.server)?,
                 });
             }
             "broadcasting" => {

@@ -5,6 +5,7 @@
 
 mod bare;
 mod broadcasts;
+mod checkup;
 mod crowds;
 mod drain;
 mod duet;

@@ -379,6 +379,19 @@ fn idle_rows(duet: &Duet, pairs: f64) -> Vec<Row> {
             2,
             crowd,
         ),
+        Row::new(
+            "doctor_sockets",
+            "doctor, sockets counted",
+            0,
+            Some(duet.checkup.sockets as f64),
+        )
+        .target(Target::AtLeast(2.0 * pairs)),
+        Row::new(
+            "doctor_s",
+            "  seconds for all of it",
+            2,
+            Some(duet.checkup.time.as_secs_f64()),
+        ),
     ]
 }
 

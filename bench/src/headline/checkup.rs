@@ -1,0 +1,45 @@
+//! `fourtuple doctor` over the run's own sockets: how long it takes to count them.
+
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+/// One look of the doctor at the server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checkup {
+    /// Sockets that it counted: both ends of each connection, and those of others.
+    pub(super) sockets: u64,
+    /// From its start to its end.
+    pub(super) time: Duration,
+}
+
+impl Checkup {
+    /// Lets the doctor look for the server at `addr`.
+    pub(super) fn run(binary: &Path, addr: SocketAddrV4) -> anyhow::Result<Self> {
+        let port = addr.port().to_string();
+        let began = Instant::now();
+        let output = Command::new(binary)
+            .args(["doctor", "--port", &port, "--json"])
+            .output()
+            .context("cannot start the doctor")?;
+        let time = began.elapsed();
+        let found: Value = serde_json::from_slice(&output.stdout).with_context(|| {
+            let words = String::from_utf8_lossy(&output.stderr);
+            format!("the doctor does not print its findings; it says: {words}")
+        })?;
+        let Some(states) = found["sockets"]["by_state"].as_object() else {
+            bail!(
+                "the doctor has counted no sockets: {}",
+                found["sockets_unknown"]
+            );
+        };
+        Ok(Self {
+            sockets: states.values().filter_map(Value::as_u64).sum(),
+            time,
+        })
+    }
+}
