@@ -10,12 +10,14 @@
 //! broadcast to a thousand connections that answers one message is a thousand outboxes first and a
 //! thousand writes after, and never a write in the middle of a read.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod admission;
+
+use std::{sync::Arc, time::Duration};
 
 use rustix::io::Errno;
 
 use crate::{
-    App, Cause, ConnId, Counters, Io, Remote, Settings, ShardIndex, Time, Trouble,
+    App, Cause, ConnId, Counters, Io, Remote, Settings, ShardIndex, Time,
     accept::{Backlog, Gate},
     conn::Stage,
     input,
@@ -23,7 +25,7 @@ use crate::{
     mailbox::Mailbox,
     pressure::{Pace, WRITES_PER_LOOK},
     sweep::Hand,
-    sys::{Completion, FRAMES_PER_SEND, Kernel, Socket, Submission, Waker, Wanted, sim::SimKernel},
+    sys::{Completion, FRAMES_PER_SEND, Kernel, Submission, Waker, Wanted, sim::SimKernel},
 };
 
 /// Mail read per turn, so that a flood of it does not keep the shard from its sockets.
@@ -239,67 +241,6 @@ impl<A: App> Reactor<A> {
             if wanted == Wanted::Everything && must_stop {
                 return;
             }
-        }
-    }
-
-    fn accept(&mut self, socket: Socket, peer: SocketAddr) {
-        self.gate.handle_accepted(self.core.now);
-        self.tell_gate();
-        self.has_accepted = true;
-        let Some(conn) = input::admit(&mut self.core, &mut self.app, socket, peer) else {
-            return;
-        };
-        let socket = self
-            .core
-            .conns
-            .get(conn)
-            .and_then(|conn| conn.socket.as_ref());
-        let attached = socket.map_or(Ok(()), |socket| self.kernel.attach(conn, socket));
-        if let Err(errno) = attached {
-            self.core.remove(conn, Cause::Socket(errno), true);
-            self.handle_accept_failure(errno);
-        }
-    }
-
-    fn handle_queue_full(&mut self, max: u32) {
-        self.core.counters.accept_queue_full.add(1);
-        if let Some(steering) = &self.core.settings.steering {
-            steering.handle_queue_full(self.core.shard, |shards| self.kernel.steer(shards));
-        }
-        // A queue that is short for want of room is nothing that an operator has to change.
-        if self.backlog.is_whole() {
-            let trouble = Trouble::AcceptQueue { max };
-            self.app
-                .handle_trouble(trouble, &mut Io::new(&mut self.core));
-        }
-    }
-
-    /// Has new connections go elsewhere when this shard has its share, and here when it has not.
-    fn steer(&mut self) {
-        let Some(steering) = &self.core.settings.steering else {
-            return;
-        };
-        let (shard, conns_count) = (self.core.shard, self.core.conns.len());
-        let waiting_count = self.kernel.waiting_count();
-        steering.handle_count(shard, conns_count, waiting_count, |shards| {
-            self.kernel.steer(shards)
-        });
-        if let Some(backlog) = self.backlog.poll(steering.room(conns_count)) {
-            self.kernel.set_backlog(backlog);
-        }
-    }
-
-    fn handle_accept_failure(&mut self, errno: Errno) {
-        self.core.counters.accept_errors.add(1);
-        self.gate.handle_failure(self.core.now);
-        self.tell_gate();
-        self.app
-            .handle_trouble(Trouble::Accept(errno), &mut Io::new(&mut self.core));
-    }
-
-    fn tell_gate(&mut self) {
-        if let Some(accepting) = self.gate.poll(self.core.now, self.core.accepting) {
-            self.kernel.set_accepting(accepting);
         }
     }
 
