@@ -180,7 +180,7 @@ fn finding(limit: Limit, survey: &Survey, demand: &Demand) -> Option<Finding> {
     let enough_for = reading.ok().filter(|_| is_short);
     Some(Finding {
         limit,
-        reading: reading.map(Clone::clone).map_err(Clone::clone),
+        reading: reading.cloned().map_err(Clone::clone),
         need: Some(need.least),
         verdict,
         why: need.why,

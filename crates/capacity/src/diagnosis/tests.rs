@@ -1,3 +1,5 @@
+//! A machine as Linux sets it up, with this or that limit changed.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -11,7 +11,7 @@ use crate::machine::parse_port_range;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalPorts {
     range: RangeInclusive<u16>,
-    /// Invariant: in rising order, none empty and no two touching.
+    /// Invariant: in rising order, none empty and no two overlapping.
     reserved: Vec<RangeInclusive<u16>>,
 }
 
@@ -34,7 +34,7 @@ impl LocalPorts {
         let mut reserved: Vec<RangeInclusive<u16>> = Vec::with_capacity(ranges.len());
         for next in ranges {
             match reserved.last_mut() {
-                Some(last) if *next.start() <= last.end().saturating_add(1) => {
+                Some(last) if next.start() <= last.end() => {
                     *last = *last.start()..=*last.end().max(next.end());
                 }
                 _ => reserved.push(next),

@@ -563,6 +563,33 @@ mod tests {
         assert!(matches!(late, Err(SocketsError::Late)));
     }
 
+    #[test]
+    fn all_listeners_of_a_port_are_asked_for_and_then_what_was_asked() {
+        let filter = Filter {
+            states: States::only(State::Established),
+            local_port: Some(4_000),
+            remote_port: Some(50_000),
+            inodes: Some([5].into()),
+        };
+        let mut asked = Vec::new();
+        let tally = Tally::of_lists(
+            Source::Netlink,
+            &filter,
+            &LocalPorts::default(),
+            |filter, _| {
+                asked.push(filter.clone());
+                Ok(Dump::default())
+            },
+        );
+        assert_eq!(tally.expect("no list fails").by_state.total(), 0);
+        let listeners = Filter {
+            states: States::only(State::Listen),
+            local_port: Some(4_000),
+            ..Filter::default()
+        };
+        assert_eq!(asked, [listeners, filter]);
+    }
+
     fn any_socket() -> impl Strategy<Value = Socket> {
         let state = select(&State::ALL[..]);
         let address = (
