@@ -2,7 +2,7 @@
 //! delivery once. The numbers of such a run mean nothing and are not looked at.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use serde_json::Value;
 
@@ -32,13 +32,20 @@ fn a_small_run_loses_nothing() {
     );
 }
 
-/// No machine has to have nginx; one without it is told how to get it.
+/// No machine has to have nginx; one without it is told how to get it. On a busy machine nchan forgets
+/// a message now and then, which is its own affair; the bench has to count it.
 #[test]
-fn nginx_loses_nothing_or_is_asked_for() {
+fn what_nginx_loses_is_counted_and_without_it_it_is_asked_for() {
     let servers = ["floor", "nginx-nchan"];
     let has = |path| Path::new(path).exists();
     if has("/usr/sbin/nginx") && has("/usr/lib/nginx/modules/ngx_nchan_module.so") {
-        Report::of_run("nginx", &servers).assert_nothing_lost("nginx-nchan");
+        let (report, status) = Report::of_any_run("nginx", &servers);
+        let of = |metric| report.sample("nginx-nchan", metric);
+        let all = (CONNECTIONS * BROADCASTS) as f64;
+        assert_eq!(of("fanout_delivered") + of("lost"), all);
+        assert_eq!(status.success(), of("lost") == 0.0, "{status}");
+        assert_eq!(of("duplicated"), 0.0);
+        assert!(of("echoes_per_second") > 0.0);
         return;
     }
     let output = bench(&servers).output().unwrap();
@@ -80,12 +87,19 @@ struct Report(Value);
 
 impl Report {
     fn of_run(name: &str, servers: &[&str]) -> Self {
+        let (report, status) = Self::of_any_run(name, servers);
+        assert!(status.success(), "{status}");
+        report
+    }
+
+    /// Of a run that may have lost something, and so may not have succeeded.
+    fn of_any_run(name: &str, servers: &[&str]) -> (Self, ExitStatus) {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
+        let _ = std::fs::remove_file(&path);
         let output = bench(servers).arg("--json").arg(&path).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        let text = std::fs::read_to_string(path).unwrap();
-        Self(serde_json::from_str(&text).unwrap())
+        let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{error}: {said}"));
+        (Self(serde_json::from_str(&text).unwrap()), output.status)
     }
 
     fn assert_nothing_lost(&self, server: &str) {

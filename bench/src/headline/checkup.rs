@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+use super::row::{Row, Target};
+
 /// One look of the doctor at the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Checkup {
@@ -41,5 +43,20 @@ impl Checkup {
             sockets: states.values().filter_map(Value::as_u64).sum(),
             time,
         })
+    }
+
+    /// What the report has of it: both ends of all `pairs` are to be counted.
+    pub(super) fn rows(&self, pairs: f64) -> [Row; 2] {
+        let (sockets, seconds) = (self.sockets as f64, self.time.as_secs_f64());
+        [
+            Row::new(
+                "doctor_sockets",
+                "doctor, sockets counted",
+                0,
+                Some(sockets),
+            )
+            .target(Target::AtLeast(2.0 * pairs)),
+            Row::new("doctor_s", "  seconds for all of it", 2, Some(seconds)),
+        ]
     }
 }

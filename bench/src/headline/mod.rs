@@ -14,6 +14,7 @@ mod kernel_memory;
 mod needs;
 mod options;
 mod report;
+mod row;
 mod sysctls;
 mod timeline;
 

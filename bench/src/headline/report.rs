@@ -12,6 +12,7 @@ use super::duet::Duet;
 use super::kernel_memory::Distress;
 use super::needs::product_pair_bytes;
 use super::options::Options;
+use super::row::{Row, Target};
 use crate::measure::Machine;
 use crate::numbers::grouped;
 
@@ -24,29 +25,6 @@ pub(super) struct Report {
     bare: Option<Value>,
     duet: Value,
     held: bool,
-}
-
-/// One number.
-#[derive(Debug)]
-struct Row {
-    key: &'static str,
-    title: &'static str,
-    decimals: usize,
-    value: Option<f64>,
-    floor: Option<f64>,
-    target: Target,
-}
-
-/// What the headline promises of a number.
-#[derive(Debug, Clone, Copy)]
-enum Target {
-    None,
-    AtMost(f64),
-    AtLeast(f64),
-    OfFloorAtMost(f64),
-    OfFloorAtLeast(f64),
-    /// Within so large a share of a number.
-    Near(f64, f64),
 }
 
 impl Report {
@@ -62,6 +40,7 @@ impl Report {
         let mut rows = connection_rows(&duet, bare.as_ref(), pairs);
         rows.extend(memory_rows(&duet, bare.as_ref(), pairs));
         rows.extend(idle_rows(&duet, pairs));
+        rows.extend(duet.checkup.rows(pairs));
         rows.extend(broadcast_rows(&duet, bare.as_ref()));
         rows.extend(end_rows(&duet, distress, pairs));
         let kernel = duet.report["kernel"]
@@ -143,84 +122,6 @@ impl Report {
             "numbers": numbers,
             "floor": self.bare,
             "product": self.duet,
-        })
-    }
-}
-
-impl Row {
-    fn new(key: &'static str, title: &'static str, decimals: usize, value: Option<f64>) -> Self {
-        Self {
-            key,
-            title,
-            decimals,
-            value,
-            floor: None,
-            target: Target::None,
-        }
-    }
-
-    fn beside(mut self, floor: Option<f64>) -> Self {
-        self.floor = floor;
-        self
-    }
-
-    fn target(mut self, target: Target) -> Self {
-        self.target = target;
-        self
-    }
-
-    fn ratio(&self) -> Option<f64> {
-        // Of differences, either can come out below zero, and then says nothing.
-        let floor = self.floor.filter(|floor| *floor > 0.0)?;
-        let value = self.value.filter(|value| *value >= 0.0)?;
-        Some(value / floor)
-    }
-
-    /// Returns whether the target is met, or `None` where there is none or nothing to compare.
-    fn is_met(&self) -> Option<bool> {
-        match self.target {
-            Target::None => None,
-            Target::AtMost(most) => Some(self.value? <= most),
-            Target::AtLeast(least) => Some(self.value? >= least),
-            Target::OfFloorAtMost(most) => Some(self.ratio()? <= most),
-            Target::OfFloorAtLeast(least) => Some(self.ratio()? >= least),
-            Target::Near(number, share) => Some((self.value? / number - 1.0).abs() <= share),
-        }
-    }
-
-    fn cells(&self) -> [String; 6] {
-        let number = |value: Option<f64>, decimals| {
-            value.map_or_else(String::new, |value| grouped(value, decimals))
-        };
-        let target = match self.target {
-            Target::None => String::new(),
-            Target::AtMost(most) => format!("≤ {}", grouped(most, 0)),
-            Target::AtLeast(least) => format!("≥ {}", grouped(least, 0)),
-            Target::OfFloorAtMost(most) => format!("≤ {most} × floor"),
-            Target::OfFloorAtLeast(least) => format!("≥ {least} × floor"),
-            Target::Near(number, share) => format!("{} ± {} %", grouped(number, 0), share * 100.0),
-        };
-        let verdict = match self.is_met() {
-            Some(true) => " met",
-            Some(false) => " NOT MET",
-            None => "",
-        };
-        [
-            self.title.to_owned(),
-            number(self.value, self.decimals),
-            number(self.floor, self.decimals),
-            number(self.ratio(), 2),
-            target,
-            verdict.to_owned(),
-        ]
-    }
-
-    fn to_json(&self) -> Value {
-        json!({
-            "value": self.value,
-            "floor": self.floor,
-            "ratio": self.ratio(),
-            "met": self.is_met(),
         })
     }
 }
@@ -378,19 +279,6 @@ fn idle_rows(duet: &Duet, pairs: f64) -> Vec<Row> {
             "crowd CPU, µs per connection and second",
             2,
             crowd,
-        ),
-        Row::new(
-            "doctor_sockets",
-            "doctor, sockets counted",
-            0,
-            Some(duet.checkup.sockets as f64),
-        )
-        .target(Target::AtLeast(2.0 * pairs)),
-        Row::new(
-            "doctor_s",
-            "  seconds for all of it",
-            2,
-            Some(duet.checkup.time.as_secs_f64()),
         ),
     ]
 }
