@@ -143,3 +143,28 @@ fn tcp_memory_that_is_used_up_is_named() {
     let words = alarm(&found, "net.ipv4.tcp_mem:");
     assert!(words.contains("100 pages"), "{words}");
 }
+
+#[test]
+fn a_crowd_without_watches_names_the_limit_and_its_value() {
+    let Some(found) = play_on_the_whole_machine("watches") else {
+        return;
+    };
+    let failures = found["doctor"]["failures"]["not_opened"].as_array();
+    let failures = failures.unwrap_or_else(|| panic!("no failures: {found:#}"));
+    let failure = failures.iter().find(|it| it["class"] == "epoll_watches");
+    let failure = failure.unwrap_or_else(|| panic!("no such class: {failures:#?}"));
+    let text = failure["text"].as_str().expect("a sentence");
+    assert!(
+        text.starts_with("fs.epoll.max_user_watches: ENOSPC") && text.ends_with("here it is 400"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_firewall_that_remembers_no_more_is_named() {
+    let Some(found) = play_on_the_whole_machine("conntrack") else {
+        return;
+    };
+    let words = alarm(&found, "net.netfilter.nf_conntrack_max:");
+    assert!(words.contains("of 64 connections"), "{words}");
+}

@@ -3,7 +3,7 @@
     stage.py SCENE DOCTOR
 
 As JSON: `met` is the name of the error that was met, `doctor` is what the doctor said, `status` its exit
-status. Everything but `files`, `watches` and `pages` happens in a network namespace of its own or in this
+status. Everything but `files`, `watches`, `pages` and `conntrack` happens in a network namespace of its own or in this
 process; these three lower a limit of the whole machine for a moment and put it back.
 """
 
@@ -13,15 +13,19 @@ import errno
 import json
 import os
 import resource
+import select
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_CAPBSET_DROP, CAP_SYS_ADMIN = 24, 21
 CANNOT = 77
+NOBODY = 65534
 
 
 def cannot(why):
@@ -184,7 +188,77 @@ def pages(doctor):
         return "pressure", doctor()
 
 
-SCENES = {scene.__name__: scene for scene in (tuples, clash, queue, descriptors, files, pages)}
+def watches(doctor):
+    """A crowd of a user who may watch no more descriptors. Instead of the doctor it is the crowd that speaks."""
+    server = listener()
+    url = "ws://127.0.0.1:%d/any" % server.getsockname()[1]
+    ready, told = os.pipe(), os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        # Somebody else of the same user, whom the crowd cannot see.
+        os.setuid(NOBODY)
+        poll, held = select.epoll(), [os.pipe() for _ in range(330)]
+        for end, _ in held:
+            poll.register(end)
+        os.write(ready[1], b"!")
+        os.read(told[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    with tempfile.TemporaryDirectory() as folder, lowered("fs.epoll.max_user_watches", 400):
+        # The program has to be where this user may read it.
+        os.chmod(folder, 0o777)
+        report = os.path.join(folder, "report.json")
+        crowd = shutil.copy(sys.argv[2], folder)
+        command = [crowd, "load", url, "--raw", "--kernel", "epoll", "--connections", "100"]
+        command += ["--connect-timeout", "1s", "--hold", "1s", "--json", report, "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, user=NOBODY, cwd="/")
+        os.write(told[1], b"!")
+        os.waitpid(holder, 0)
+        if done.returncode == 2:
+            sys.exit(f"the crowd has no report: {done.stderr}")
+        with open(report) as file:
+            return "ENOSPC", (done.returncode, json.load(file))
+
+
+def conntrack(doctor):
+    """More connections than the firewall may remember."""
+    ends = os.pipe()
+    with lowered("net.netfilter.nf_conntrack_max", 64):
+        child = os.fork()
+        if child == 0:
+            os.write(ends[1], json.dumps(tracked(doctor)).encode())
+            os._exit(0)
+        os.close(ends[1])
+        with os.fdopen(ends[0]) as told:
+            met, found = json.load(told)
+        os.waitpid(child, 0)
+    if found is None:
+        cannot(met)
+    return met, found
+
+
+def tracked(doctor):
+    """The inside of `conntrack`: a network whose firewall asks for the state of connections."""
+    own_network()
+    rules = "add table t; add chain t c { type filter hook input priority 0; }; add rule t c ct state new accept"
+    try:
+        done = subprocess.run(["nft", rules], capture_output=True, text=True)
+    except FileNotFoundError as error:
+        return str(error), None
+    if done.returncode != 0:
+        return done.stderr, None
+    server, clients = listener(), []
+    for _ in range(100):
+        client = socket.socket()
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.connect(server.getsockname())
+        clients.append(client)
+    return "dropped", doctor()
+
+
+SCENES = (tuples, clash, queue, descriptors, files, pages, watches, conntrack)
+SCENES = {scene.__name__: scene for scene in SCENES}
 
 
 def main():

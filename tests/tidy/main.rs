@@ -26,13 +26,29 @@ const EDGES: [(&str, &[&str]); 6] = [
 
 const UNSAFE_HOME: &str = "crates/engine/src/sys/";
 
+/// Files that spell the word and do not mean it, and why.
+const UNSAFE_SPELLED: [(&str, &str); 3] = [
+    ("tests/tidy/main.rs", "it is what is looked for"),
+    ("tests/tidy/source.rs", "it is what is looked for"),
+    (
+        "crates/capacity/src/plan/recipe/kubernetes.rs",
+        "Kubernetes calls some sysctls so",
+    ),
+];
+
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files that may be longer, and why.
-const LONG_FILES: [(&str, &str); 0] = [];
+const LONG_FILES: [(&str, &str); 1] = [(
+    "crates/capacity/src/limit/declarations.rs",
+    "the table of limits, one entry after the other",
+)];
 /// Functions that may be longer, as `path: name`, and why.
-const LONG_FUNCTIONS: [(&str, &str); 0] = [];
+const LONG_FUNCTIONS: [(&str, &str); 1] = [(
+    "crates/capacity/src/limit/declarations.rs: declaration",
+    "the table of limits",
+)];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: [&str; 8] = [
@@ -105,8 +121,7 @@ fn pure_crates_touch_no_socket_clock_thread_or_file() {
 fn unsafe_lives_under_the_engines_sys_alone() {
     let mut broken = String::new();
     for source in rust_sources() {
-        // This test spells the word it looks for.
-        let home = source.path.starts_with(UNSAFE_HOME) || source.path.starts_with("tests/tidy/");
+        let home = source.path.starts_with(UNSAFE_HOME) || listed(&UNSAFE_SPELLED, &source.path);
         for (number, line) in source.lines_without_comments() {
             if !home && words(line).any(|word| word == "unsafe") {
                 let _ = writeln!(broken, "{}:{number}: {}", source.path, line.trim());
