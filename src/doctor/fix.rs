@@ -32,7 +32,7 @@ pub(super) fn run(
             super::print("nothing was changed\n")?;
             return Ok(super::exit_code(diagnosis.fits()));
         }
-        let undo = undo.map_or(Path::new(UNDO), PathBuf::as_path);
+        let undo = undo.map_or_else(|| Path::new(UNDO), PathBuf::as_path);
         apply(Path::new("/"), &now, undo)?;
         super::print(&format!(
             "changed until the next start of the machine; `sysctl -p {}` puts back what was\n",
