@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, bail};
 use capacity::{
-    Grouped, Live,
+    Bytes, Grouped, Live,
     process::{Holders, Pid},
     sockets::{Counter, Filter, LocalPorts, Sockets, State, Tally},
 };
@@ -75,6 +75,7 @@ fn text(live: &Live) -> String {
     let _ = write_gauges(&mut text, live);
     let _ = write_runtime(&mut text, live);
     let _ = write_sockets(&mut text, live);
+    let _ = write_memory(&mut text, live);
     text
 }
 
@@ -112,14 +113,14 @@ fn write_gauges(text: &mut String, live: &Live) -> std::fmt::Result {
     for gauge in gauges.iter().take(GAUGES_MAX) {
         let max = match gauge.max {
             u64::MAX => "no limit".to_owned(),
-            max => Grouped(max).to_string(),
+            max => gauge.amount(max),
         };
-        let (label, share) = (&gauge.label, 100.0 * gauge.share());
-        writeln!(
-            text,
-            "{label:<width$} {:>15} {max:>17} {share:>5.1}%",
-            Grouped(gauge.used)
-        )?;
+        let (label, used, share) = (
+            &gauge.label,
+            gauge.amount(gauge.used),
+            100.0 * gauge.share(),
+        );
+        writeln!(text, "{label:<width$} {used:>15} {max:>17} {share:>5.1}%")?;
     }
     Ok(())
 }
@@ -166,6 +167,12 @@ fn write_sockets(text: &mut String, live: &Live) -> std::fmt::Result {
         Grouped(tally.unsent_bytes),
         Grouped(tally.unsent_count)
     )?;
+    writeln!(
+        text,
+        "  connections of the program: {}, about {} of the kernel's memory while they are idle",
+        Grouped(live.connections_count()),
+        Bytes(live.kernel_bytes())
+    )?;
     for served in &tally.served {
         writeln!(
             text,
@@ -194,6 +201,36 @@ fn write_sockets(text: &mut String, live: &Live) -> std::fmt::Result {
             text,
             "  since the start of the machine {} connections found a full accept queue (ListenOverflows)",
             Grouped(overflows)
+        )?;
+    }
+    Ok(())
+}
+
+/// What the control group of the process says of its memory.
+fn write_memory(text: &mut String, live: &Live) -> std::fmt::Result {
+    let Some(process) = &live.process else {
+        return Ok(());
+    };
+    let group = match &process.cgroup.memory {
+        Ok(group) => group,
+        Err(unknown) => return writeln!(text, "\nmemory of its control group: {unknown}"),
+    };
+    writeln!(text, "\nmemory of its control group:")?;
+    for (name, bytes) in [
+        ("sockets", &group.socket_bytes),
+        ("small objects of the kernel", &group.slab_bytes),
+        ("all of the kernel", &group.kernel_bytes),
+    ] {
+        if let Ok(bytes) = bytes {
+            writeln!(text, "  {name:<28} {:>12}", Bytes(*bytes).to_string())?;
+        }
+    }
+    if let Ok(kills) = group.oom_kills_count {
+        writeln!(
+            text,
+            "  {:<28} {:>12}",
+            "killed for lack of memory",
+            Grouped(kills)
         )?;
     }
     Ok(())
@@ -233,6 +270,8 @@ fn json(live: &Live) -> Value {
         "runtime": live.runtime.name(),
         "gauges": gauges.collect::<Vec<_>>(),
         "runtime_limits": runtime.collect::<Vec<_>>(),
+        "connections": live.connections_count(),
+        "kernel_bytes": live.kernel_bytes(),
         "alarms": live.alarms(),
         "sockets": live.sockets.as_ref().ok().map(sockets),
         "sockets_unknown": live.sockets.as_ref().err().map(ToString::to_string),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use crate::{Grouped, Limit};
+use crate::{Bytes, Grouped, Limit, Unit};
 
 /// From this share on a limit is used up.
 const FULL_FROM: f64 = 0.98;
@@ -50,6 +50,14 @@ impl Gauge {
         }
     }
 
+    /// A number of what it counts, for people.
+    pub fn amount(&self, number: u64) -> String {
+        match self.limit.unit() {
+            Unit::Bytes => Bytes(number).to_string(),
+            _ => Grouped(number).to_string(),
+        }
+    }
+
     /// Whether nothing is left, or so little that it comes and goes while one looks.
     pub fn is_full(&self) -> bool {
         self.share() >= FULL_FROM
@@ -92,11 +100,12 @@ impl Approach {
     pub fn measure(&self) -> String {
         let gauge = &self.gauge;
         let mut text = match gauge.max {
-            u64::MAX => format!("{}, no limit", Grouped(gauge.used)),
-            max => format!("{} of {}", Grouped(gauge.used), Grouped(max)),
+            u64::MAX => format!("{}, no limit", gauge.amount(gauge.used)),
+            max => format!("{} of {}", gauge.amount(gauge.used), gauge.amount(max)),
         };
         if let Some(rate) = self.per_second.filter(|rate| rate.abs() >= RATE_MIN) {
-            text += &format!(", {rate:+.0}/s");
+            let sign = if rate < 0.0 { '-' } else { '+' };
+            text += &format!(", {sign}{}/s", gauge.amount(rate.abs().round() as u64));
         }
         if gauge.is_full() {
             text += ", FULL";

@@ -10,7 +10,8 @@ use std::{
 };
 
 use crate::{
-    Gauge, Grouped, Known, Limit, Survey,
+    End, Gauge, Grouped, Kernel, Known, Layout, Ledger, Limit, Survey, Tables,
+    ledger::Place,
     process::{Pid, Process, Runtime, RuntimeLimit},
     sockets::{Counters, Filter, Listener, LocalPorts, Pair, Sockets, SocketsError, Tally},
     tuples::PORTS_COUNT,
@@ -93,6 +94,31 @@ impl Live {
             ports,
             survey: Survey::read(),
         })
+    }
+
+    /// Connections of the program that are open: those to its listeners, and those that it has dialled.
+    pub fn connections_count(&self) -> u64 {
+        let served = self.sockets.as_ref().map_or(&[][..], |tally| &tally.served);
+        let is_its = |local| {
+            self.listeners
+                .iter()
+                .any(|listener| listener.local == local)
+        };
+        let served = served.iter().filter(|served| is_its(served.local));
+        let dialled = self.pairs.iter().map(|pair| pair.live_count);
+        served.map(|served| served.live_count).chain(dialled).sum()
+    }
+
+    /// Bytes of the kernel that these connections take while they are idle, by the ledger.
+    pub fn kernel_bytes(&self) -> u64 {
+        let layout = Layout {
+            end: End::Server,
+            kernel: Kernel::Epoll,
+            shards: 1,
+            tables: Tables::PerProcess,
+        };
+        let each = Ledger::of(1, &layout, None).connection_bytes(Place::Kernel);
+        self.connections_count().saturating_mul(each)
     }
 
     /// How full everything is.

@@ -346,6 +346,109 @@ mod tests {
         assert!(survey.reading(Limit::CloudTracking).is_err());
     }
 
+    /// A machine as some files in a folder that goes with it.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str, files: &[(&str, &str)]) -> Self {
+            let root = std::env::temp_dir();
+            let root = root.join(format!("fourtuple-survey-{name}-{}", std::process::id()));
+            for (path, text) in files {
+                let path = root.join(path);
+                std::fs::create_dir_all(path.parent().expect("below the root")).expect("a folder");
+                std::fs::write(path, text).expect("a file");
+            }
+            Self(root)
+        }
+
+        fn survey(&self) -> Survey {
+            Survey::read_below(&self.0, Pid(7))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn an_old_kernel_has_fewer_limits() {
+        let folder = Folder::new(
+            "old",
+            &[
+                ("proc/sys/net/core/somaxconn", "128\n"),
+                ("proc/sys/net/ipv4/tcp_mem", "94500\t126000\t189000\n"),
+                ("proc/sys/net/ipv4/ip_local_port_range", "32768\t61000\n"),
+                ("proc/sys/fs/file-nr", "992\t0\t98975\n"),
+                ("proc/sys/fs/file-max", "98975\n"),
+                (
+                    "proc/net/sockstat",
+                    "sockets: used 140\nTCP: inuse 5 orphan 1 tw 12 alloc 9 mem 3\n",
+                ),
+                (
+                    "proc/7/limits",
+                    "Max open files            1024                 4096                 files     \n",
+                ),
+            ],
+        );
+        let survey = folder.survey();
+        let value = |limit| {
+            survey
+                .reading(limit)
+                .map(|reading| (reading.value, reading.used))
+        };
+        assert_eq!(value(Limit::AcceptQueue), Ok((128, None)));
+        assert_eq!(value(Limit::TcpMemory), Ok((189_000, Some(3))));
+        assert_eq!(value(Limit::PortRange), Ok((28_233, None)));
+        assert_eq!(value(Limit::OpenFiles), Ok((98_975, Some(992))));
+        assert_eq!(value(Limit::Descriptors).map(|it| it.0), Ok(4_096));
+        assert_eq!(survey.machine.nofile.soft, 1_024);
+        for limit in [Limit::IoUring, Limit::EstablishedTable, Limit::Conntrack] {
+            let unknown = survey.reading(limit).expect_err("a newer limit");
+            assert!(matches!(unknown, Unknown::Absent(_)), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_is_odd_hides_nothing_else() {
+        let folder = Folder::new(
+            "odd",
+            &[
+                ("proc/sys/net/core/somaxconn", "many\n"),
+                ("proc/sys/net/ipv4/tcp_mem", "1 2\n"),
+                ("proc/sys/fs/nr_open", "1048576\n"),
+                ("proc/7/limits", "Max open files what\n"),
+            ],
+        );
+        let survey = folder.survey();
+        for limit in [Limit::AcceptQueue, Limit::TcpMemory, Limit::Descriptors] {
+            let unknown = survey.reading(limit).expect_err("it is odd");
+            assert!(
+                matches!(unknown, Unknown::Odd { .. }),
+                "{limit:?}: {unknown}"
+            );
+        }
+        assert_eq!(
+            survey.reading(Limit::DescriptorCeiling).map(|it| it.value),
+            Ok(1_048_576)
+        );
+    }
+
+    #[test]
+    fn a_container_without_its_proc_is_told_so() {
+        let folder = Folder::new("closed", &[("proc/meminfo", "MemTotal: 1000 kB\n")]);
+        let survey = folder.survey();
+        let unknown = survey
+            .reading(Limit::GroupMemory)
+            .expect_err("no such process");
+        assert!(matches!(unknown, Unknown::Gone(_)), "{unknown}");
+        assert_eq!(
+            survey.reading(Limit::Memory).map(|it| it.value),
+            Ok(1_024_000)
+        );
+    }
+
     #[test]
     fn who_meets_a_limit_is_told_what_it_is() {
         let soft = getrlimit(Resource::Nofile)
