@@ -105,12 +105,13 @@ fn program_args() -> [Arg; 2] {
             .long("pid")
             .value_name("PID")
             .value_parser(value_parser!(u32).range(1..))
-            .conflicts_with("port")
+            .conflicts_with_all(["port", "connections", "fix"])
             .help("Looks at this process: its limits, and what it uses of them"),
         Arg::new("port")
             .long("port")
             .value_name("PORT")
             .value_parser(value_parser!(u16).range(1..))
+            .conflicts_with_all(["connections", "fix"])
             .help("Looks at the process that listens on this port"),
     ]
 }
@@ -125,6 +126,7 @@ fn action_args() -> [Arg; 7] {
         Arg::new("watch")
             .long("watch")
             .action(ArgAction::SetTrue)
+            .conflicts_with("connections")
             .help("Looks again and again, each limit as a gauge with its rate of approach"),
         Arg::new("interval")
             .long("interval")
@@ -243,12 +245,15 @@ pub(super) fn carrier() -> Kernel {
 
 /// How many connections of each kind this machine holds at most, and what binds then.
 fn print_most(matches: &ArgMatches, survey: &Survey) -> anyhow::Result<ExitCode> {
-    let programs = [
-        ("any program", demand(matches, 1).program),
-        ("fourtuple", Program::Fourtuple),
-    ];
+    let bytes = matches.get_one::<Bytes>("program-bytes");
+    let any = Program::Other {
+        bytes_per_connection: bytes.map_or(0, |bytes| bytes.0),
+    };
+    let programs = [("any program", any), ("fourtuple", Program::Fourtuple)];
+    let asked = matches.get_one::<Side>("role").copied();
     let mut rows = Vec::new();
-    for role in [Side::Server, Side::Client, Side::Both] {
+    let roles = [Side::Server, Side::Client, Side::Both].into_iter();
+    for role in roles.filter(|role| asked.is_none_or(|asked| asked == *role)) {
         for (name, program) in programs {
             let mut demand = Demand {
                 role,

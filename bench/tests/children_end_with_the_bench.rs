@@ -52,9 +52,14 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// The bench as it measures the floor alone, with its temporary files in `folder`.
+/// Whoever runs the tests may be deaf to SIGHUP, as under nohup, and what it starts inherits that.
 fn bench(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fourtuple-bench"));
+    let mut command = Command::new("env");
     command
+        .args([
+            "--default-signal=HUP",
+            env!("CARGO_BIN_EXE_fourtuple-bench"),
+        ])
         .args(["--servers", "floor"])
         .args(["--connections", &CONNECTIONS.to_string()])
         .env("TMPDIR", folder)

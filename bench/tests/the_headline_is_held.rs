@@ -162,8 +162,13 @@ fn the_limits_are_restored_though_their_keeper_was_killed() {
 
 /// The command for so many connections, with limits and temporary files in `folder`.
 fn headline(connections: u64, folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fourtuple-bench"));
+    // Whoever runs the tests may be deaf to SIGHUP, as under nohup, and what it starts inherits that.
+    let mut command = Command::new("env");
     command
+        .args([
+            "--default-signal=HUP",
+            env!("CARGO_BIN_EXE_fourtuple-bench"),
+        ])
         .args(["headline", "--connections", &connections.to_string()])
         .args(["--broadcasts", &BROADCASTS.to_string()])
         .arg("--sysctl-root")

@@ -3,6 +3,7 @@
 //! A limit is never lowered. The values of before go into a file that `sysctl -p FILE` puts back.
 
 use std::{
+    fmt,
     fs::{self, OpenOptions},
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use capacity::{Change, Diagnosis, Setting, Survey, Verdict};
+use capacity::{Change, Diagnosis, Finding, Setting, Survey, Verdict};
 
 /// Where the values of before go, unless it is said where.
 const UNDO: &str = "fourtuple-undo.conf";
@@ -25,6 +26,15 @@ pub(super) fn run(
     yes: bool,
     undo: Option<&PathBuf>,
 ) -> anyhow::Result<ExitCode> {
+    let stops = |finding: &&Finding| finding.verdict == Verdict::Stops && finding.change.is_none();
+    let unmendable: Vec<_> = diagnosis.findings().iter().filter(stops).collect();
+    if !unmendable.is_empty() {
+        super::print("nothing was changed, for no change makes these connections fit:\n")?;
+        for finding in unmendable {
+            super::print(&format!("\n{finding}"))?;
+        }
+        return Ok(super::exit_code(Some(false)));
+    }
     let (now, later): (Vec<_>, Vec<_>) = diagnosis.changes().into_iter().partition(is_at_run_time);
     super::print(&words(&now, &later))?;
     if !now.is_empty() {
@@ -33,21 +43,42 @@ pub(super) fn run(
             return Ok(super::exit_code(diagnosis.fits()));
         }
         let undo = undo.map_or_else(|| Path::new(UNDO), PathBuf::as_path);
-        apply(Path::new("/"), &now, undo)?;
-        super::print(&format!(
-            "changed until the next start of the machine; `sysctl -p {}` puts back what was\n",
-            undo.display()
-        ))?;
+        super::print(&apply(Path::new("/"), &now, undo)?.to_string())?;
     }
     let after = Diagnosis::of(&Survey::read(), &diagnosis.demand);
-    let unmet = after
-        .findings()
-        .iter()
-        .filter(|it| it.verdict == Verdict::Stops);
-    for finding in unmet {
+    let is_open = |it: &&Finding| matches!(it.verdict, Verdict::Stops | Verdict::Unknown);
+    for finding in after.findings().iter().filter(is_open) {
         super::print(&format!("\n{finding}"))?;
     }
     Ok(super::exit_code(after.fits()))
+}
+
+/// What came of changes.
+#[derive(Debug, Default)]
+struct Applied {
+    /// Sysctls that were set.
+    set: Vec<&'static str>,
+    /// Those that the kernel refused, and why.
+    refused: Vec<(&'static str, io::Error)>,
+    /// Where the values of before are.
+    undo: PathBuf,
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key, error) in &self.refused {
+            writeln!(f, "{key} was not changed: {error}")?;
+        }
+        if self.set.is_empty() {
+            return writeln!(f, "nothing was changed");
+        }
+        writeln!(
+            f,
+            "{} changed until the next start of the machine; `sysctl -p {}` puts back what was",
+            self.set.join(", "),
+            self.undo.display()
+        )
+    }
 }
 
 /// Whether a change applies to what runs already.
@@ -97,10 +128,14 @@ fn asked() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Writes the values of before, then the new ones.
-fn apply(root: &Path, changes: &[Change], undo: &Path) -> anyhow::Result<()> {
+/// Writes the values of before, then the new ones; what is refused keeps no other from being changed.
+fn apply(root: &Path, changes: &[Change], undo: &Path) -> anyhow::Result<Applied> {
     let mut before =
         String::from("# What was before `fourtuple doctor --fix`; `sysctl -p` puts it back.\n");
+    let mut applied = Applied {
+        undo: undo.to_owned(),
+        ..Applied::default()
+    };
     let mut writes = Vec::new();
     for change in changes {
         let Setting::Sysctl { key, .. } = change.limit.setting() else {
@@ -113,11 +148,16 @@ fn apply(root: &Path, changes: &[Change], undo: &Path) -> anyhow::Result<()> {
         if found == change.to || is_lower(&change.to, &found, change) {
             continue;
         }
+        // Asked before there is a file that says it was changed.
+        if let Err(error) = OpenOptions::new().write(true).open(&path) {
+            applied.refused.push((key, error));
+            continue;
+        }
         before += &format!("{key} = {found}\n");
         writes.push((key, path, change.to.as_str()));
     }
     if writes.is_empty() {
-        return Ok(());
+        return Ok(applied);
     }
     // A file of an earlier change holds older values, which are the ones to go back to.
     let mut file = OpenOptions::new()
@@ -135,14 +175,12 @@ fn apply(root: &Path, changes: &[Change], undo: &Path) -> anyhow::Result<()> {
         .and_then(|()| file.sync_all())
         .with_context(|| format!("cannot write {}: nothing was changed", undo.display()))?;
     for (key, path, to) in writes {
-        fs::write(&path, to).with_context(|| {
-            format!(
-                "the kernel refuses {key} = {to}; what was changed before it is in {}",
-                undo.display()
-            )
-        })?;
+        match fs::write(&path, to) {
+            Ok(()) => applied.set.push(key),
+            Err(error) => applied.refused.push((key, error)),
+        }
     }
-    Ok(())
+    Ok(applied)
 }
 
 /// Whether `to` is less than what is there, in any of its numbers. A switch has no less.
@@ -240,10 +278,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_keeps_no_other_from_being_changed() {
+        let machine = Machine::with("refused", &[("net.core.somaxconn", "128\n")]);
+        // A folder is not written, whoever asks.
+        fs::create_dir_all(sysctl_path(&machine.0, "fs.nr_open")).expect("a folder");
+        fs::write(sysctl_path(&machine.0, "fs.nr_open").join("x"), "").expect("a file");
+        let changes = [change(Limit::AcceptQueue, "128", "5000")];
+        let applied = apply(&machine.0, &changes, &machine.undo()).expect("applies");
+        assert_eq!(applied.set, ["net.core.somaxconn"]);
+        assert!(
+            applied.to_string().contains("puts back what was"),
+            "{applied}"
+        );
+    }
+
+    #[test]
     fn never_lowers() {
         let machine = Machine::with("lowers", &[("net.core.somaxconn", "9000\n")]);
         let changes = [change(Limit::AcceptQueue, "128", "5000")];
-        apply(&machine.0, &changes, &machine.undo()).expect("nothing to do");
+        let applied = apply(&machine.0, &changes, &machine.undo()).expect("nothing to do");
+        assert_eq!(applied.to_string(), "nothing was changed\n");
+        assert!(!machine.undo().exists());
         assert_eq!(machine.value("net.core.somaxconn"), "9000\n");
     }
 

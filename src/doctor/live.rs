@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path, process::ExitCode, time::Instant};
 use anyhow::{Context as _, bail};
 use capacity::{
     Bytes, Grouped, Live,
-    process::{Holders, Pid},
+    process::{Holders, Pid, Process},
     sockets::{Counter, Filter, LocalPorts, Sockets, State, Tally},
 };
 use serde_json::{Value, json};
@@ -58,13 +58,31 @@ fn holder(port: u16) -> anyhow::Result<Pid> {
         );
     }
     let inodes: Vec<u64> = tally.listeners.iter().map(|it| it.inode.into()).collect();
-    let holders = Holders::of(Path::new("/"), &inodes)?;
-    holders.pids.first().copied().with_context(|| {
-        format!(
+    let root = Path::new("/");
+    let holders = Holders::of(root, &inodes)?;
+    // Of a master and its workers, the one that serves most.
+    let open_count = |pid: &Pid| {
+        let process = Process::read(root, *pid).ok()?;
+        process.descriptors.ok().map(|it| it.open_count)
+    };
+    let busiest = holders.pids.iter().copied().max_by_key(open_count);
+    if holders.pids.len() > 1 {
+        let others: Vec<_> = holders.pids.iter().map(ToString::to_string).collect();
+        eprintln!(
+            "port {port} is held by processes {}: the one with most descriptors is shown",
+            others.join(", ")
+        );
+    }
+    busiest.with_context(|| match holders.is_all {
+        true => format!(
             "the process that listens on port {port} cannot be found: {} processes may not be looked \
              into by this user; run as root, or name it with --pid",
             holders.denied_count
-        )
+        ),
+        false => format!(
+            "the process that listens on port {port} was not found among the first that were looked at: \
+             name it with --pid"
+        ),
     })
 }
 
@@ -86,9 +104,9 @@ fn write_program(text: &mut String, live: &Live) -> std::fmt::Result {
             write!(text, " ({name})")?;
         }
         writeln!(text)?;
-        if let Some(caution) = process.network.caution(process.pid) {
-            writeln!(text, "\n{caution}")?;
-        }
+    }
+    for caution in live.cautions() {
+        writeln!(text, "\n{caution}")?;
     }
     for alarm in live.alarms() {
         writeln!(text, "\n! {alarm}")?;
@@ -167,12 +185,14 @@ fn write_sockets(text: &mut String, live: &Live) -> std::fmt::Result {
         Grouped(tally.unsent_bytes),
         Grouped(tally.unsent_count)
     )?;
-    writeln!(
-        text,
-        "  connections of the program: {}, about {} of the kernel's memory while they are idle",
-        Grouped(live.connections_count()),
-        Bytes(live.kernel_bytes())
-    )?;
+    if let (Some(count), Some(bytes)) = (live.connections_count(), live.kernel_bytes()) {
+        writeln!(
+            text,
+            "  connections of the program: {}, about {} of the kernel's memory while they are idle",
+            Grouped(count),
+            Bytes(bytes)
+        )?;
+    }
     for served in &tally.served {
         writeln!(
             text,
@@ -272,6 +292,7 @@ fn json(live: &Live) -> Value {
         "runtime_limits": runtime.collect::<Vec<_>>(),
         "connections": live.connections_count(),
         "kernel_bytes": live.kernel_bytes(),
+        "cautions": live.cautions(),
         "alarms": live.alarms(),
         "sockets": live.sockets.as_ref().ok().map(sockets),
         "sockets_unknown": live.sockets.as_ref().err().map(ToString::to_string),

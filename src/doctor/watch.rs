@@ -153,7 +153,8 @@ fn draw(frame: &mut Frame<'_>, live: &Live, approaches: &[Approach]) {
     frame.render_widget(Line::styled(title(live), bold), head);
     let lines: Vec<_> = approaches.iter().map(gauge_line).collect();
     frame.render_widget(Paragraph::new(lines), body);
-    let alarms: Vec<_> = live.alarms().into_iter().map(Line::from).collect();
+    let words = live.cautions().into_iter().chain(live.alarms());
+    let alarms: Vec<_> = words.map(Line::from).collect();
     let alarms = Paragraph::new(alarms).wrap(Wrap { trim: true });
     frame.render_widget(alarms.style(Style::new().fg(Color::Red)), foot);
     let dim = Style::new().add_modifier(Modifier::DIM);
@@ -198,7 +199,7 @@ fn plain(live: &Live, approaches: &[Approach], at: Duration) -> String {
     for approach in approaches {
         text += &format!("  {}: {}\n", approach.gauge.label, approach.measure());
     }
-    for alarm in live.alarms() {
+    for alarm in live.cautions().into_iter().chain(live.alarms()) {
         text += &format!("  ! {alarm}\n");
     }
     text

@@ -140,7 +140,7 @@ def queue(doctor):
 
 def descriptors(doctor):
     """socket() until the process may have no more."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))
     open_sockets = []
     met = until_error(lambda: open_sockets.append(socket.socket()))
     # What it takes to start the doctor; the limit is met again by it.
@@ -211,7 +211,7 @@ def watches(doctor):
         crowd = shutil.copy(sys.argv[2], folder)
         command = [crowd, "load", url, "--raw", "--kernel", "epoll", "--connections", "100"]
         command += ["--connect-timeout", "1s", "--hold", "1s", "--json", report, "--quiet"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, user=NOBODY, cwd="/")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, user=NOBODY, cwd="/")
         os.write(told[1], b"!")
         os.waitpid(holder, 0)
         if done.returncode == 2:
@@ -268,7 +268,7 @@ def main():
 
     def look(pid=None):
         command = [doctor, "doctor", "--pid", str(pid or os.getpid()), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
         if not done.stdout:
             sys.exit(f"the doctor said nothing: {done.stderr}")
         return done.returncode, json.loads(done.stdout)

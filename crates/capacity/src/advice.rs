@@ -309,7 +309,7 @@ mod tests {
         assert!(
             text.starts_with(
                 "can hold 19,900 connections (RLIMIT_NOFILE hard limit 20,000; to \
-                              hold more, raise the hard limit"
+                              hold more, raise the limit"
             ),
             "{text}"
         );

@@ -73,7 +73,7 @@ impl Diagnosis {
         let mut findings: Vec<Finding> = Limit::ALL
             .into_iter()
             .filter(concerned)
-            .filter_map(|limit| finding(limit, survey, demand))
+            .map(|limit| finding(limit, survey, demand))
             .collect();
         // Within a verdict, what is missing most comes first; the sort keeps the order of the table.
         findings.sort_by(|a, b| {
@@ -142,6 +142,19 @@ impl Diagnosis {
 }
 
 impl Finding {
+    /// A limit of which no number follows from the connections.
+    fn without_number(limit: Limit, reading: Result<&Reading, &Unknown>) -> Self {
+        Self {
+            limit,
+            reading: reading.cloned().map_err(Clone::clone),
+            need: None,
+            verdict: Verdict::Fits,
+            why: limit.sizing().to_owned(),
+            change: None,
+            enough_for: None,
+        }
+    }
+
     /// How many times what is there is needed.
     fn lack(&self) -> f64 {
         match (&self.reading, self.need) {
@@ -151,24 +164,26 @@ impl Finding {
     }
 }
 
-fn finding(limit: Limit, survey: &Survey, demand: &Demand) -> Option<Finding> {
-    let tuples = (limit == Limit::Tuples).then(|| needs::tuples_reading(survey, demand));
-    let reading = match &tuples {
+fn finding(limit: Limit, survey: &Survey, demand: &Demand) -> Finding {
+    let own = needs::reading(limit, survey, demand);
+    let reading = match &own {
         Some(reading) => Ok(reading),
         None => survey.reading(limit),
     };
     if let Ok(reading) = reading
         && let Some(finding) = advice::finding(limit, reading, demand)
     {
-        return Some(finding);
+        return finding;
     }
-    let need = needs::need(limit, survey, demand)?;
+    let Some(need) = needs::need(limit, survey, demand) else {
+        return Finding::without_number(limit, reading);
+    };
     let verdict = match (reading, need.weight) {
         (Ok(reading), _) if reading.value >= need.least => Verdict::Fits,
         (Ok(_), Weight::Must) => Verdict::Stops,
         (Ok(_), Weight::Should) => Verdict::Slows,
         // A kernel without the limit does not impose it.
-        (Err(Unknown::Absent(_)), _) => Verdict::Fits,
+        (Err(Unknown::Absent(_)), _) if is_of_some_kernels(limit) => Verdict::Fits,
         (Err(_), Weight::Must) => Verdict::Unknown,
         (Err(_), Weight::Should) => Verdict::Fits,
     };
@@ -178,7 +193,7 @@ fn finding(limit: Limit, survey: &Survey, demand: &Demand) -> Option<Finding> {
     };
     let is_short = matches!(verdict, Verdict::Stops | Verdict::Slows);
     let enough_for = reading.ok().filter(|_| is_short);
-    Some(Finding {
+    Finding {
         limit,
         reading: reading.cloned().map_err(Clone::clone),
         need: Some(need.least),
@@ -186,7 +201,20 @@ fn finding(limit: Limit, survey: &Survey, demand: &Demand) -> Option<Finding> {
         why: need.why,
         change,
         enough_for: enough_for.map(|reading| enough_for_most(limit, reading.value, survey, demand)),
-    })
+    }
+}
+
+/// Whether a machine may do without `limit`. Others are hidden where they are not seen: in a container, the
+/// host has them.
+const fn is_of_some_kernels(limit: Limit) -> bool {
+    matches!(
+        limit,
+        Limit::Conntrack
+            | Limit::IoUring
+            | Limit::EstablishedTable
+            | Limit::GroupMemory
+            | Limit::GroupThreads
+    )
 }
 
 /// The most connections of `demand` that need no more of `limit` than `value`.

@@ -37,6 +37,10 @@ pub struct Live {
     pub runtime_limits: Vec<RuntimeLimit>,
     /// The sockets of its network, or why they cannot be listed.
     pub sockets: Result<Tally, SocketsError>,
+    /// Whether the listeners and pairs are those of the program, and not those of all programs of its
+    /// network: direct descriptors of a ring are in no list of a process, and a process of somebody else has
+    /// none for us.
+    pub sockets_are_its_own: bool,
     /// Where it listens.
     pub listeners: Vec<Listener>,
     /// The pairs that it dials, the fullest first.
@@ -70,19 +74,30 @@ impl Live {
                 .and_then(|mut sockets| Tally::take(&mut sockets, filter, &ports, deadline))
         };
         // Direct descriptors of a ring are in no list of a process.
-        let own = held.filter(|_| runtime != Runtime::Fourtuple).map(|held| {
-            let inodes = held.inodes.into_iter();
-            Filter {
-                inodes: Some(inodes.filter_map(|it| u32::try_from(it).ok()).collect()),
-                ..Filter::default()
-            }
-        });
+        let inodes: Option<HashSet<u32>> =
+            held.filter(|_| runtime != Runtime::Fourtuple).map(|held| {
+                let inodes = held.inodes.into_iter();
+                inodes
+                    .filter_map(|inode| u32::try_from(inode).ok())
+                    .collect()
+            });
         let sockets = take(&Filter::default());
-        let (listeners, pairs) = match (&sockets, own.map(|own| take(&own))) {
-            (Ok(all), Some(Ok(own))) => (own.listeners, dialled_by(&own.pairs, &all.pairs)),
-            (Ok(all), _) => (all.listeners.clone(), all.pairs.clone()),
-            (Err(_), _) => (Vec::new(), Vec::new()),
+        let own = inodes.as_ref().and_then(|inodes| {
+            let own = Filter {
+                inodes: Some(inodes.clone()),
+                ..Filter::default()
+            };
+            take(&own).ok()
+        });
+        let (mut listeners, mut pairs) = match &sockets {
+            Ok(all) => (all.listeners.clone(), all.pairs.clone()),
+            Err(_) => (Vec::new(), Vec::new()),
         };
+        if let (Some(inodes), Some(own)) = (&inodes, &own) {
+            listeners.retain(|listener| inodes.contains(&listener.inode));
+            pairs = dialled_by(&own.pairs, &pairs);
+        }
+        let sockets_are_its_own = process.is_none() || own.is_some();
         Ok(Self {
             process,
             runtime,
@@ -90,14 +105,19 @@ impl Live {
             sockets,
             listeners,
             pairs,
+            sockets_are_its_own,
             counters: Counters::read(),
             ports,
             survey: Survey::read(),
         })
     }
 
-    /// Connections of the program that are open: those to its listeners, and those that it has dialled.
-    pub fn connections_count(&self) -> u64 {
+    /// Connections of the program that are open: those to its listeners, and those that it has dialled;
+    /// `None` where its sockets cannot be told from others.
+    pub fn connections_count(&self) -> Option<u64> {
+        if !self.sockets_are_its_own {
+            return None;
+        }
         let served = self.sockets.as_ref().map_or(&[][..], |tally| &tally.served);
         let is_its = |local| {
             self.listeners
@@ -106,11 +126,11 @@ impl Live {
         };
         let served = served.iter().filter(|served| is_its(served.local));
         let dialled = self.pairs.iter().map(|pair| pair.live_count);
-        served.map(|served| served.live_count).chain(dialled).sum()
+        Some(served.map(|served| served.live_count).chain(dialled).sum())
     }
 
     /// Bytes of the kernel that these connections take while they are idle, by the ledger.
-    pub fn kernel_bytes(&self) -> u64 {
+    pub fn kernel_bytes(&self) -> Option<u64> {
         let layout = Layout {
             end: End::Server,
             kernel: Kernel::Epoll,
@@ -118,18 +138,13 @@ impl Live {
             tables: Tables::PerProcess,
         };
         let each = Ledger::of(1, &layout, None).connection_bytes(Place::Kernel);
-        self.connections_count().saturating_mul(each)
+        Some(self.connections_count()?.saturating_mul(each))
     }
 
     /// How full everything is.
     pub fn gauges(&self) -> Vec<Gauge> {
         let mut gauges = self.process_gauges();
-        gauges.extend(
-            self.listeners
-                .iter()
-                .take(LISTENERS_SHOWN_MAX)
-                .filter_map(accept_queue),
-        );
+        gauges.extend(accept_queues(&self.listeners));
         let pairs = self.pairs.iter().take(PAIRS_SHOWN_MAX);
         let listeners = self
             .sockets
@@ -204,7 +219,22 @@ impl Live {
 
     /// Whether any limit is used up.
     pub fn is_exhausted(&self) -> bool {
-        self.gauges().iter().any(is_exhausted)
+        let is_its = |gauge: &Gauge| self.sockets_are_its_own || !is_of_sockets(gauge.limit);
+        self.gauges()
+            .iter()
+            .any(|gauge| is_exhausted(gauge) && is_its(gauge))
+    }
+
+    /// What a reader must know before the numbers, if anything.
+    pub fn cautions(&self) -> Vec<String> {
+        let process = self.process.as_ref();
+        let network = process.and_then(|process| process.network.caution(process.pid));
+        let others = (!self.sockets_are_its_own).then(|| {
+            "its sockets cannot be told from those of other programs: listeners and tuples below are those \
+             of all programs of this network"
+                .to_owned()
+        });
+        network.into_iter().chain(others).collect()
     }
 
     /// What the numbers of this moment say of something that is exhausted or hurts.
@@ -213,13 +243,22 @@ impl Live {
         for gauge in self.gauges() {
             let (name, limit) = (&gauge.label, gauge.limit);
             if is_exhausted(&gauge) {
-                alarms.push(format!(
-                    "{name}: nothing is left of {} {}. When it is met: {}. To hold more, {}",
-                    Grouped(gauge.max),
-                    limit.unit(),
-                    limit.symptom(),
-                    self.remedy(&gauge)
-                ));
+                alarms.push(match self.runtime_limit(name) {
+                    Some(own) => format!(
+                        "{name}: nothing is left of {} {}. {}. To hold more, {}",
+                        Grouped(gauge.max),
+                        own.unit,
+                        own.meaning,
+                        own.remedy
+                    ),
+                    None => format!(
+                        "{name}: nothing is left of {} {}. When it is met: {}. To hold more, {}",
+                        Grouped(gauge.max),
+                        limit.unit(),
+                        limit.symptom(),
+                        self.remedy(&gauge)
+                    ),
+                });
             } else if gauge.is_beyond_knee() {
                 alarms.push(format!(
                     "{name}: {} of {} are used; beyond half of them connect() searches for a free port and \
@@ -234,6 +273,10 @@ impl Live {
         alarms
     }
 
+    fn runtime_limit(&self, name: &str) -> Option<&RuntimeLimit> {
+        self.runtime_limits.iter().find(|limit| limit.name == name)
+    }
+
     /// Sources of which each destination seems to have ports of its own, and of which none is left.
     fn sources_without_ports(&self) -> Vec<String> {
         let mut by_source: BTreeMap<IpAddr, Vec<u64>> = BTreeMap::new();
@@ -242,14 +285,15 @@ impl Live {
         }
         let max = self.ports.count();
         // A few ports are always somebody else's.
-        let is_used_up =
-            |used: &[u64]| used.len() > 1 && used.iter().sum::<u64>() >= max - max / 10;
+        // More sockets than ports share them, which is what is wanted.
+        let as_many = max - max / 10..=max;
+        let is_used_up = |used: &[u64]| used.len() > 1 && as_many.contains(&used.iter().sum());
         let used_up = by_source.iter().filter(|(_, used)| is_used_up(used));
         let words = used_up.map(|(source, used)| {
             format!(
                 "ports of {source}: {} sockets to {} destinations, about as many as the {} ports of {}. A \
                  program that binds the address without IP_BIND_ADDRESS_NO_PORT shares no port between \
-                 destinations, and now meets EADDRINUSE. To hold more, set that option (man 7 ip), or {}",
+                 destinations, and would now meet EADDRINUSE. To hold more, set that option (man 7 ip), or {}",
                 Grouped(used.iter().sum()),
                 used.len(),
                 Grouped(max),
@@ -290,21 +334,36 @@ fn dialled_by(own: &[Pair], all: &[Pair]) -> Vec<Pair> {
         .collect()
 }
 
+/// Whether a limit is one that sockets of others may have used up.
+const fn is_of_sockets(limit: Limit) -> bool {
+    matches!(limit, Limit::AcceptQueue | Limit::Tuples | Limit::PortRange)
+}
+
 /// Whether a limit is used up and that is felt: without a place to wait, a closed connection ends at once.
 fn is_exhausted(gauge: &Gauge) -> bool {
     gauge.is_full() && gauge.limit != Limit::TimeWaitBuckets
 }
 
-/// The accept queue of a listener; the kernel takes one more than its maximum.
-fn accept_queue(listener: &Listener) -> Option<Gauge> {
-    let max = u64::from(listener.accept_queue_max?) + 1;
-    let label = format!("accept queue of {}", listener.local);
-    Some(gauge(
-        Limit::AcceptQueue,
-        &label,
-        listener.accept_queue.into(),
-        max,
-    ))
+/// The fullest accept queue of each address, of those that share it; the kernel takes one more than the
+/// maximum.
+fn accept_queues(listeners: &[Listener]) -> Vec<Gauge> {
+    let mut queues: Vec<Gauge> = Vec::new();
+    for listener in listeners {
+        let Some(max) = listener.accept_queue_max else {
+            continue;
+        };
+        let label = format!("accept queue of {}", listener.local);
+        let used = u64::from(listener.accept_queue);
+        let queue = gauge(Limit::AcceptQueue, &label, used, u64::from(max) + 1);
+        let has_room = queues.len() < LISTENERS_SHOWN_MAX;
+        match queues.iter_mut().find(|known| known.label == label) {
+            Some(known) if known.share() < queue.share() => *known = queue,
+            Some(_) => {}
+            None if has_room => queues.push(queue),
+            None => {}
+        }
+    }
+    queues
 }
 
 /// The tuples of a pair: among the kernel's ports, or among all where programs choose.

@@ -7,7 +7,10 @@ use std::{fs, num::NonZero, ops::RangeInclusive, path::Path, thread};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{TcpMemory, process::Process};
+use crate::{
+    TcpMemory,
+    process::{Pid, Process},
+};
 
 /// What this machine and this process allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +52,8 @@ pub struct Nofile {
 impl Machine {
     /// Reads every value once.
     pub fn read() -> Self {
-        Self::read_below(Path::new("/"), None)
+        let process = Process::read(Path::new("/"), Pid::of_this_process());
+        Self::read_below(Path::new("/"), process.as_ref().ok())
     }
 
     /// As [`Machine::read`] from the files below `root`, for `process` there instead of this one.
@@ -74,7 +78,7 @@ impl Machine {
             tcp_memory: TcpMemory::parse(&text("proc/sys/net/ipv4/tcp_mem")),
             memory_available_bytes: [
                 meminfo_bytes(&meminfo, "MemAvailable"),
-                cgroup_left_bytes(root),
+                process.and_then(group_left_bytes),
             ]
             .into_iter()
             .flatten()
@@ -132,31 +136,10 @@ impl From<Rlimit> for Nofile {
     }
 }
 
-/// What the control group of this process may still take, `man 7 cgroups`, version 2; `None` without
-/// one or without a limit. The groups that it is in bound it as well.
-fn cgroup_left_bytes(root: &Path) -> Option<u64> {
-    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let left = |group: &Path| {
-        let below = |name| format!("sys/fs/cgroup{}/{name}", group.display());
-        let read = |name| fs::read_to_string(root.join(below(name)));
-        let (max, current) = (read("memory.max").ok()?, read("memory.current").ok()?);
-        left_bytes(&max, &current, &read("memory.stat").unwrap_or_default())
-    };
-    Path::new(group).ancestors().filter_map(left).min()
-}
-
-/// What a group with these files may still take: what it has not taken, and what the kernel takes back
-/// from it before it refuses anything, which is most of what reading and writing files has left there.
-fn left_bytes(max: &str, current: &str, stat: &str) -> Option<u64> {
-    // The word "max" when there is no limit, which is no number.
-    let max = first_number(max)?;
-    let reclaimable = stat.lines().filter_map(|line| match line.split_once(' ')? {
-        ("inactive_file" | "slab_reclaimable", bytes) => first_number(bytes),
-        _ => None,
-    });
-    let taken = first_number(current)?.saturating_sub(reclaimable.sum());
-    Some(max.saturating_sub(taken))
+/// What the control groups of a process leave it; `None` without a limit.
+fn group_left_bytes(process: &Process) -> Option<u64> {
+    let group = process.cgroup.memory.as_ref().ok()?;
+    group.tightest().map(|(_, left)| left)
 }
 
 /// Whether this process has `CAP_SYS_ADMIN` over the machine and not just in a user namespace, which
@@ -223,19 +206,6 @@ mod tests {
         assert_eq!(raised.soft, raised.hard);
         assert_eq!(raise_nofile(), raised);
         assert_eq!(Machine::read().nofile, raised);
-    }
-
-    #[test]
-    fn what_a_group_can_take_back_is_not_taken() {
-        let stat = "anon 400\nfile 550\ninactive_file 500\nactive_file 50\nslab_reclaimable 30\n\
-                    slab_unreclaimable 20\nworkingset_refault_file 9\n";
-        assert_eq!(left_bytes("1000\n", "990\n", stat), Some(540));
-        assert_eq!(left_bytes("1000\n", "990\n", ""), Some(10));
-        // Counted at different moments, they may not fit together.
-        assert_eq!(left_bytes("1000\n", "100\n", stat), Some(1000));
-        assert_eq!(left_bytes("1000\n", "1600\n", stat), Some(0));
-        assert_eq!(left_bytes("max\n", "990\n", stat), None);
-        assert_eq!(left_bytes("1000\n", "", stat), None);
     }
 
     #[test]

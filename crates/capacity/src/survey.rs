@@ -14,6 +14,7 @@ use crate::{
     Grouped, Known, Limit, Machine, Setting, SockStat, Unknown,
     machine::{first_number, meminfo_bytes},
     process::{Bounds, Pid, Process, directory::text_below},
+    sockets::LocalPorts,
     tuples::PORTS_COUNT,
 };
 
@@ -168,11 +169,17 @@ impl Reader {
         let path = format!("/proc/sys/{}", key.replace('.', "/"));
         let text = one_line(&self.text(&path)?);
         let value = match limit {
-            // How many, instead of which.
-            Limit::ReservedPorts => ports_of_list(&text)?,
+            // How many there are, instead of which.
+            Limit::ReservedPorts => {
+                let odd = || Unknown::odd(&path, &text, "ports and ranges");
+                let others = LocalPorts::parse("0 65535", &text).ok_or_else(odd)?;
+                (1 << 16) - others.count()
+            }
             Limit::PortRange => {
-                let (low, high) = (number_at(&text, 0)?, number_at(&text, 1)?);
-                high.saturating_add(1).saturating_sub(low)
+                let reserved = self.text("/proc/sys/net/ipv4/ip_local_reserved_ports");
+                let odd = || Unknown::odd(&path, &text, "the first and the last port");
+                let ports = LocalPorts::parse(&text, &reserved.unwrap_or_default());
+                ports.ok_or_else(odd)?.count()
             }
             _ => number_at(&text, place)?,
         };
@@ -187,7 +194,12 @@ impl Reader {
             _ => &limits.open_files,
         };
         let bounds = bounds.clone()?;
-        Ok((bounds.to_string(), bounds.hard))
+        // A program may raise the limit on descriptors by itself, and ours does.
+        let applies = match limit {
+            Limit::Descriptors => bounds.hard,
+            _ => bounds.soft,
+        };
+        Ok((bounds.to_string(), applies))
     }
 
     /// The limit of the group that leaves least, and what is used of it.
@@ -285,24 +297,6 @@ fn local_addresses(trie: &str) -> u64 {
         }
     }
     found.len() as u64
-}
-
-/// How many ports a list like `8080,9148-9150` names.
-fn ports_of_list(text: &str) -> Known<u64> {
-    let mut count = 0;
-    for item in text.split(',').filter(|item| !item.trim().is_empty()) {
-        let (first, last) = item.split_once('-').unwrap_or((item, item));
-        let port = |text: &str| text.trim().parse::<u16>();
-        let (Ok(first), Ok(last)) = (port(first), port(last)) else {
-            return Err(Unknown::odd(
-                Limit::ReservedPorts.name(),
-                text,
-                "ports and ranges",
-            ));
-        };
-        count += (u64::from(last) + 1).saturating_sub(first.into());
-    }
-    Ok(count)
 }
 
 fn number_at(text: &str, place: usize) -> Known<u64> {
@@ -457,15 +451,6 @@ mod tests {
         assert_eq!(Survey::present(Limit::Descriptors), soft);
         assert!(Survey::present(Limit::AcceptQueue).is_some());
         assert_eq!(Survey::present(Limit::CloudTracking), None);
-    }
-
-    #[test]
-    fn lists_of_ports_are_counted() {
-        assert_eq!(ports_of_list(""), Ok(0));
-        assert_eq!(ports_of_list("8080,9148-9150,65535"), Ok(5));
-        for odd in ["8080-", "x", "70000", "1,-2"] {
-            assert!(ports_of_list(odd).is_err(), "{odd}");
-        }
     }
 
     #[test]

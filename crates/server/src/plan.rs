@@ -272,7 +272,7 @@ mod tests {
             &plan,
             "is what fits: 2,000,000 connections need 2,000,100 descriptors",
         );
-        assert_says(&plan, "to hold more, raise the hard limit");
+        assert_says(&plan, "to hold more, raise the limit");
     }
 
     #[test]

@@ -7,45 +7,47 @@ use crate::{Change, Demand, Limit, plan::Program, survey::Reading, tuples::PORTS
 pub(super) fn finding(limit: Limit, reading: &Reading, demand: &Demand) -> Option<Finding> {
     let fourtuple = demand.program == Program::Fourtuple;
     let value = reading.value;
-    let (slows, why, to) = match limit {
+    // What is set for safety, or by who owns the machine, is for them to change.
+    let (slows, why, to): (_, _, Option<&str>) = match limit {
         Limit::UnprivilegedPorts => (
-            value > u64::from(*PORTS.start()),
+            fourtuple && value > u64::from(*PORTS.start()),
             "a crowd binds ports from 1,024 on by itself",
-            "1024",
+            None,
         ),
         Limit::SynCookies => (
             value == 0,
             "with 0, handshakes beyond the queue are dropped",
-            "1",
+            Some("1"),
         ),
         Limit::AbortOnOverflow => (
             value != 0,
             "with 1, a full accept queue resets its clients instead of letting them try again",
-            "0",
+            Some("0"),
         ),
         Limit::ReversePathFilter => (
-            value == 1,
+            value == 1 && demand.sources.is_some_and(|sources| sources > 1),
             "with 1, packets of addresses on another interface are dropped in silence",
-            "2",
+            None,
         ),
         Limit::Overcommit => (
             value == 2,
             "with 2, memory that is reserved counts as used",
-            "0",
+            None,
         ),
         Limit::IoUring if fourtuple => (
             value == 2,
             "with 2 nobody may use it, and fourtuple runs on epoll",
-            "0",
+            None,
         ),
         Limit::HugePages => (
             value == 1,
             "with always, memory comes in steps of 2 MiB",
-            "madvise",
+            None,
         ),
         _ => return None,
     };
-    let change = slows.then(|| Change {
+    let to = to.filter(|_| slows);
+    let change = to.map(|to| Change {
         limit,
         from: reading.text.clone(),
         to: to.to_owned(),

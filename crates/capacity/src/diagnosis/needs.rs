@@ -3,7 +3,7 @@
 use super::{Need, Weight, is_both};
 use crate::{
     Bytes, Demand, Grouped, Kernel, Limit, Side, Survey, Tables,
-    plan::{DESCRIPTORS_BESIDE, Program},
+    plan::{DESCRIPTORS_BESIDE, PAGE_BYTES, Program},
     survey::Reading,
     tuples::{self, PORTS_COUNT},
 };
@@ -52,14 +52,18 @@ pub(super) fn need(limit: Limit, survey: &Survey, demand: &Demand) -> Option<Nee
         Weight::Should
     };
     let (least, why) = match limit {
-        Limit::Descriptors | Limit::DescriptorCeiling => return Some(descriptors(survey, demand)),
+        Limit::Descriptors | Limit::DescriptorCeiling => {
+            return Some(descriptors(survey, demand, limit == Limit::Descriptors));
+        }
         Limit::OpenFiles => return Some(open_files(survey, demand)),
         Limit::EpollWatches => epoll_watches(demand)?,
         Limit::Tuples => tuples(survey, demand),
         Limit::PortRange => return port_range(survey, demand),
         Limit::Conntrack => conntrack(survey, demand),
-        Limit::AcceptQueue | Limit::SynBacklog => handshakes(limit, demand),
-        Limit::TcpMemory => tcp_memory(survey, demand),
+        Limit::AcceptQueue | Limit::SynBacklog => {
+            handshakes(limit, demand, survey.machine.cores_count)
+        }
+        Limit::TcpMemory => return Some(tcp_memory(survey, demand)),
         Limit::Orphans | Limit::TimeWaitBuckets => (
             demand.connections,
             "connections that close at one time, as when a program ends".to_owned(),
@@ -97,7 +101,7 @@ fn used(limit: Limit, survey: &Survey) -> u64 {
 }
 
 /// One table of descriptors: for all connections of an end, or for those of a shard.
-fn descriptors(survey: &Survey, demand: &Demand) -> Need {
+fn descriptors(survey: &Survey, demand: &Demand, is_of_process: bool) -> Need {
     let machine = &survey.machine;
     let layouts = demand.ends().filter_map(|end| demand.layout(end, machine));
     let mut least = 0;
@@ -122,15 +126,18 @@ fn descriptors(survey: &Survey, demand: &Demand) -> Need {
     if words.is_empty() {
         least = demand.connections.saturating_add(DESCRIPTORS_BESIDE);
         words.push(format!(
-            "one for each connection and {} for everything else, in one process",
-            Grouped(DESCRIPTORS_BESIDE)
+            "one for each connection and {} for everything else, in one process; a program that raises \
+             its own limit, as Go, Java and Node do, has {}",
+            Grouped(DESCRIPTORS_BESIDE),
+            Grouped(machine.nofile.hard)
         ));
     }
     Need {
         least,
         weight: Weight::Must,
         why: words.join(", "),
-        to: None,
+        // Never below what is allowed already.
+        to: is_of_process.then(|| least.max(machine.nofile.hard).to_string()),
     }
 }
 
@@ -166,39 +173,77 @@ fn epoll_watches(demand: &Demand) -> Option<(u64, String)> {
     }
 }
 
-/// The tuples of the source addresses that are there, at the ports of a program that chooses them itself.
-pub(super) fn tuples_reading(survey: &Survey, demand: &Demand) -> Reading {
-    let (addresses, _) = sources(survey, demand);
-    let value = tuples::connections_possible(addresses, demand.destinations, PORTS_COUNT);
-    Reading {
-        text: value.to_string(),
-        value,
-        used: None,
+/// What `limit` comes to for `demand`, where that is not its value on the machine.
+pub(super) fn reading(limit: Limit, survey: &Survey, demand: &Demand) -> Option<Reading> {
+    match limit {
+        // The tuples of the source addresses, at the ports of a program that chooses them itself.
+        Limit::Tuples => {
+            let (addresses, _) = sources(demand);
+            let value = tuples::connections_possible(addresses, demand.destinations, PORTS_COUNT);
+            Some(Reading {
+                text: value.to_string(),
+                value,
+                used: None,
+            })
+        }
+        // What applies to a program that does not raise its limit.
+        Limit::Descriptors if demand.program != Program::Fourtuple => {
+            let reading = survey.reading(limit).ok()?;
+            Some(Reading {
+                value: survey.machine.nofile.soft,
+                ..reading.clone()
+            })
+        }
+        // The mark at which it is felt.
+        Limit::TcpMemory => {
+            let reading = survey.reading(limit).ok()?;
+            let numbers = marks(&reading.text)?;
+            Some(Reading {
+                value: numbers[felt_at(demand)],
+                ..reading.clone()
+            })
+        }
+        _ => None,
     }
 }
 
-fn sources(survey: &Survey, demand: &Demand) -> (u64, &'static str) {
+/// Which of the three marks of TCP memory is felt: a broadcast of ours rests from the first on; from the
+/// second on the kernel shrinks buffers.
+fn felt_at(demand: &Demand) -> usize {
+    usize::from(demand.program != Program::Fourtuple || demand.role == Side::Client)
+}
+
+fn marks(text: &str) -> Option<[u64; 3]> {
+    let numbers = text.split_whitespace().map(str::parse);
+    let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().ok()?;
+    numbers.try_into().ok()
+}
+
+fn sources(demand: &Demand) -> (u64, &'static str) {
     match (demand.sources, is_both(demand)) {
         (Some(sources), _) => (sources, ""),
         (None, true) => (LOOPBACK_ADDRESSES, " of 127.0.0.0/8"),
-        (None, false) => (survey.addresses_count.unwrap_or(1), " of this machine"),
+        // The one of the route; others have to be named.
+        (None, false) => (1, ""),
     }
 }
 
 fn tuples(survey: &Survey, demand: &Demand) -> (u64, String) {
-    let (addresses, whose) = sources(survey, demand);
+    let (addresses, whose) = sources(demand);
     let destinations = demand.destinations;
-    (
-        demand.connections,
-        format!(
-            "{} source address{}{whose} x {} ports x {} destination{}",
-            Grouped(addresses),
-            if addresses == 1 { "" } else { "es" },
-            Grouped(PORTS_COUNT),
-            Grouped(destinations),
-            if destinations == 1 { "" } else { "s" },
-        ),
-    )
+    let mut why = format!(
+        "{} source address{}{whose} x {} ports x {} destination{}; a NAT in between has its own limit",
+        Grouped(addresses),
+        if addresses == 1 { "" } else { "es" },
+        Grouped(PORTS_COUNT),
+        Grouped(destinations),
+        if destinations == 1 { "" } else { "s" },
+    );
+    let others = survey.addresses_count.filter(|count| *count > addresses);
+    if let (Some(count), false) = (others, is_both(demand)) {
+        why.push_str(&format!("; this machine has {} addresses", Grouped(count)));
+    }
+    (demand.connections, why)
 }
 
 /// The kernel's own choice of ports; a program that chooses by itself does not meet it.
@@ -209,20 +254,21 @@ fn port_range(survey: &Survey, demand: &Demand) -> Option<Need> {
     let addresses = match (demand.sources, is_both(demand)) {
         (Some(sources), _) => sources,
         (None, true) => return None, // Which addresses of 127.0.0.0/8 it binds is its own affair.
-        (None, false) => survey.addresses_count.unwrap_or(1),
+        (None, false) => 1,
     };
-    let reserved = survey.reading(Limit::ReservedPorts);
-    let reserved = reserved.map_or(0, |reading| reading.value);
+    let text = survey
+        .reading(Limit::PortRange)
+        .map(|reading| &*reading.text);
+    let range = text.ok().and_then(crate::machine::parse_port_range);
+    let low = range.map_or(1_024, |range| *range.start());
     let each = demand.connections.div_ceil(addresses.max(1));
     Some(Need {
-        least: each
-            .div_ceil(demand.destinations.max(1))
-            .saturating_add(reserved),
+        least: each.div_ceil(demand.destinations.max(1)),
         weight: Weight::Must,
         why: "ports for each source address and destination; from half of the range on, connect \
               takes a hundred times as long"
             .to_owned(),
-        to: Some("1024 65535".to_owned()),
+        to: Some(format!("{} {}", low.min(1_024), u16::MAX)),
     })
 }
 
@@ -242,7 +288,7 @@ fn conntrack(survey: &Survey, demand: &Demand) -> (u64, String) {
     )
 }
 
-fn handshakes(limit: Limit, demand: &Demand) -> (u64, String) {
+fn handshakes(limit: Limit, demand: &Demand, cores_count: usize) -> (u64, String) {
     let rate = demand.connects_per_second;
     match limit {
         Limit::SynBacklog => (
@@ -254,8 +300,13 @@ fn handshakes(limit: Limit, demand: &Demand) -> (u64, String) {
         ),
         _ => {
             let pause = demand.pause.as_millis() as u64;
+            // Each shard of ours has a queue of its own.
+            let queues = match demand.program {
+                Program::Fourtuple => cores_count.max(1) as u64,
+                Program::Other { .. } => 1,
+            };
             (
-                rate.saturating_mul(pause) / 1_000,
+                rate.saturating_mul(pause) / 1_000 / queues,
                 format!(
                     "{} connects per second while the server pauses for {pause} ms; the backlog of \
                      its listen() has to be as long",
@@ -266,10 +317,30 @@ fn handshakes(limit: Limit, demand: &Demand) -> (u64, String) {
     }
 }
 
-fn tcp_memory(survey: &Survey, demand: &Demand) -> (u64, String) {
-    (
-        used(Limit::TcpMemory, survey).saturating_add(demand.connections),
-        match (demand.program, demand.role) {
+fn tcp_memory(survey: &Survey, demand: &Demand) -> Need {
+    let memory = survey
+        .reading(Limit::Memory)
+        .map_or(u64::MAX, |reading| reading.value);
+    // More than half of the memory it could not be.
+    let most = memory / PAGE_BYTES / 2;
+    let least = used(Limit::TcpMemory, survey)
+        .saturating_add(demand.connections)
+        .min(most);
+    let text = survey
+        .reading(Limit::TcpMemory)
+        .map(|reading| &*reading.text);
+    let to = text.ok().and_then(marks).map(|mut marks| {
+        // What follows must not be lower.
+        for mark in &mut marks[felt_at(demand)..] {
+            *mark = least.max(*mark);
+        }
+        marks.map(|mark| mark.to_string()).join(" ")
+    });
+    Need {
+        least,
+        weight: Weight::Should,
+        to,
+        why: match (demand.program, demand.role) {
             (Program::Fourtuple, Side::Server | Side::Both) => {
                 "a page for each connection that has not read a message to all; a broadcast of \
                  fourtuple rests before it is full"
@@ -277,7 +348,7 @@ fn tcp_memory(survey: &Survey, demand: &Demand) -> (u64, String) {
             _ => "a page for each connection that has not read a message to all",
         }
         .to_owned(),
-    )
+    }
 }
 
 fn memory(limit: Limit, survey: &Survey, demand: &Demand) -> (u64, String) {

@@ -30,15 +30,23 @@ impl fmt::Display for Diagnosis {
                 write!(f, "\n{finding}")?;
             }
         }
-        let fitting = self
-            .findings()
-            .iter()
-            .filter(|it| it.verdict == Verdict::Fits);
+        let fitting = |numbered: bool| {
+            let fits =
+                move |it: &&Finding| it.verdict == Verdict::Fits && it.has_measure() == numbered;
+            self.findings().iter().filter(fits)
+        };
         let mut title = "\nenough of everything else:\n";
-        for finding in fitting {
+        for finding in fitting(true) {
             write!(f, "{title}  {:<44} ", finding.limit.name())?;
             finding.write_measure(f)?;
             writeln!(f)?;
+            title = "";
+        }
+        let mut title = "\nof these no number follows from the connections:\n";
+        for finding in fitting(false) {
+            write!(f, "{title}  {:<44} ", finding.limit.name())?;
+            finding.write_measure(f)?;
+            writeln!(f, "; {}", finding.why)?;
             title = "";
         }
         Ok(())
@@ -87,10 +95,19 @@ impl Finding {
         }
     }
 
+    /// Whether it says how much there is of how much that is needed, or which way a switch is.
+    fn has_measure(&self) -> bool {
+        self.need.is_some() || self.why != self.limit.sizing()
+    }
+
     fn write_measure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reading {
             Ok(reading) => f.write_str(&measure(self.limit, reading))?,
-            Err(Unknown::Absent(_)) => return f.write_str("there is no such limit here"),
+            Err(Unknown::Absent(_)) if super::is_of_some_kernels(self.limit) => {
+                return f.write_str("there is no such limit here");
+            }
+            Err(Unknown::Absent(_)) => f.write_str("not to be seen from here, so the host's")?,
+            Err(Unknown::Unset(_)) => f.write_str("not to be read from here")?,
             Err(unknown) => write!(f, "{unknown}")?,
         }
         match self.need {

@@ -19,7 +19,7 @@ pub(super) const fn declaration(limit: Limit) -> &'static Declaration {
             read_from: "getrlimit(RLIMIT_NOFILE), /proc/PID/limits",
             symptom: "EMFILE (too many open files) from socket, accept or open",
             sizing: "connections + 1,024 in one process; a fourtuple shard has a table of its own",
-            remedy: "raise the hard limit before the start: `ulimit -Hn N` as root, \
+            remedy: "raise the limit before the start: `ulimit -n N` as root, \
                      LimitNOFILE=N in a systemd unit, or --ulimit nofile=N:N for a container",
             source: "man 2 getrlimit",
         },

@@ -84,7 +84,8 @@ pub struct GroupLevel {
     pub path: String,
     /// What it may have at most; [`Bounds::UNLIMITED`] is no limit.
     pub max: Known<u64>,
-    /// What it has, with the groups in it.
+    /// What it has, with the groups in it; of memory, without what the kernel takes back before it refuses
+    /// anything, which is most of what reading and writing files has left there.
     pub current: Known<u64>,
 }
 
@@ -152,7 +153,7 @@ impl MemoryGroup {
                 number("memory.failcnt"),
             ],
         };
-        let (levels, high) = match version {
+        let (mut groups, high) = match version {
             Version::V2 => (
                 GroupLevel::read(root, levels, "memory.max", "memory.current"),
                 number("memory.high"),
@@ -169,9 +170,17 @@ impl MemoryGroup {
                 )),
             ),
         };
+        for (group, level) in groups.iter_mut().zip(levels) {
+            let stat = fields_of(root, &level.directory);
+            group.current = group.current.clone().map(|current| {
+                let fields = reclaimable_fields(version).iter();
+                let bytes = fields.filter_map(|field| stat.number(field).ok());
+                current.saturating_sub(bytes.sum())
+            });
+        }
         Self {
             version,
-            levels,
+            levels: groups,
             high_bytes: high,
             socket_bytes: sockets,
             slab_bytes: slab,
@@ -224,6 +233,18 @@ pub struct Level {
     pub path: String,
     /// The directory of its files.
     pub directory: String,
+}
+
+fn fields_of(root: &Path, directory: &str) -> Fields {
+    Fields::read(root, format!("{directory}/memory.stat"))
+}
+
+/// What of the memory of a group the kernel takes back when it needs it, by the names of memory.stat.
+const fn reclaimable_fields(version: Version) -> &'static [&'static str] {
+    match version {
+        Version::V2 => &["inactive_file", "slab_reclaimable"],
+        Version::V1 => &["total_inactive_file"],
+    }
 }
 
 /// A file that holds one number, or what stands for no limit.

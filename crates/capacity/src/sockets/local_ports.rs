@@ -47,9 +47,14 @@ impl LocalPorts {
     pub fn read() -> Option<Self> {
         let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
         let reserved = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports");
+        Self::parse(&range, &reserved.unwrap_or_default())
+    }
+
+    /// Reads `32768 60999` and `8080,9148-9150`.
+    pub(crate) fn parse(range: &str, reserved: &str) -> Option<Self> {
         Some(Self::new(
-            parse_port_range(&range)?,
-            parse_reserved(&reserved.unwrap_or_default())?,
+            parse_port_range(range)?,
+            parse_reserved(reserved)?,
         ))
     }
 
