@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use capacity::{
     Bytes, Grouped, Live,
     process::{Holders, Pid, Process},
-    sockets::{Counter, Filter, LocalPorts, Sockets, State, Tally},
+    sockets::{Counter, Filter, LocalPorts, Sockets, State, States, Tally},
 };
 use serde_json::{Value, json};
 
@@ -44,7 +44,9 @@ pub(super) fn look(pid: Option<u32>, port: Option<u16>) -> anyhow::Result<Live> 
 
 /// The process that listens on `port`, the first of several.
 fn holder(port: u16) -> anyhow::Result<Pid> {
+    // Without connections: the kernel then looks at listeners alone.
     let filter = Filter {
+        states: States::only(State::Listen),
         local_port: Some(port),
         ..Filter::default()
     };
