@@ -2,15 +2,20 @@
 
 use std::{
     fs::File,
-    io::ErrorKind,
+    io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
     time::Instant,
 };
+
+use rustix::param::page_size;
 
 use super::{
     Dump, Family, Filter, Socket, SocketsError, State, States,
     lines::{Line, Lines, parse_line},
 };
+
+/// More than the kernel needs for a line; it pads those of IPv4 to 150 bytes.
+const LINE_ROOM_BYTES: usize = 256;
 
 /// After so many lines the clock is looked at.
 const LINES_PER_LOOK: u64 = 64;
@@ -42,9 +47,10 @@ impl ProcFiles {
         each: &mut impl FnMut(Socket),
     ) -> Result<Dump, SocketsError> {
         let mut dump = Dump::default();
-        let Some(mut file) = self.file(family)? else {
+        let Some(file) = self.file(family)? else {
             return Ok(dump);
         };
+        let mut listing = Listing::new(file);
         let path = self.path(family);
         self.lines.clear();
         // The first line is the heading.
@@ -52,7 +58,7 @@ impl ProcFiles {
             if number.is_multiple_of(LINES_PER_LOOK) && Instant::now() >= deadline {
                 return Err(SocketsError::Late);
             }
-            let line = match self.lines.next(&mut file) {
+            let line = match self.lines.next(&mut listing) {
                 Ok(Some(line)) => line,
                 Ok(None) => break,
                 Err(error) => return Err(SocketsError::Proc { path, error }),
@@ -90,6 +96,37 @@ impl ProcFiles {
             Family::V4 => "tcp",
             Family::V6 => "tcp6",
         })
+    }
+}
+
+/// A file that is at its end when a read leaves room for another line.
+///
+/// Asked once more, the kernel looks for the socket behind the last by its number in the list
+/// (`net/ipv4/tcp_ipv4.c`, `tcp_seq_start`). Where others have come in front of it meanwhile, that
+/// number is taken by one that was listed already, and as many as have come are listed again.
+struct Listing<R> {
+    file: R,
+    is_over: bool,
+}
+
+impl<R> Listing<R> {
+    const fn new(file: R) -> Self {
+        Self {
+            file,
+            is_over: false,
+        }
+    }
+}
+
+impl<R: Read> Read for Listing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_over {
+            return Ok(0);
+        }
+        let count = self.file.read(buffer)?;
+        // A read is a page of whole lines, or what was asked for where that is less.
+        self.is_over = count + LINE_ROOM_BYTES < buffer.len().min(page_size());
+        Ok(count)
     }
 }
 
@@ -176,6 +213,49 @@ mod tests {
         let error = ProcFiles::open(&folder.0.join("none")).expect_err("there is no folder");
         let words = error.to_string();
         assert!(words.contains("none/tcp cannot be read"), "{words}");
+    }
+
+    #[test]
+    fn a_file_is_not_asked_again_when_it_left_room_for_a_line() {
+        let page = page_size();
+        for (reads, wanted) in [
+            // Pages of whole lines, and one that could have had more.
+            (&[page - 100, page - 100, 1_000, 150][..], 2 * page + 800),
+            (
+                &[page - LINE_ROOM_BYTES - 1, 150],
+                page - LINE_ROOM_BYTES - 1,
+            ),
+            // Perhaps it could not.
+            (&[page - LINE_ROOM_BYTES, 150], page - LINE_ROOM_BYTES + 150),
+            (&[0, 150], 0),
+        ] {
+            let mut reads = reads.iter();
+            let mut listing = Listing::new(Chunks(&mut reads));
+            let mut buffer = vec![0; 4 * page];
+            let mut total = 0;
+            loop {
+                match listing.read(&mut buffer).expect("it does not fail") {
+                    0 => break,
+                    count => total += count,
+                }
+            }
+            assert_eq!(total, wanted);
+        }
+        // Little was asked for, and given.
+        let mut reads = [300, 300].iter();
+        let mut listing = Listing::new(Chunks(&mut reads));
+        let mut buffer = [0; 300];
+        assert_eq!(listing.read(&mut buffer).expect("it does not fail"), 300);
+        assert_eq!(listing.read(&mut buffer).expect("it does not fail"), 300);
+    }
+
+    /// A file of which each read gives so many bytes.
+    struct Chunks<'a>(&'a mut std::slice::Iter<'a, usize>);
+
+    impl Read for Chunks<'_> {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(self.0.next().copied().unwrap_or(0))
+        }
     }
 
     #[test]
