@@ -23,11 +23,27 @@ pub(crate) fn deadline() -> Instant {
     Instant::now() + TIMEOUT
 }
 
-/// A listener on a free port, beside which others may listen.
+/// A listener on a free port that nobody shares.
 pub(crate) fn listener(address: &str, backlog: i32) -> TcpListener {
-    let address: SocketAddr = address.parse().expect("an address");
-    let socket = socket(address, SocketFlags::CLOEXEC);
-    sockopt::set_socket_reuseport(&socket, true).expect("SO_REUSEPORT");
+    let address = address.parse().expect("an address");
+    listen_on(socket(address, SocketFlags::CLOEXEC), address, backlog)
+}
+
+/// Two listeners on one free port, with backlogs of their own.
+///
+/// Only one test may ask for these: the kernel may give a port that is shared to whoever else shares.
+pub(crate) fn listeners_of_one_port(backlogs: [i32; 2]) -> [TcpListener; 2] {
+    let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
+    backlogs.map(|backlog| {
+        let socket = socket(address, SocketFlags::CLOEXEC);
+        sockopt::set_socket_reuseport(&socket, true).expect("SO_REUSEPORT");
+        let listener = listen_on(socket, address, backlog);
+        address = local(&listener);
+        listener
+    })
+}
+
+fn listen_on(socket: OwnedFd, address: SocketAddr, backlog: i32) -> TcpListener {
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, false).expect("IPV6_V6ONLY");
     }
@@ -130,32 +146,33 @@ pub(crate) fn sources() -> [Sockets; 2] {
     ]
 }
 
-/// What each of the two sources says at once.
-pub(crate) fn tallies(filter: &Filter) -> [Tally; 2] {
-    sources().map(|mut sockets| {
-        let tally = Tally::take(&mut sockets, filter, &LocalPorts::default(), deadline());
-        tally.expect("a tally")
-    })
-}
-
-/// Waits until what is wanted is so, by which time both sources say it.
+/// Waits until both sources say what is wanted, and returns what they say.
+///
+/// Things happen when the kernel comes to it, and /proc may list a socket twice while others come.
+/// All that is certain of a number is therefore part of what is wanted.
 ///
 /// # Panics
 ///
-/// When it never is.
+/// When they never say it.
 pub(crate) fn assert_eventually(filter: &Filter, is_wanted: impl Fn(&Tally) -> bool) -> [Tally; 2] {
+    assert_eventually_with(&LocalPorts::default(), filter, is_wanted)
+}
+
+/// As [`assert_eventually`] on a machine where the kernel chooses among these ports.
+pub(crate) fn assert_eventually_with(
+    ports: &LocalPorts,
+    filter: &Filter,
+    is_wanted: impl Fn(&Tally) -> bool,
+) -> [Tally; 2] {
     let deadline = deadline();
-    let [mut sockets, _] = sources();
-    loop {
-        let tally = Tally::take(&mut sockets, filter, &LocalPorts::default(), deadline);
-        let tally = tally.expect("a tally");
-        if is_wanted(&tally) {
-            break;
+    sources().map(|mut sockets| {
+        loop {
+            let tally = Tally::take(&mut sockets, filter, ports, deadline).expect("a tally");
+            if is_wanted(&tally) {
+                return tally;
+            }
+            assert!(Instant::now() < deadline, "{tally:#?}");
+            thread::yield_now();
         }
-        assert!(Instant::now() < deadline, "{tally:#?}");
-        thread::yield_now();
-    }
-    let tallies = tallies(filter);
-    assert!(tallies.iter().all(is_wanted), "{tallies:#?}");
-    tallies
+    })
 }

@@ -2,29 +2,49 @@
 
 use std::{collections::HashSet, net::SocketAddr, time::Instant};
 
-use capacity::sockets::{Filter, Socket, Sockets, SocketsError, Source, State};
+use capacity::sockets::{Socket, Sockets, SocketsError, Source, State};
 
 use crate::loopback::{at, deadline, dial, listener, local, sources, towards};
 
-/// The sockets of a list at either end of a connection to `server`, without what /proc does not
-/// tell.
-fn list(sockets: &mut Sockets, filter: &Filter, server: SocketAddr) -> HashSet<Socket> {
-    let mut found = HashSet::new();
-    let mut count = 0;
-    let dump = sockets.for_each(filter, deadline(), |mut socket| {
-        count += 1;
-        assert!(filter.admits(&socket));
-        let is_any = socket.local.ip().is_unspecified() && socket.local.port() == server.port();
-        if socket.state == State::Listen {
-            socket.wqueue = 0;
+/// What a filter is for: the end of each connection at a server, or the other.
+#[derive(Clone, Copy)]
+enum End {
+    Server(SocketAddr),
+    Client(SocketAddr),
+}
+
+impl End {
+    /// The sockets that are this end, without what /proc does not tell.
+    fn list(self, sockets: &mut Sockets) -> HashSet<Socket> {
+        let filter = match self {
+            Self::Server(server) => at(server),
+            Self::Client(server) => towards(server),
+        };
+        let (mut found, mut count) = (HashSet::new(), 0);
+        let dump = sockets.for_each(&filter, deadline(), |mut socket| {
+            count += 1;
+            assert!(filter.admits(&socket));
+            if socket.state == State::Listen {
+                socket.wqueue = 0;
+            }
+            if self.has(&socket) {
+                found.insert(socket);
+            }
+        });
+        let dump = dump.expect("a list");
+        assert_eq!((dump.sockets_count, dump.odd_count), (count, 0));
+        found
+    }
+
+    fn has(self, socket: &Socket) -> bool {
+        match self {
+            Self::Server(server) => {
+                let is_any = socket.state == State::Listen && socket.local.ip().is_unspecified();
+                socket.local == server || is_any
+            }
+            Self::Client(server) => socket.remote == server,
         }
-        if is_any || [socket.local, socket.remote].contains(&server) {
-            found.insert(socket);
-        }
-    });
-    let dump = dump.expect("a list");
-    assert_eq!((dump.sockets_count, dump.odd_count), (count, 0));
-    found
+    }
 }
 
 #[test]
@@ -40,11 +60,11 @@ fn both_sources_list_the_same_sockets() {
             }
         }
         let [mut netlink, mut proc] = sources();
-        for (filter, expected) in [(at(server), 201), (towards(server), 200)] {
+        for (end, expected) in [(End::Server(server), 201), (End::Client(server), 200)] {
             // A last acknowledgement may be on its way.
             let deadline = deadline();
             loop {
-                let lists = [&mut netlink, &mut proc].map(|source| list(source, &filter, server));
+                let lists = [&mut netlink, &mut proc].map(|source| end.list(source));
                 if lists[0] == lists[1] && lists[0].len() == expected {
                     break;
                 }
@@ -69,6 +89,6 @@ fn a_deadline_ends_a_list_and_the_next_one_begins_anew() {
     for mut sockets in sources() {
         let late = sockets.for_each(&at(server), Instant::now(), |_| {});
         assert!(matches!(late, Err(SocketsError::Late)));
-        assert_eq!(list(&mut sockets, &at(server), server).len(), 1);
+        assert_eq!(End::Server(server).list(&mut sockets).len(), 1);
     }
 }
