@@ -144,7 +144,7 @@ fn tcp_memory_that_is_used_up_is_named() {
         return;
     };
     let words = alarm(&found, "net.ipv4.tcp_mem:");
-    assert!(words.contains("100 pages"), "{words}");
+    assert!(words.contains("500 pages"), "{words}");
 }
 
 #[test]
