@@ -93,6 +93,18 @@ def until_error(step, most=10_000):
     return None
 
 
+def knock(server, times):
+    """Asks for so many connections and waits for none."""
+    clients = []
+    for _ in range(times):
+        client = socket.socket()
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.connect(server.getsockname())
+        clients.append(client)
+    return clients
+
+
 def tuples(doctor):
     """connect() until the kernel has no port left for this source and destination."""
     own_network()
@@ -128,13 +140,8 @@ def clash(doctor):
 def queue(doctor):
     """Connections to somebody who does not accept."""
     own_network()
-    server, clients = listener(backlog=2), []
-    for _ in range(6):
-        client = socket.socket()
-        client.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            client.connect(server.getsockname())
-        clients.append(client)
+    server = listener(backlog=2)
+    _clients = knock(server, 6)
     return "waiting", doctor()
 
 
@@ -250,13 +257,8 @@ def tracked(doctor):
         return str(error), None
     if done.returncode != 0:
         return done.stderr, None
-    server, clients = listener(), []
-    for _ in range(100):
-        client = socket.socket()
-        client.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            client.connect(server.getsockname())
-        clients.append(client)
+    server = listener()
+    _clients = knock(server, 100)
     return "dropped", doctor()
 
 

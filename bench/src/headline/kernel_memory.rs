@@ -5,6 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use capacity::SockStat;
 use serde_json::{Value, json};
 
 use crate::interrupt::Interrupt;
@@ -56,18 +57,17 @@ impl KernelMemory {
             .map(field)
             .sum::<anyhow::Result<u64>>()?;
         let kept = parse_kept_pages(&read("/proc/zoneinfo")?) * rustix::param::page_size() as u64;
-        let sockstat = read("/proc/net/sockstat")?;
-        let socket = |name: &str| {
-            parse_sockstat(&sockstat, name)
-                .with_context(|| format!("/proc/net/sockstat has no {name} of TCP"))
+        let sockets = SockStat::read();
+        let of_tcp = |number: Option<u64>, name| {
+            number.with_context(|| format!("/proc/net/sockstat has no {name} of TCP"))
         };
         Ok(Self {
             in_all: field("MemTotal")?.saturating_sub(elsewhere + files + kept),
             slab: field("Slab")?.saturating_sub(files),
             available: field("MemAvailable")?,
             caches,
-            tcp: socket("mem")? * rustix::param::page_size() as u64,
-            tcp_sockets: socket("alloc")?,
+            tcp: of_tcp(sockets.mem_pages, "mem")? * rustix::param::page_size() as u64,
+            tcp_sockets: of_tcp(sockets.alloc_count, "alloc")?,
         })
     }
 
@@ -192,16 +192,6 @@ fn parse_kept_pages(zoneinfo: &str) -> u64 {
     counts.sum()
 }
 
-/// Returns the number after `name` in the line of TCP.
-fn parse_sockstat(sockstat: &str, name: &str) -> Option<u64> {
-    let line = sockstat
-        .lines()
-        .find_map(|line| line.strip_prefix("TCP:"))?;
-    let mut words = line.split_whitespace();
-    words.find(|word| *word == name)?;
-    words.next()?.parse().ok()
-}
-
 /// Returns the bytes of each cache's slabs: pages of a slab, the sixth word, times slabs, the last but
 /// one.
 fn parse_slabinfo(slabinfo: &str) -> BTreeMap<String, u64> {
@@ -258,8 +248,9 @@ mod tests {
         assert_eq!(parse_meminfo(meminfo, "Slab"), Some(144 * 1024));
         assert_eq!(parse_meminfo(meminfo, "Cache"), None);
         let sockstat = "UDP: inuse 9 mem 9\nTCP: inuse 1 orphan 0 tw 3 alloc 4 mem 85\n";
-        assert_eq!(parse_sockstat(sockstat, "mem"), Some(85));
-        assert_eq!(parse_sockstat(sockstat, "alloc"), Some(4));
+        let sockets = SockStat::parse(sockstat, "");
+        assert_eq!(sockets.mem_pages, Some(85));
+        assert_eq!(sockets.alloc_count, Some(4));
     }
 
     #[test]

@@ -295,7 +295,6 @@ mod tests {
             files_open_count: Some(540),
             is_file_max_exempt: false,
             epoll_watches_max: Some(5_000_000),
-            port_range: Some(32768..=60999),
             accept_queue_max: Some(4096),
             tcp_memory: None,
             memory_available_bytes: None,

@@ -30,7 +30,7 @@ impl Demand {
     /// Connections opened in a second, unless it is said how many.
     pub const CONNECTS_PER_SECOND: u64 = crate::plan::CONNECTS_PER_SECOND.get();
     /// How long a server may not accept, unless it is said: a collection of garbage, a burst of work.
-    pub const PAUSE: Duration = Duration::from_secs(1);
+    pub const PAUSE: Duration = Duration::from_secs(crate::plan::PAUSE_SECONDS);
 
     /// `connections` of `program` at the ends of `role`, opened at the usual rate; those of ours are
     /// carried by io_uring.

@@ -27,8 +27,6 @@ pub struct Machine {
     pub is_file_max_exempt: bool,
     /// Watches that one user may have over all epoll instances.
     pub epoll_watches_max: Option<u64>,
-    /// Ports among which the kernel chooses, `net.ipv4.ip_local_port_range`.
-    pub port_range: Option<RangeInclusive<u16>>,
     /// Connections that may wait to be accepted, `net.core.somaxconn`.
     pub accept_queue_max: Option<u64>,
     /// Pages that all TCP sockets of the machine may take, `net.ipv4.tcp_mem`.
@@ -73,7 +71,6 @@ impl Machine {
             files_open_count: number("proc/sys/fs/file-nr"),
             is_file_max_exempt: is_sys_admin(&text("proc/self/status"), &text("proc/self/uid_map")),
             epoll_watches_max: number("proc/sys/fs/epoll/max_user_watches"),
-            port_range: parse_port_range(&text("proc/sys/net/ipv4/ip_local_port_range")),
             accept_queue_max: number("proc/sys/net/core/somaxconn"),
             tcp_memory: TcpMemory::parse(&text("proc/sys/net/ipv4/tcp_mem")),
             memory_available_bytes: [
@@ -97,7 +94,6 @@ impl Machine {
             files_open_count: None,
             is_file_max_exempt: false,
             epoll_watches_max: None,
-            port_range: None,
             accept_queue_max: None,
             tcp_memory: None,
             memory_available_bytes: None,

@@ -55,12 +55,7 @@ impl Survey {
                 .current
                 .map(|soft| Grouped(soft).to_string());
         }
-        let root = Path::new("/");
-        let reader = Reader {
-            process: Process::read(root, Pid::of_this_process()),
-            sockstat: SockStat::read(),
-            root: root.to_owned(),
-        };
+        let reader = Reader::new(Path::new("/"), Pid::of_this_process());
         let reading = reader.reading(limit).ok()?;
         Some(match reading.value {
             u64::MAX => "without a limit".to_owned(),
@@ -73,11 +68,7 @@ impl Survey {
 
     /// As [`Survey::read`] from the files below `root`, for the process `pid` there.
     pub fn read_below(root: &Path, pid: Pid) -> Self {
-        let reader = Reader {
-            process: Process::read(root, pid),
-            sockstat: SockStat::read_below(root),
-            root: root.to_owned(),
-        };
+        let reader = Reader::new(root, pid);
         let readings = Limit::ALL.into_iter();
         Self {
             machine: Machine::read_below(root, reader.process.as_ref().ok()),
@@ -137,6 +128,14 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(root: &Path, pid: Pid) -> Self {
+        Self {
+            process: Process::read(root, pid),
+            sockstat: SockStat::read_below(root),
+            root: root.to_owned(),
+        }
+    }
+
     fn reading(&self, limit: Limit) -> Known<Reading> {
         let (text, value) = match limit.setting() {
             Setting::Sysctl { key, place } => self.sysctl(limit, key, place)?,
