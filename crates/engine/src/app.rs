@@ -8,7 +8,7 @@ use proto::{
 };
 use rustix::io::Errno;
 
-use crate::{Closed, ConnId, Io};
+use crate::{Closed, ConnId, Io, Time};
 
 /// One shard's application: told what the world did, it answers through [`Io`].
 ///
@@ -70,6 +70,12 @@ pub trait App {
     /// The time asked for with [`Io::tick_at`] has come.
     fn handle_tick(&mut self, io: &mut Io<'_, Self::Mail>) {
         let _ = io;
+    }
+
+    /// All that was queued before [`Io::tell_written`] has been given to the sockets; what these did not take
+    /// waits for its peer. `now` is read for this call, while [`Io::now`] is when a turn began.
+    fn handle_written(&mut self, now: Time) {
+        let _ = now;
     }
 
     /// The kernel refused the shard something; serving goes on.

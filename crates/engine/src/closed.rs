@@ -65,6 +65,25 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every name that [`Cause::label`] gives.
+    pub const LABELS: [&str; 15] = [
+        "peer_closed",
+        "peer_gone",
+        "reset",
+        "socket_error",
+        "local_close",
+        "aborted",
+        "protocol_error",
+        "bad_head",
+        "idle_timeout",
+        "handshake_timeout",
+        "connect_failed",
+        "http_status",
+        "bad_handshake",
+        "slow_consumer",
+        "shutdown",
+    ];
+
     /// A short, bounded name for counters and reports.
     pub fn label(&self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@
 //! The app knows a connection until it leaves `Open` (or never reaches it); *Closing* waits for the
 //! peer's close frame, *Lingering* only for the last bytes to leave and the stream to end.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use proto::ws::{Endpoint, Role};
 
@@ -16,6 +16,7 @@ use crate::{
     ConnId, Phase, Settings,
     greeting::Greeting,
     outbox::Outbox,
+    peer::Peer,
     slab::Slab,
     sys::{Socket, Sockets, Waiting},
     time::Stamp,
@@ -34,6 +35,10 @@ pub(crate) struct Conn {
     pub(crate) socket: Option<Socket>,
     /// 4 bytes: when the stage began or, while open, when the peer was last heard.
     pub(crate) stamp: Stamp,
+    /// 4 bytes: when the connection began.
+    pub(crate) since: Stamp,
+    /// 8 bytes: the other end's address.
+    pub(crate) peer: Peer,
     /// Which end this is.
     pub(crate) origin: Origin,
     /// Whether the connection stands in the shard's list of outboxes to write.
@@ -44,10 +49,10 @@ pub(crate) struct Conn {
     pub(crate) held: u8,
 }
 
-const _: () = assert!(size_of::<Conn>() == 80);
+const _: () = assert!(size_of::<Conn>() == 96);
 
 /// What an idle connection takes in the engine, all of it in its slab.
-pub const CONNECTION_BYTES: usize = 88;
+pub const CONNECTION_BYTES: usize = 104;
 
 const _: () = assert!(Slab::<Conn>::SLOT_BYTES == CONNECTION_BYTES);
 
@@ -83,16 +88,27 @@ impl Conn {
         self.outbox.drop_unsent(self.held.into());
     }
 
-    pub(crate) fn accepted(socket: Socket, greeting: Greeting, stamp: Stamp) -> Self {
+    pub(crate) fn accepted(
+        socket: Socket,
+        peer: SocketAddr,
+        greeting: Greeting,
+        stamp: Stamp,
+    ) -> Self {
         let stage = Stage::Greeting(Some(Box::new(greeting)));
-        Self::new(Some(socket), Origin::Accepted, stage, stamp)
+        Self::new(Some(socket), peer, Origin::Accepted, stage, stamp)
     }
 
-    pub(crate) fn dialled(stamp: Stamp) -> Self {
-        Self::new(None, Origin::Dialled, Stage::Dialling, stamp)
+    pub(crate) fn dialled(peer: SocketAddr, stamp: Stamp) -> Self {
+        Self::new(None, peer, Origin::Dialled, Stage::Dialling, stamp)
     }
 
-    fn new(socket: Option<Socket>, origin: Origin, stage: Stage, stamp: Stamp) -> Self {
+    fn new(
+        socket: Option<Socket>,
+        peer: SocketAddr,
+        origin: Origin,
+        stage: Stage,
+        stamp: Stamp,
+    ) -> Self {
         let role = match origin {
             Origin::Accepted => Role::Server,
             Origin::Dialled => Role::Client,
@@ -103,6 +119,8 @@ impl Conn {
             stage,
             socket,
             stamp,
+            since: stamp,
+            peer: Peer::of(peer),
             origin,
             dirty: false,
             sending: false,

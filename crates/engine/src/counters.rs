@@ -2,13 +2,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::Histogram;
+
 /// Declares the counters once: the shared cells and the plain copy.
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// What a shard has counted. One writer, so adding is a load and a store, never a locked
         /// instruction; readers see each value whole, and the set at slightly different moments.
         #[derive(Debug, Default)]
-        pub struct Counters { $($(#[$doc])* pub(crate) $name: Counter,)* }
+        pub struct Counters {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+            /// Microseconds from accept or dial to an open WebSocket.
+            pub handshakes: Histogram,
+            /// Bytes left in an outbox each time its socket took nothing more.
+            pub outboxes: Histogram,
+        }
 
         /// A copy of a shard's counters.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

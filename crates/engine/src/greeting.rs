@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use proto::{http, ws::handshake::ClientKey};
 
+use crate::Time;
+
 /// What is known of a peer before its head is whole.
 ///
 /// Boxed in the connection and dropped when the WebSocket opens: an open connection pays nothing.
@@ -13,6 +15,8 @@ pub(crate) struct Greeting {
     pub(crate) awaits: Awaits,
     /// What has arrived of it.
     pub(crate) head: PartialHead,
+    /// When it began: more exactly than the connection's stamp, for it lasts a millisecond.
+    pub(crate) began: Time,
 }
 
 /// Which head a greeting waits for.
@@ -47,10 +51,11 @@ pub(crate) enum Head<'a> {
 }
 
 impl Greeting {
-    pub(crate) fn new(awaits: Awaits) -> Self {
+    pub(crate) fn new(awaits: Awaits, began: Time) -> Self {
         Self {
             awaits,
             head: PartialHead::default(),
+            began,
         }
     }
 }

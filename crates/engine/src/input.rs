@@ -31,11 +31,9 @@ pub(crate) fn admit<A: App>(
     }
     core.counters.accepted.add(1);
     core.counters.conns.add(1);
-    let greeting = Greeting::new(Awaits::Request { peer });
-    Some(
-        core.conns
-            .insert(Conn::accepted(socket, greeting, core.now.stamp())),
-    )
+    let greeting = Greeting::new(Awaits::Request { peer }, core.now);
+    let conn = Conn::accepted(socket, peer, greeting, core.now.stamp());
+    Some(core.insert(conn, peer))
 }
 
 /// A dial was answered.
@@ -51,12 +49,13 @@ fn handle_connected<A: App>(
     if core.conns.get(id).is_none() {
         return;
     }
+    let now = core.now;
     let mut request = Vec::with_capacity(256);
     let key = app.handle_connected(id, &mut request, &mut Io::new(core));
     let Some(conn) = core.conns.get_mut(id) else {
         return;
     };
-    conn.stage = Stage::Greeting(Some(Box::new(Greeting::new(Awaits::Response { key }))));
+    conn.stage = Stage::Greeting(Some(Box::new(Greeting::new(Awaits::Response { key }, now))));
     core.push(id, Frame::from(request));
 }
 
@@ -97,6 +96,7 @@ fn handle_sent<M: Send + 'static>(core: &mut Core<M>, id: ConnId, result: Result
 fn handle_blocked<M: Send + 'static>(core: &mut Core<M>, id: ConnId) {
     if let Some(conn) = core.conns.get_mut(id) {
         conn.held = 0;
+        core.note_stuck(id);
         core.weigh(id);
     }
 }
@@ -143,7 +143,11 @@ fn read_head<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, arrived:
     let Some(mut greeting) = slot.take() else {
         return;
     };
-    let Greeting { awaits, head } = &mut *greeting;
+    let Greeting {
+        awaits,
+        head,
+        began,
+    } = &mut *greeting;
     let (bytes, len) = match head.handle_bytes(arrived, &core.settings.http) {
         Head::Whole { bytes, len } => (bytes, len),
         Head::Partial => {
@@ -173,6 +177,10 @@ fn read_head<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, arrived:
     };
     conn.stage = Stage::Open;
     conn.stamp = core.now.stamp();
+    let took = core.now.since(*began).as_micros();
+    core.counters
+        .handshakes
+        .record(u64::try_from(took).unwrap_or(u64::MAX));
     core.counters.open.add(1);
     core.counters.opened.add(1);
     app.handle_open(id, &mut Io::new(core));

@@ -3,20 +3,23 @@
 //! Nothing here touches a kernel: an app's wishes change tables and lists, and the reactor's next
 //! steps carry them out. So an input never causes a write directly.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
+use std::{collections::VecDeque, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 use proto::{
     Frame,
     ws::{self, CloseCode},
 };
+use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
 use crate::{
     Cause, Closed, ConnId, Counters, Phase, Remote, Settings, ShardIndex, Time,
     conn::{Conn, Origin, Stage},
     delayed::Delayed,
+    peer::V6Peers,
     slab::Slab,
     sys::Socket,
+    view::View,
 };
 
 /// An app's hands: everything it may ask of its shard while it handles something.
@@ -44,6 +47,7 @@ pub(crate) struct Core<M> {
     pub(crate) settings: Settings,
     pub(crate) counters: Arc<Counters>,
     pub(crate) conns: Slab<Conn>,
+    pub(crate) v6_peers: V6Peers,
     /// Connections with something to write, each once.
     pub(crate) dirty: Vec<ConnId>,
     /// Dials to carry out.
@@ -65,6 +69,8 @@ pub(crate) struct Core<M> {
     pub(crate) accepting: bool,
     pub(crate) listening: bool,
     pub(crate) stopping: bool,
+    /// Whether the app wants to hear when all that is queued was written.
+    pub(crate) tells_written: bool,
     pub(crate) shard: ShardIndex,
     pub(crate) remote: Remote<M>,
     random: fastrand::Rng,
@@ -118,7 +124,8 @@ impl<'a, M: Send + 'static> Io<'a, M> {
         if self.core.conns.len() >= self.core.settings.connections_max {
             return Err(DialError::Full(self.core.conns.len()));
         }
-        let conn = self.core.conns.insert(Conn::dialled(self.core.now.stamp()));
+        let conn = Conn::dialled(destination, self.core.now.stamp());
+        let conn = self.core.insert(conn, destination);
         self.core.counters.conns.add(1);
         self.core.counters.dialled.add(1);
         self.core.dials.push_back(Dial {
@@ -181,6 +188,41 @@ impl<'a, M: Send + 'static> Io<'a, M> {
         self.core.random.u32(..).to_ne_bytes()
     }
 
+    /// What is known of a connection; none when it is gone.
+    pub fn view(&self, conn: ConnId) -> Option<View> {
+        let found = self.core.conns.get(conn)?;
+        Some(View::of(self.core, conn, found, self.core.now))
+    }
+
+    /// The connections in a range of places of the shard's table, of which there are
+    /// [`Io::places_count`]; each connection keeps its place, the index of its id.
+    pub fn views(&self, places: Range<u32>) -> impl Iterator<Item = (ConnId, View)> {
+        let core = &*self.core;
+        places.filter_map(move |place| {
+            let (id, conn) = core.conns.at(place)?;
+            Some((id, View::of(core, id, conn, core.now)))
+        })
+    }
+
+    /// How many places the shard's table has, taken or free.
+    pub fn places_count(&self) -> u32 {
+        self.core.conns.slots()
+    }
+
+    /// How much CPU the shard's thread has used; `man 2 clock_gettime`, `CLOCK_THREAD_CPUTIME_ID`.
+    pub fn cpu_time(&self) -> Duration {
+        let spec = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(
+            u64::try_from(spec.tv_sec).unwrap_or(0),
+            u32::try_from(spec.tv_nsec).unwrap_or(0),
+        )
+    }
+
+    /// Asks for [`App::handle_written`](crate::App::handle_written), once.
+    pub const fn tell_written(&mut self) {
+        self.core.tells_written = true;
+    }
+
     /// The shard's settings.
     pub const fn settings(&self) -> &Settings {
         &self.core.settings
@@ -199,6 +241,7 @@ impl<M: Send + 'static> Core<M> {
             settings,
             counters,
             conns: Slab::new(),
+            v6_peers: V6Peers::default(),
             dirty: Vec::new(),
             dials: VecDeque::new(),
             closed: VecDeque::new(),
@@ -211,10 +254,18 @@ impl<M: Send + 'static> Core<M> {
             accepting: true,
             listening: true,
             stopping: false,
+            tells_written: false,
             shard,
             remote,
             random: fastrand::Rng::with_seed(seed),
         }
+    }
+
+    /// Takes a connection into the table.
+    pub(crate) fn insert(&mut self, conn: Conn, peer: SocketAddr) -> ConnId {
+        let id = self.conns.insert(conn);
+        self.v6_peers.insert(id.index, peer);
+        id
     }
 
     /// Queues whole frames for an open connection.
@@ -250,6 +301,13 @@ impl<M: Send + 'static> Core<M> {
         conn.drop_unsent();
         let (code, cause) = (CloseCode::SLOW_CONSUMER, Cause::SlowConsumer);
         self.say_goodbye(id, code, "slow consumer", cause);
+    }
+
+    /// A connection's socket takes nothing more for now, with this much left.
+    pub(crate) fn note_stuck(&self, id: ConnId) {
+        if let Some(conn) = self.conns.get(id).filter(|conn| !conn.outbox.is_empty()) {
+            self.counters.outboxes.record(conn.outbox.bytes().into());
+        }
     }
 
     /// Queues bytes for a connection, whatever its stage, and lists it for writing.
@@ -341,6 +399,7 @@ impl<M: Send + 'static> Core<M> {
         let Some(conn) = self.conns.remove(id) else {
             return;
         };
+        self.v6_peers.remove(id.index, conn.peer);
         self.counters.conns.sub(1);
         let phase = conn.phase_known_to_app();
         if phase == Some(Phase::Open) {

@@ -17,11 +17,13 @@ mod conn;
 mod counters;
 mod delayed;
 mod greeting;
+mod histogram;
 mod ids;
 mod input;
 mod io;
 mod mailbox;
 mod outbox;
+mod peer;
 mod pressure;
 mod reactor;
 mod settings;
@@ -31,12 +33,14 @@ mod steering;
 mod sweep;
 mod sys;
 mod time;
+mod view;
 
 pub use accept::AcceptRate;
 pub use app::{Answer, App, Message, Trouble};
 pub use closed::{Cause, Closed, Phase};
 pub use conn::CONNECTION_BYTES;
 pub use counters::{Counters, Snapshot};
+pub use histogram::{Distribution, Histogram};
 pub use ids::{ConnId, ShardIndex};
 pub use io::{DialError, Io};
 pub use mailbox::{Full, Remote};
@@ -47,6 +51,7 @@ pub use shards::{Shards, StartError};
 pub use steering::Steering;
 pub use sys::{KernelChoice, KernelInUse, sim};
 pub use time::Time;
+pub use view::View;
 
 /// An error of the kernel, by its number.
 pub use rustix::io::Errno;

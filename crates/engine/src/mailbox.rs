@@ -61,19 +61,48 @@ impl<M: Send + 'static> Remote<M> {
     /// There is no such shard.
     pub fn post(&self, shard: ShardIndex, mail: M) -> Result<(), Full<M>> {
         let mailbox = &self.mailboxes[usize::from(shard.0)];
-        if mailbox.closed.load(SeqCst) {
-            return Ok(());
-        }
-        // Room is taken before the mail is put there, so that two senders cannot take the last twice.
-        if mailbox.len.fetch_add(1, SeqCst) >= mailbox.len_max {
-            mailbox.len.fetch_sub(1, SeqCst);
+        if !mailbox.take_room() {
             return Err(Full(mail));
         }
-        mailbox.queue.push(mail);
-        if mailbox.asleep.swap(false, SeqCst) {
-            mailbox.waker.wake();
+        mailbox.put(mail);
+        Ok(())
+    }
+
+    /// Puts a piece of mail into the mailbox of each of several different shards, or into none.
+    ///
+    /// # Errors
+    ///
+    /// The mailbox of one has no room now; nothing was delivered.
+    ///
+    /// # Panics
+    ///
+    /// There is no such shard.
+    pub fn post_to_all(
+        &self,
+        shards: &[ShardIndex],
+        mut mail: impl FnMut() -> M,
+    ) -> Result<(), Full<ShardIndex>> {
+        for (taken, shard) in shards.iter().enumerate() {
+            if !self.mailbox(*shard).take_room() {
+                for shard in &shards[..taken] {
+                    self.mailbox(*shard).give_room_back();
+                }
+                return Err(Full(*shard));
+            }
+        }
+        for shard in shards {
+            self.mailbox(*shard).put(mail());
         }
         Ok(())
+    }
+
+    /// How many pieces of mail wait for a shard.
+    ///
+    /// # Panics
+    ///
+    /// There is no such shard.
+    pub fn waiting_count(&self, shard: ShardIndex) -> usize {
+        self.mailbox(shard).len()
     }
 
     pub(crate) fn mailbox(&self, shard: ShardIndex) -> &Mailbox<M> {
@@ -90,6 +119,31 @@ impl<M> Mailbox<M> {
             waker,
             asleep: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes room for one piece, which [`Mailbox::put`] or [`Mailbox::give_room_back`] follows. It is taken
+    /// before the mail is put there, so that two senders cannot take the last twice.
+    fn take_room(&self) -> bool {
+        let has_room = self.len.fetch_add(1, SeqCst) < self.len_max || self.closed.load(SeqCst);
+        if !has_room {
+            self.give_room_back();
+        }
+        has_room
+    }
+
+    fn give_room_back(&self) {
+        self.len.fetch_sub(1, SeqCst);
+    }
+
+    /// Puts mail where room was taken for it; a shard that has ended reads no more.
+    fn put(&self, mail: M) {
+        if self.closed.load(SeqCst) {
+            return self.give_room_back();
+        }
+        self.queue.push(mail);
+        if self.asleep.swap(false, SeqCst) {
+            self.waker.wake();
         }
     }
 
@@ -171,6 +225,21 @@ mod tests {
         assert_eq!(remote.post(ShardIndex(0), 2), Ok(()));
         assert_eq!(remote.post(ShardIndex(0), 3), Ok(()));
         assert_eq!(remote.mailbox(ShardIndex(0)).take(), None);
+    }
+
+    #[test]
+    fn mail_goes_into_all_mailboxes_or_into_none() {
+        let remote = Remote::new((0..3).map(|_| Mailbox::new(1, Waker::Sim)));
+        let shards = [0, 1, 2].map(ShardIndex);
+        remote.post(shards[1], 1).unwrap();
+        assert_eq!(remote.post_to_all(&shards, || 2), Err(Full(shards[1])));
+        assert_eq!(shards.map(|shard| remote.waiting_count(shard)), [0, 1, 0]);
+        assert_eq!(remote.mailbox(shards[1]).take(), Some(1));
+        assert_eq!(remote.post_to_all(&shards, || 2), Ok(()));
+        assert_eq!(
+            shards.map(|shard| remote.mailbox(shard).take()),
+            [Some(2); 3]
+        );
     }
 
     #[test]

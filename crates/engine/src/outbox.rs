@@ -102,9 +102,17 @@ impl Outbox {
     }
 
     /// Bytes that are not written yet.
-    #[cfg(test)]
     pub(crate) const fn bytes(&self) -> u32 {
         self.bytes
+    }
+
+    /// Frames that are not written yet, one half written included.
+    pub(crate) fn len(&self) -> usize {
+        match &self.queue {
+            Queue::Empty => 0,
+            Queue::One(_) => 1,
+            Queue::Many(frames) => frames.len(),
+        }
     }
 
     /// Whether it holds more than it may. Each frame counts [`FRAME_COST`] beside its bytes, and a

@@ -148,6 +148,7 @@ impl<A: App> Reactor<A> {
         self.keep_time();
         self.dial();
         self.write();
+        self.tell_written();
         self.close();
         if self.core.stopping {
             self.write_rest();
@@ -340,6 +341,16 @@ impl<A: App> Reactor<A> {
         input::report_closed(&mut self.core, &mut self.app);
     }
 
+    /// Tells an app that asked for it that every frame queued before was given to its socket, or waits
+    /// for a peer that does not read.
+    fn tell_written(&mut self) {
+        let is_done = self.core.dirty.is_empty() && self.kernel.sends_count() == 0;
+        if is_done && std::mem::take(&mut self.core.tells_written) {
+            let now = self.kernel.now();
+            self.app.handle_written(now);
+        }
+    }
+
     /// Takes up what became of the sends that a kernel has not answered yet.
     fn hear_answers(&mut self) {
         while let Some(answer) = self.kernel.next(Wanted::Answers, &self.core.conns) {
@@ -374,7 +385,11 @@ impl<A: App> Reactor<A> {
                 }
             }
         }
+        let is_stuck = conn.sending && conn.held == 0;
         let Stage::Lingering { hang_up, shut } = &mut conn.stage else {
+            if is_stuck {
+                self.core.note_stuck(id);
+            }
             return self.core.weigh(id);
         };
         if !conn.outbox.is_empty() {

@@ -176,6 +176,11 @@ impl<M: Send + 'static> Shards<M> {
         self.counters[usize::from(shard.0)].snapshot()
     }
 
+    /// Each shard's counters, in the order of shards, for readers that outlive the borrow.
+    pub fn all_counters(&self) -> &[Arc<Counters>] {
+        &self.counters
+    }
+
     /// How many shards have ended, in order or not.
     pub fn finished_count(&self) -> usize {
         self.threads

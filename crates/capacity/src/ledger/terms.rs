@@ -73,7 +73,7 @@ const fn own(end: End, carrier: Kernel) -> [Term; 5] {
         process(
             "connection",
             Per::Connection,
-            88,
+            104,
             "engine::CONNECTION_BYTES",
         ),
         match carrier {
