@@ -68,6 +68,11 @@ impl<T> Blocks<T> {
         self.len
     }
 
+    /// One more than the highest index that a value may be at.
+    pub(crate) fn places_count(&self) -> u32 {
+        u32::try_from(self.blocks.len() * BLOCK_SLOTS).unwrap_or(u32::MAX)
+    }
+
     /// All values with their indices, lowest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.blocks.iter().zip(0_u32..).flat_map(|(block, number)| {

@@ -33,7 +33,7 @@ pub(crate) struct Detached<S: Socket> {
 
 /// What whoever is closed is told, and what its channels are.
 #[derive(Clone, Copy, Debug)]
-struct Farewell {
+pub(crate) struct Farewell {
     code: CloseCode,
     reason: &'static str,
     stop: StopReason,
@@ -71,7 +71,12 @@ impl<S: Socket> Hub<S> {
     }
 
     /// Closes connections that have been detached together.
-    fn close_detached(&mut self, batch: Vec<Detached<S>>, farewell: Farewell, out: &mut Sink<'_>) {
+    pub(crate) fn close_detached(
+        &mut self,
+        batch: Vec<Detached<S>>,
+        farewell: Farewell,
+        out: &mut Sink<'_>,
+    ) {
         for detached in batch {
             let conn = detached.conn;
             self.say_last_words(detached, farewell.stop, out);
@@ -196,7 +201,7 @@ impl<S: Socket> Hub<S> {
 /// How many socket ids one input may name before their queue gives its memory back.
 const KEPT_DISCONNECTS_MAX: usize = 64;
 
-const DISCONNECT: Farewell = Farewell {
+pub(crate) const DISCONNECT: Farewell = Farewell {
     code: CloseCode::GOING_AWAY,
     reason: "disconnect",
     stop: StopReason::Closed,

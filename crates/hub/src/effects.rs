@@ -115,6 +115,7 @@ impl<S: Socket> Hub<S> {
         let Some(topic) = topic else {
             return;
         };
+        let before = self.counters.deliveries;
         for serializer in [V2, V1] {
             let members = topic.members(serializer);
             if members.is_empty() {
@@ -132,6 +133,12 @@ impl<S: Socket> Hub<S> {
                     frame: frame.clone(),
                 });
             }
+        }
+        let reached = self.counters.deliveries - before;
+        if let Some(busiest) = &mut self.busiest
+            && reached > 0
+        {
+            busiest.record(topic.name(), reached);
         }
     }
 }

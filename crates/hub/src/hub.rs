@@ -14,11 +14,12 @@ use proto::{
 
 use crate::{
     ConnId, Counters, Interest, Mail, Post, Publication, Router, ShardIndex, Socket, StopReason,
+    busiest::Busiest,
     conns::{Channels, Conn, Conns},
     context::Effects,
     crash::caught,
     interest::OwnInterest,
-    topics::Topics,
+    topics::{Topic, Topics},
 };
 
 /// Topics, channels and connections of one shard.
@@ -40,6 +41,8 @@ pub struct Hub<S: Socket> {
     /// Closing runs callbacks, which may ask for more of it; a queue keeps that off the stack.
     pub(crate) disconnects: VecDeque<Arc<str>>,
     pub(crate) counters: Counters,
+    /// None until somebody asks.
+    pub(crate) busiest: Option<Busiest<Arc<str>>>,
 }
 
 /// How much a connection may ask of its hub.
@@ -123,6 +126,7 @@ impl<S: Socket> Hub<S> {
             effects: Effects::default(),
             disconnects: VecDeque::new(),
             counters: Counters::default(),
+            busiest: None,
         }
     }
 
@@ -197,6 +201,10 @@ impl<S: Socket> Hub<S> {
                 self.counters.broadcasts_received += 1;
                 self.deliver(&broadcast, None, out);
             }
+            Mail::Publish(Publication::BroadcastFrom(broadcast, but)) => {
+                self.counters.broadcasts_received += 1;
+                self.deliver(&broadcast, Some(but), out);
+            }
             Mail::Publish(Publication::Disconnect(id)) => self.disconnects.push_back(id),
             Mail::Deliver { conn, frame } => {
                 if self.conns.get(conn).is_some() {
@@ -234,19 +242,14 @@ impl<S: Socket> Hub<S> {
     /// The number of members that a topic has on this shard.
     pub fn members_count(&self, topic: &str) -> usize {
         let topic = self.topics.find(topic).and_then(|id| self.topics.topic(id));
-        let count = |serializer| topic.map_or(0, |topic| topic.members(serializer).len());
-        count(Serializer::V1) + count(Serializer::V2)
+        topic.map_or(0, Topic::members_count)
     }
 
     /// The topics with members on this shard, and how many each has.
     pub fn topics(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.topics.iter().map(|(_, topic)| {
-            let members = |serializer| topic.members(serializer).len();
-            (
-                &**topic.name(),
-                members(Serializer::V1) + members(Serializer::V2),
-            )
-        })
+        self.topics
+            .iter()
+            .map(|(_, topic)| (&**topic.name(), topic.members_count()))
     }
 
     /// The heap that connections, channels and topics take, without what applications keep behind

@@ -77,6 +77,7 @@
 
 mod blocks;
 mod broadcast;
+mod busiest;
 mod channel;
 mod conns;
 mod context;
@@ -87,6 +88,7 @@ mod dispatch;
 mod effects;
 mod hub;
 mod ids;
+mod inspect;
 mod interest;
 mod invariants;
 mod lifecycle;
@@ -99,12 +101,14 @@ mod stored_ref;
 mod topics;
 
 pub use broadcast::{Broadcast, BroadcastError};
+pub use busiest::{Busiest, Frequent};
 pub use channel::{Channel, Info, JoinResult, Outcome, Reply, StopReason};
 pub use conns::CONNECTION_BYTES;
 pub use context::Context;
 pub use counters::Counters;
 pub use hub::{Hub, Incoming, Limits, Output};
 pub use ids::{ConnId, ShardIndex};
+pub use inspect::Known;
 pub use interest::Interest;
 pub use mail::{ChannelRef, Full, InfoMail, Mail, Post, Publication, ReplyError, ReplyRef};
 pub use members::MEMBERSHIP_BYTES;

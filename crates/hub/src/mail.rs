@@ -31,6 +31,8 @@ pub enum Mail {
 pub enum Publication {
     /// Deliver to the members of a topic.
     Broadcast(Arc<Broadcast>),
+    /// Deliver to the members of a topic but this connection of the shard that is told.
+    BroadcastFrom(Arc<Broadcast>, ConnId),
     /// Close the connections of a socket id.
     Disconnect(Arc<str>),
 }

@@ -126,6 +126,16 @@ impl Topics {
             .map(|(index, topic)| (TopicId::new(index), topic))
     }
 
+    /// The topic at a place of the table, if one is there.
+    pub(crate) fn at(&self, place: u32) -> Option<&Topic> {
+        self.topics.get(place)
+    }
+
+    /// How many places the table has, taken or free.
+    pub(crate) fn places_count(&self) -> u32 {
+        self.topics.places_count()
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         let topics: usize = self
             .topics
@@ -236,6 +246,10 @@ impl Topic {
             Serializer::V1 => self.v1.as_ref().map_or(&[], |v1| v1.as_slice()),
             Serializer::V2 => self.v2.as_slice(),
         }
+    }
+
+    pub(crate) fn members_count(&self) -> usize {
+        self.members(Serializer::V1).len() + self.members(Serializer::V2).len()
     }
 
     const fn is_empty(&self) -> bool {

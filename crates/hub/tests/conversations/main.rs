@@ -12,6 +12,7 @@ mod a_naive_hub_agrees;
 mod a_publish_goes_only_where_members_are;
 mod an_idle_connection_is_small;
 mod broadcasts_reach_exactly_the_members;
+mod connections_and_topics_are_looked_at_in_slices;
 mod connections_end_with_their_code;
 mod late_answers_find_their_way;
 mod limits_are_reached;
