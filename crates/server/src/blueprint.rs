@@ -55,14 +55,23 @@ impl<S: Socket> Blueprint<S> {
         &self.config
     }
 
+    pub(crate) const fn occupancy(&self) -> &Arc<Occupancy> {
+        &self.occupancy
+    }
+
+    /// The table of who listens where, made for so many shards by whoever comes first.
+    pub(crate) fn interest(&self, shards_count: u16) -> &Arc<Interest> {
+        let make = || Arc::new(Interest::new(shards_count, self.interest_seed));
+        self.interest.get_or_init(make)
+    }
+
     /// Makes the app of one shard.
     pub(crate) fn build(&self, shard: ShardIndex, remote: Remote<ShardMail>) -> Shard<S> {
         let limits = hub::Limits {
             channels_max: self.config.limits.channels_per_socket_max,
             names: self.config.limits.names(),
         };
-        let interest = || Interest::new(remote.shards_count(), self.interest_seed);
-        let interest = self.interest.get_or_init(|| Arc::new(interest()));
+        let interest = self.interest(remote.shards_count());
         let hub = Hub::new(
             Arc::clone(&self.router),
             hub::ShardIndex(shard.0),

@@ -13,20 +13,27 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
+mod answers;
 mod blueprint;
+mod census;
 pub mod config;
+mod control;
 mod drain;
 mod ledger;
 mod log;
 mod node;
 mod occupancy;
 mod plan;
+mod question;
 mod relay;
 mod shard;
 mod simulation;
+mod tally;
 mod trouble;
 mod upgrade;
 
+pub use admin::AdminError;
 pub use engine::KernelChoice;
 pub use ledger::ledger;
 pub use node::{Node, ServeError, serve};

@@ -19,7 +19,14 @@ use signal_hook::{
 use thiserror::Error;
 
 use crate::{
-    blueprint::Blueprint, config::Config, drain::Drain, log, plan::Plan, shard::ShardMail,
+    admin::{Admin, AdminError, AdminThread},
+    blueprint::Blueprint,
+    config::Config,
+    control::{Control, Parts},
+    drain::Drain,
+    log,
+    plan::Plan,
+    shard::ShardMail,
 };
 
 /// A server that runs.
@@ -29,6 +36,8 @@ pub struct Node {
     config: Arc<Config>,
     address: SocketAddr,
     plan: Plan,
+    control: Control,
+    admin: Option<AdminThread>,
 }
 
 /// Why a server did not start, or ended before its time.
@@ -41,6 +50,9 @@ pub enum ServeError {
     /// The machine has room for no connection at all; the words say which limit, and what raises it.
     #[error("not started, since this process {0}")]
     NoRoom(Holds),
+    /// The control plane could not be started.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
@@ -89,20 +101,37 @@ impl Node {
         plan: Plan,
         machine: &Machine,
     ) -> Result<Self, ServeError> {
-        let blueprint = Blueprint::new(router, config, plan);
+        // Before the shards: what wakes the control plane must be in every shard's descriptor table.
+        let admin = Admin::open(&config.admin)?;
+        let blueprint = Arc::new(Blueprint::new(router, config, plan));
         let config = Arc::clone(blueprint.config());
         let settings = Settings {
             tcp_pressure: machine.tcp_memory.map(tcp_pressure),
             ..blueprint.settings()
         };
-        let build = move |shard, remote| blueprint.build(shard, remote);
+        let shared = Arc::clone(&blueprint);
+        let build = move |shard, remote| shared.build(shard, remote);
         let shards = Shards::start(&settings, plan.layout.shards, Some(config.listen), build)?;
         let address = shards.local_addr().expect("a server listens");
+        let control = Control::new(Parts {
+            remote: shards.remote().clone(),
+            interest: Arc::clone(blueprint.interest(shards.remote().shards_count())),
+            counters: shards.all_counters().into(),
+            config: Arc::clone(&config),
+            plan,
+            address,
+            kernel: shards.kernel().to_string(),
+            occupancy: Arc::clone(blueprint.occupancy()),
+        });
+        let serve = |admin: Admin| admin.serve(control.clone());
+        let admin = admin.map(serve).transpose()?;
         Ok(Self {
             shards,
             config,
             address,
             plan,
+            control,
+            admin,
         })
     }
 
@@ -123,7 +152,7 @@ impl Node {
 
     /// Begins to close everything in order; [`Node::join`] waits for the end.
     pub fn drain(&self) {
-        drain(self.shards.remote(), &self.config);
+        self.control.drain();
     }
 
     /// Waits until every shard has ended.
@@ -132,16 +161,27 @@ impl Node {
     ///
     /// A shard's kernel failed.
     pub fn join(self) -> Result<(), ServeError> {
-        self.shards.join().map_err(ServeError::Kernel)
+        let joined = self.shards.join().map_err(ServeError::Kernel);
+        // To the last it says that the node is going.
+        drop(self.admin);
+        joined
+    }
+
+    /// Where dashboard, metrics and HTTP API are; none when they are off.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(AdminThread::address)
     }
 
     /// Says where clients connect and how many may. Nobody has to read it.
     fn announce(&self) {
         let words = format!(
-            "fourtuple is listening on {}; clients connect to ws://{}{}/websocket\n{}\n{}",
+            "fourtuple is listening on {}; clients connect to ws://{}{}/websocket\n{}{}\n{}",
             self.address,
             displayed_host(self.address),
             self.config.path.trim_end_matches('/'),
+            self.admin
+                .as_ref()
+                .map_or_else(String::new, AdminThread::words),
             self.shards.kernel(),
             self.plan.words(),
         );
@@ -150,7 +190,7 @@ impl Node {
 
     fn run_until_signalled(self, mut signals: Signals) -> Result<(), ServeError> {
         let handle = signals.handle();
-        let (remote, config) = (self.shards.remote().clone(), Arc::clone(&self.config));
+        let control = self.control.clone();
         let listener = std::thread::spawn(move || {
             let mut received = signals.forever();
             if let Some(signal) = received.next() {
@@ -159,7 +199,7 @@ impl Node {
                     "closing all connections; a second signal ends at once"
                 );
                 // On a thread of its own: a shard that is stuck must not keep the second signal waiting.
-                std::thread::spawn(move || drain(&remote, &config));
+                std::thread::spawn(move || control.drain());
             }
             if let Some(signal) = received.next() {
                 #[allow(

@@ -33,7 +33,7 @@ impl Occupancy {
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.taken.load(Relaxed) >= self.max
     }
 

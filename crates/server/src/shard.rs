@@ -13,23 +13,30 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use engine::{Answer, App, Closed, ConnId, Io, Message, Remote, Trouble};
+use engine::{Answer, App, Closed, ConnId, Io, Message, Remote, Time, Trouble};
 use hub::{Hub, Incoming, Mail, Output, Serializer, Socket};
 use proto::{http::Request, ws::handshake::ClientKey};
 
 use crate::{
+    census::{Census, Pass},
     drain::Drain,
+    question::Question,
+    tally::{Before, Tally},
     trouble::Troubles,
     upgrade::{Admission, Gatekeeper},
 };
 
 /// The app of one shard.
 pub(crate) struct Shard<S: Socket> {
-    hub: Hub<S>,
+    pub(crate) hub: Hub<S>,
     gatekeeper: Gatekeeper<S>,
     /// What the gatekeeper admitted, from the 101 to the open socket; the engine does both in one go.
     admitted: Option<(Serializer, S::Assigns)>,
     drain: Option<Drain>,
+    pub(crate) tally: Tally,
+    pub(crate) census: Census,
+    /// The last whole look through the tables, if anybody asked for one.
+    pub(crate) last_pass: Option<Arc<Pass>>,
     troubles: Arc<Troubles>,
 }
 
@@ -40,6 +47,8 @@ pub(crate) enum ShardMail {
     Hub(Mail),
     /// Close everything in order, then end.
     Drain(Drain),
+    /// Answer the control plane.
+    Ask(Box<Question>),
 }
 
 // What each mail that waits in a mailbox takes there.
@@ -49,22 +58,32 @@ const _: () = assert!(size_of::<ShardMail>() == 88);
 pub(crate) struct Post(pub(crate) Remote<ShardMail>);
 
 impl<S: Socket> Shard<S> {
-    pub(crate) const fn new(
-        hub: Hub<S>,
-        gatekeeper: Gatekeeper<S>,
-        troubles: Arc<Troubles>,
-    ) -> Self {
+    pub(crate) fn new(hub: Hub<S>, gatekeeper: Gatekeeper<S>, troubles: Arc<Troubles>) -> Self {
         Self {
             hub,
             gatekeeper,
             admitted: None,
             drain: None,
+            tally: Tally::default(),
+            census: Census::default(),
+            last_pass: None,
             troubles,
         }
     }
 
     pub(crate) const fn hub(&self) -> &Hub<S> {
         &self.hub
+    }
+
+    pub(crate) const fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
+    /// Counts what an input has come to.
+    fn count(&mut self, before: Before, io: &mut Io<'_, ShardMail>) {
+        if self.tally.after(before, self.hub.counters(), io.now()) {
+            io.tell_written();
+        }
     }
 
     /// Closes the batch that is due, and ends the shard when nothing is left to close.
@@ -82,7 +101,7 @@ impl<S: Socket> Shard<S> {
 }
 
 /// Does at once what a hub puts out.
-fn carry_out<'a, 'b>(io: &'a mut Io<'b, ShardMail>) -> impl FnMut(Output) + use<'a, 'b> {
+pub(crate) fn carry_out<'a, 'b>(io: &'a mut Io<'b, ShardMail>) -> impl FnMut(Output) + use<'a, 'b> {
     |output| match output {
         Output::Send { conn, frame } => io.send(to_engine(conn), frame),
         Output::Publish { shard, publication } => {
@@ -116,6 +135,7 @@ impl<S: Socket> App for Shard<S> {
                 Answer::Upgrade
             }
             Err(refusal) => {
+                self.tally.count_refusal(refusal.label());
                 refusal.encode(response);
                 Answer::Refuse
             }
@@ -145,18 +165,26 @@ impl<S: Socket> App for Shard<S> {
             Message::Text(text) => Incoming::Text(text),
             Message::Binary(bytes) => Incoming::Binary(bytes),
         };
+        let before = self.tally.before_message(self.hub.counters(), io.now());
         self.hub
             .handle_message(to_hub(conn), incoming, &mut carry_out(io));
+        self.count(before, io);
     }
 
-    fn handle_close(&mut self, conn: ConnId, _: &Closed, io: &mut Io<'_, ShardMail>) {
+    fn handle_close(&mut self, conn: ConnId, closed: &Closed, io: &mut Io<'_, ShardMail>) {
         self.gatekeeper.give_back();
+        self.tally.count_close(closed.cause.label());
         self.hub.handle_close(to_hub(conn), &mut carry_out(io));
     }
 
     fn handle_mail(&mut self, mail: ShardMail, io: &mut Io<'_, ShardMail>) {
         match mail {
-            ShardMail::Hub(mail) => self.hub.handle_mail(mail, &mut carry_out(io)),
+            ShardMail::Hub(mail) => {
+                let before = Tally::before_mail(self.hub.counters());
+                self.hub.handle_mail(mail, &mut carry_out(io));
+                self.count(before, io);
+            }
+            ShardMail::Ask(question) => self.answer(*question, io),
             ShardMail::Drain(drain) => {
                 io.stop_listening();
                 // A second word to go changes nothing.
@@ -168,6 +196,10 @@ impl<S: Socket> App for Shard<S> {
 
     fn handle_tick(&mut self, io: &mut Io<'_, ShardMail>) {
         self.go_on_draining(io);
+    }
+
+    fn handle_written(&mut self, now: Time) {
+        self.tally.handle_written(now);
     }
 
     fn handle_trouble(&mut self, trouble: Trouble, io: &mut Io<'_, ShardMail>) {
@@ -185,14 +217,14 @@ impl hub::Post for Post {
 }
 
 /// The hub's word for a connection of the engine: the same two numbers.
-const fn to_hub(conn: ConnId) -> hub::ConnId {
+pub(crate) const fn to_hub(conn: ConnId) -> hub::ConnId {
     hub::ConnId {
         index: conn.index,
         generation: conn.generation,
     }
 }
 
-const fn to_engine(conn: hub::ConnId) -> ConnId {
+pub(crate) const fn to_engine(conn: hub::ConnId) -> ConnId {
     ConnId {
         index: conn.index,
         generation: conn.generation,

@@ -47,8 +47,8 @@ pub(crate) enum Refusal {
     Full,
     /// The request breaks RFC 6455 or is no upgrade at all.
     Handshake(handshake::Refusal),
-    /// A status, and a body that says why.
-    Status(u16, String),
+    /// A status, a body that says why, and the reason as a short name.
+    Status(u16, String, &'static str),
 }
 
 impl<S: Socket> Gatekeeper<S> {
@@ -81,11 +81,11 @@ impl<S: Socket> Gatekeeper<S> {
             return Err(Refusal::Full);
         }
         let params = Params::parse(request.query().unwrap_or(""), &self.config.limits.params())
-            .map_err(|error| Refusal::Status(400, error.to_string()))?;
+            .map_err(|error| Refusal::Status(400, error.to_string(), "params"))?;
         // A `vsn` that is a list or a map is no version, and not the same as none.
         let vsn = params.get("vsn").map(|vsn| vsn.as_text().unwrap_or(""));
-        let serializer =
-            Serializer::from_vsn(vsn).map_err(|error| Refusal::Status(403, error.to_string()))?;
+        let serializer = Serializer::from_vsn(vsn)
+            .map_err(|error| Refusal::Status(403, error.to_string(), "vsn"))?;
         self.check_origin(request)?;
         let Protocols {
             answer: protocol,
@@ -126,6 +126,7 @@ impl<S: Socket> Gatekeeper<S> {
         Err(Refusal::Status(
             403,
             "this origin may not connect; see check_origin".to_owned(),
+            "origin",
         ))
     }
 
@@ -134,7 +135,7 @@ impl<S: Socket> Gatekeeper<S> {
             request.headers("sec-websocket-protocol"),
             self.config.socket.auth_token,
         )
-        .map_err(|error| Refusal::Status(error.status(), error.to_string()))
+        .map_err(|error| Refusal::Status(error.status(), error.to_string(), "subprotocol"))
     }
 }
 
@@ -146,6 +147,30 @@ impl<S: Socket> Admission<S> {
 }
 
 impl Refusal {
+    /// Every name that [`Refusal::label`] gives.
+    pub(crate) const LABELS: [&str; 9] = [
+        "path",
+        "draining",
+        "full",
+        "handshake",
+        "params",
+        "vsn",
+        "origin",
+        "subprotocol",
+        "application",
+    ];
+
+    /// A short, bounded name of the reason.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Draining => "draining",
+            Self::Full => "full",
+            Self::Handshake(_) => "handshake",
+            Self::Status(_, _, label) => label,
+        }
+    }
+
     /// Appends the answer.
     pub(crate) fn encode(&self, response: &mut Vec<u8>) {
         const TEXT: (&str, &str) = ("content-type", "text/plain; charset=utf-8");
@@ -164,10 +189,10 @@ impl Refusal {
                 http::encode_response(response, 503, &[TEXT, LATER], body);
             }
             Self::Handshake(refusal) => refusal.encode(response),
-            Self::Status(status, body) if body.is_empty() => {
+            Self::Status(status, body, _) if body.is_empty() => {
                 http::encode_response(response, *status, &[], b"");
             }
-            Self::Status(status, body) => {
+            Self::Status(status, body, _) => {
                 http::encode_response(response, *status, &[TEXT], format!("{body}\n").as_bytes());
             }
         }
@@ -182,6 +207,6 @@ impl From<ConnectError> for Refusal {
         } else {
             403
         };
-        Self::Status(status, error.body().to_owned())
+        Self::Status(status, error.body().to_owned(), "application")
     }
 }

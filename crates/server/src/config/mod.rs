@@ -11,6 +11,7 @@
 //!
 //! Whatever is wrong in any of them is reported at once, and then nothing starts.
 
+mod admin_listen;
 mod check_origin;
 mod draft;
 mod file;
@@ -27,6 +28,7 @@ mod sources;
 mod tests;
 mod written;
 
+pub use admin_listen::AdminListen;
 pub use check_origin::{CheckOrigin, OriginList};
 pub use draft::Loaded;
 pub use place::Place;
@@ -34,7 +36,7 @@ pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use rule::{Join, Push, Rule};
 pub use setting::Setting;
-pub use settings::{Config, Drain, Limits, Log, LogFormat, Socket};
+pub use settings::{Admin, Config, Drain, Limits, Log, LogFormat, Socket};
 pub use sources::{CONFIG_FLAG, CONFIG_VARIABLE, Sources};
 
 /// How the name of every environment variable of the server begins.

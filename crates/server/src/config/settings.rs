@@ -14,6 +14,7 @@ use proto::{
 use tracing::level_filters::LevelFilter;
 
 use super::{
+    admin_listen::{AdminAddress, AdminListen},
     check_origin::{CheckOrigin, Origins},
     kind::{Address, Bytes, Choice, Count, Or, Span, Switch, Text},
     rule::{Rule, default_rules},
@@ -173,6 +174,20 @@ settings! {
 
         /// How deep the params of a connect request may be nested.
         params_depth_max: u8 = 8, Count { min: 1, max: 64, unit: "levels" };
+    }
+
+    /// The control plane: dashboard, metrics and HTTP API, on a listener of its own.
+    admin: Admin {
+        /// Where the control plane listens.
+        ///
+        /// `"auto"` is 127.0.0.1:4001 or, where another program has that, any free port of 127.0.0.1; the
+        /// server says at its start which it is. `"off"`: there is none.
+        listen: AdminListen = AdminListen::Auto, AdminAddress;
+
+        /// How many connections the control plane holds at once, each viewer of the dashboard being one.
+        ///
+        /// The next waits until another has ended.
+        connections_max: u16 = 256, Count { min: 4, max: 10_000, unit: "connections" };
     }
 
     /// What the server says of itself while it runs.

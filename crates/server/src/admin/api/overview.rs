@@ -1,0 +1,52 @@
+//! How the node is: now, in the last minutes, and as a stream.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State as Held,
+    http::{StatusCode, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
+
+use super::super::{observatory::History, state::State};
+
+/// The newest sample.
+#[utoipa::path(get, path = "/overview", tag = "overview", responses(
+    (status = 200, description = "The numbers of the last second", content_type = "application/json"),
+    (status = 503, description = "The server has just started; ask again in two seconds"),
+))]
+pub(crate) async fn overview(Held(state): Held<State>) -> Response {
+    match state.observatory.sample() {
+        Some(sample) => Json(&*sample).into_response(),
+        None => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(header::RETRY_AFTER, "2")],
+        )
+            .into_response(),
+    }
+}
+
+/// The last ten minutes, a column for each number.
+#[utoipa::path(get, path = "/history", tag = "overview", responses(
+    (status = 200, description = "Columns of numbers, a row for each second, oldest first", content_type = "application/json"),
+))]
+pub(crate) async fn history(Held(state): Held<State>) -> Json<History> {
+    Json(state.observatory.history())
+}
+
+/// Each new sample, as server-sent events named `sample`.
+#[utoipa::path(get, path = "/events", tag = "overview", responses(
+    (status = 200, description = "A stream that does not end", content_type = "text/event-stream"),
+))]
+pub(crate) async fn events(
+    Held(state): Held<State>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let samples = WatchStream::new(state.observatory.subscribe());
+    let event = |json: Arc<str>| Ok(Event::default().event("sample").data(&*json));
+    Sse::new(samples.map(event)).keep_alive(KeepAlive::default())
+}

@@ -1,0 +1,142 @@
+//! Who looks at the shards once a second, for everybody who looks at the node: a reading, the sample that
+//! follows from it, and the last minutes of them.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    reading::Reading,
+    sample::{Line, Sample},
+};
+use crate::control::Control;
+
+/// How often shards are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+/// Samples kept: ten minutes.
+const KEPT: usize = 600;
+
+/// What is known of the node now and in the last minutes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Observatory(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    control: Control,
+    /// Only this thread takes it, and never across an await.
+    known: Mutex<Known>,
+    /// The newest sample as JSON, written once for all who watch.
+    live: watch::Sender<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    reading: Option<Arc<Reading>>,
+    sample: Option<Arc<Sample>>,
+    history: VecDeque<(f64, Line)>,
+}
+
+/// The last minutes, a column for each number.
+#[derive(Debug, Serialize)]
+pub(crate) struct History {
+    /// Seconds since 1970, oldest first.
+    pub(crate) at: Vec<f64>,
+    /// By the names of [`Line`].
+    pub(crate) columns: std::collections::BTreeMap<&'static str, Vec<f64>>,
+}
+
+impl Observatory {
+    pub(crate) fn new(control: Control) -> Self {
+        let (live, _) = watch::channel(Arc::from("{}"));
+        Self(Arc::new(Inner {
+            control,
+            known: Mutex::default(),
+            live,
+        }))
+    }
+
+    /// Looks at the node for ever.
+    pub(crate) async fn watch(self) {
+        let mut ticks = interval(EVERY);
+        // After a pause of the machine one look is enough.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
+        let before = self.known().reading.clone();
+        let now = Arc::new(Reading::take(&self.0.control, before.as_deref()).await);
+        let sample = before.map(|before| Sample::between(&before, &now, resident_bytes()));
+        let mut known = self.known();
+        known.reading = Some(now);
+        let Some(sample) = sample.map(Arc::new) else {
+            return;
+        };
+        if known.history.len() == KEPT {
+            known.history.pop_front();
+        }
+        known.history.push_back((sample.at, sample.line));
+        known.sample = Some(Arc::clone(&sample));
+        drop(known);
+        if let Ok(json) = serde_json::to_string(&*sample) {
+            self.0.live.send_replace(json.into());
+        }
+    }
+
+    /// The newest sample as JSON, and word of each that follows.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<str>> {
+        self.0.live.subscribe()
+    }
+
+    /// How many watch.
+    pub(crate) fn viewers_count(&self) -> usize {
+        self.0.live.receiver_count()
+    }
+
+    pub(crate) fn sample(&self) -> Option<Arc<Sample>> {
+        self.known().sample.clone()
+    }
+
+    /// A reading of now, for whoever needs it fresher than a second.
+    pub(crate) async fn read(&self) -> Reading {
+        let before = self.known().reading.clone();
+        Reading::take(&self.0.control, before.as_deref()).await
+    }
+
+    pub(crate) fn history(&self) -> History {
+        let known = self.known();
+        let mut columns: Vec<Vec<f64>> = vec![Vec::new(); Line::NAMES.len()];
+        for (_, line) in &known.history {
+            for (column, number) in columns.iter_mut().zip(line.numbers()) {
+                column.push(number);
+            }
+        }
+        History {
+            at: known.history.iter().map(|(at, _)| *at).collect(),
+            columns: Line::NAMES.iter().copied().zip(columns).collect(),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Memory of this process that is in RAM; `man 5 proc_pid_statm`. Zero where it cannot be read.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
