@@ -54,6 +54,7 @@ const RANGES: &[(&str, [&str; 2], [&str; 2])] = &[
     ("limits.backlog", ["1", "16777216"], ["0", "16777217"]),
     ("limits.params_pairs_max", ["1", "1000"], ["0", "1001"]),
     ("limits.params_depth_max", ["1", "64"], ["0", "65"]),
+    ("admin.connections_max", ["4", "10000"], ["3", "10001"]),
 ];
 
 /// Values of the settings that are no number, good and bad.
@@ -88,6 +89,11 @@ const WORDS: &[(&str, &[&str], &[&str])] = &[
         "kernel",
         &["auto", "epoll", "uring"],
         &["io_uring", "Epoll", ""],
+    ),
+    (
+        "admin.listen",
+        &["auto", "off", "127.0.0.1:0", "[::]:4001"],
+        &["", "on", "4001", "localhost:4001"],
     ),
     (
         "log.level",
