@@ -196,3 +196,6 @@ fn slice(
     let end = from.saturating_add(u32::try_from(items.len()).unwrap_or(u32::MAX));
     (items, has_more.then_some(end))
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,6 +167,12 @@ impl Node {
         joined
     }
 
+    /// The hand that the control plane has on this node.
+    #[cfg(test)]
+    pub(crate) const fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// Where dashboard, metrics and HTTP API are; none when they are off.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(AdminThread::address)
