@@ -8,6 +8,7 @@
 //! for it.
 
 mod api;
+mod dashboard;
 mod health;
 mod listener;
 mod observatory;

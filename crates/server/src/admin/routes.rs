@@ -3,7 +3,7 @@
 use axum::Router;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{api, health, state::State};
+use super::{api, dashboard, health, state::State};
 
 /// Every route, with the state that its handler needs.
 pub(super) fn routes(state: State) -> Router {
@@ -11,6 +11,7 @@ pub(super) fn routes(state: State) -> Router {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .nest("/api/v1", api::routes())
+        .merge(dashboard::routes().into())
         .with_state(state)
         .split_for_parts();
     router

@@ -19,6 +19,8 @@ pub(crate) struct Sample {
     /// The numbers that are also kept as history.
     #[serde(flatten)]
     pub(crate) line: Line,
+    /// What happened since the start.
+    pub(crate) totals: Totals,
     /// Ends of open WebSockets by cause, since the start.
     pub(crate) closes: BTreeMap<&'static str, u64>,
     /// Refused upgrades by reason, since the start.
@@ -99,6 +101,27 @@ line! {
     resident_bytes,
 }
 
+/// Counts since the start of the node.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Totals {
+    /// Opened WebSockets.
+    pub(crate) connects: u64,
+    /// Granted joins.
+    pub(crate) joins: u64,
+    /// Messages of clients, heartbeats included.
+    pub(crate) messages_in: u64,
+    /// Frames to clients: replies, pushes and deliveries.
+    pub(crate) messages_out: u64,
+    /// Broadcasts delivered to members.
+    pub(crate) deliveries: u64,
+    /// Heartbeats answered.
+    pub(crate) heartbeats: u64,
+    /// Bytes received.
+    pub(crate) bytes_in: u64,
+    /// Bytes sent.
+    pub(crate) bytes_out: u64,
+}
+
 /// One shard in a second.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct ShardSample {
@@ -127,9 +150,25 @@ impl Sample {
         Self {
             at: at.as_secs_f64(),
             line: span.line(resident_bytes),
+            totals: Totals::of(now),
             closes,
             refusals,
             shards: span.shards(),
+        }
+    }
+}
+
+impl Totals {
+    fn of(now: &Reading) -> Self {
+        Self {
+            connects: now.sum(|shard| shard.engine.opened),
+            joins: now.sum(|shard| shard.facts.hub.joins),
+            messages_in: now.sum(|shard| shard.engine.messages_in),
+            messages_out: now.sum(|shard| shard.engine.frames_out),
+            deliveries: now.sum(|shard| shard.facts.hub.deliveries),
+            heartbeats: now.sum(|shard| shard.facts.hub.heartbeats),
+            bytes_in: now.sum(|shard| shard.engine.bytes_in),
+            bytes_out: now.sum(|shard| shard.engine.bytes_out),
         }
     }
 }
