@@ -6,14 +6,12 @@ use engine::{Io, View};
 use hub::{Known, Serializer, Socket};
 
 use crate::{
-    question::{Brief, Closed, Detail, Facts, Look, Page, Question, Search},
+    question::{Brief, Closed, Detail, Facts, ITEMS_MAX, Look, Page, Pattern, Question, Search},
     shard::{Shard, ShardMail, carry_out, to_engine, to_hub},
 };
 
 /// Places of a table that one question looks at.
 const PLACES_PER_QUESTION: u32 = 16_384;
-/// Items in one answer.
-const ITEMS_MAX: usize = 100;
 /// Slices of the census in one answer.
 const SLICES_MAX: u32 = 16;
 /// Connections that one order closes.
@@ -32,21 +30,11 @@ impl<S: Socket> Shard<S> {
             Question::Conn(conn, reply) => {
                 let _ = reply.send(self.detail(conn, io));
             }
-            Question::Conns(search, from, reply) => {
-                let _ = reply.send(self.page_of_conns(&search, from, io));
+            Question::Conns(search, from, max, reply) => {
+                let _ = reply.send(self.page_of_conns(&search, from, max, io));
             }
-            Question::Topics(pattern, from, reply) => {
-                let to = from.saturating_add(PLACES_PER_QUESTION);
-                let topics = self.hub.topics_at(from..to);
-                let mut items: Vec<_> = topics
-                    .filter(|(topic, _)| pattern.matches(topic))
-                    .map(|(topic, members)| (topic.to_owned(), members))
-                    .collect();
-                // The largest of a slice: what is looked for among many is what many are in.
-                items.sort_by_key(|(_, members)| std::cmp::Reverse(*members));
-                items.truncate(ITEMS_MAX);
-                let next = (to < self.hub.topic_places_count()).then_some(to);
-                let _ = reply.send(Page { items, next });
+            Question::Topics(pattern, from, max, reply) => {
+                let _ = reply.send(self.page_of_topics(&pattern, from, max));
             }
             Question::Members(topics, reply) => {
                 let counts = topics.iter().map(|topic| self.hub.members_count(topic));
@@ -97,8 +85,38 @@ impl<S: Socket> Shard<S> {
         })
     }
 
-    fn page_of_conns(&self, search: &Search, from: u32, io: &Io<'_, ShardMail>) -> Page<Brief> {
-        let (conns, next) = self.find(search, from, ITEMS_MAX, io);
+    fn page_of_topics(&self, pattern: &Pattern, from: u32, max: usize) -> Page<(String, usize)> {
+        let max = max.min(ITEMS_MAX);
+        let places = self.hub.topic_places_count();
+        let to = from.saturating_add(PLACES_PER_QUESTION).min(places);
+        let mut items = Vec::new();
+        for place in from..to {
+            let topic = self.hub.topics_at(place..place + 1).next();
+            let Some((topic, members)) = topic.filter(|(topic, _)| pattern.matches(topic)) else {
+                continue;
+            };
+            if items.len() == max {
+                return Page {
+                    items,
+                    next: Some(place),
+                };
+            }
+            items.push((topic.to_owned(), members));
+        }
+        Page {
+            items,
+            next: (to < places).then_some(to),
+        }
+    }
+
+    fn page_of_conns(
+        &self,
+        search: &Search,
+        from: u32,
+        max: usize,
+        io: &Io<'_, ShardMail>,
+    ) -> Page<Brief> {
+        let (conns, next) = self.find(search, from, max.min(ITEMS_MAX), io);
         let items = conns.into_iter().filter_map(|conn| self.brief(conn, io));
         Page {
             items: items.collect(),

@@ -109,8 +109,7 @@ impl Control {
         broadcast: &Arc<Broadcast>,
         but: Option<Conn>,
     ) -> Result<usize, Full> {
-        let shards = self.0.interest.shards(broadcast.topic());
-        let shards: Vec<_> = shards.map(|shard| ShardIndex(shard.0)).collect();
+        let shards = self.interested(broadcast.topic());
         let mut next = shards.iter();
         let publication = || {
             let but = but.filter(|conn| next.next() == Some(&conn.shard));
@@ -123,6 +122,12 @@ impl Control {
         };
         let posted = self.0.remote.post_to_all(&shards, publication);
         posted.map(|()| shards.len()).map_err(|_| Full)
+    }
+
+    /// The shards that may have members of a topic, lowest first: all that have, and few that have not.
+    pub(crate) fn interested(&self, topic: &str) -> Vec<ShardIndex> {
+        let shards = self.0.interest.shards(topic);
+        shards.map(|shard| ShardIndex(shard.0)).collect()
     }
 
     /// Asks one shard something, and returns where the answer comes. It never comes from a shard that has
@@ -188,6 +193,10 @@ impl Control {
 
     pub(crate) fn started(&self) -> Instant {
         self.0.started
+    }
+
+    pub(crate) fn shards_count(&self) -> u16 {
+        self.0.remote.shards_count()
     }
 
     pub(crate) fn shards(&self) -> impl Iterator<Item = ShardIndex> + use<> {

@@ -28,10 +28,10 @@ pub(crate) enum Question {
     Look(u32, Reply<Look>),
     /// One connection.
     Conn(hub::ConnId, Reply<Option<Detail>>),
-    /// Connections, from a place on.
-    Conns(Search, u32, Reply<Page<Brief>>),
-    /// Topics that match, from a place on.
-    Topics(Pattern, u32, Reply<Page<(String, usize)>>),
+    /// Connections, from a place on, and how many at most.
+    Conns(Search, u32, usize, Reply<Page<Brief>>),
+    /// Topics that match, from a place on, and how many at most.
+    Topics(Pattern, u32, usize, Reply<Page<(String, usize)>>),
     /// How many members topics have here, in the order of the question.
     Members(Vec<Arc<str>>, Reply<Vec<usize>>),
     /// Close connections, from a place on; how many were closed.
@@ -133,6 +133,9 @@ pub(crate) struct Look {
     /// The last whole look through the tables; none before the first has ended.
     pub(crate) census: Option<Arc<Pass>>,
 }
+
+/// Items in one answer.
+pub(crate) const ITEMS_MAX: usize = 100;
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Self {

@@ -8,10 +8,13 @@
 //! for it.
 
 mod api;
+mod board;
 mod dashboard;
 mod health;
 mod listener;
 mod observatory;
+mod openapi;
+mod problem;
 mod reading;
 mod routes;
 mod sample;

@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    board::{self, Board},
     reading::Reading,
     sample::{Line, Sample},
 };
@@ -21,6 +22,9 @@ use crate::control::Control;
 
 /// How often shards are looked at.
 const EVERY: Duration = Duration::from_secs(1);
+/// Slices of the census that a look takes when nobody watches, and when somebody does.
+const SLICES: u32 = 1;
+const SLICES_WATCHED: u32 = 8;
 /// Samples kept: ten minutes.
 const KEPT: usize = 600;
 
@@ -42,6 +46,7 @@ struct Known {
     reading: Option<Arc<Reading>>,
     sample: Option<Arc<Sample>>,
     history: VecDeque<(f64, Line)>,
+    board: Board,
 }
 
 /// The last minutes, a column for each number.
@@ -75,6 +80,12 @@ impl Observatory {
     }
 
     async fn look(&self) {
+        let slices = match self.viewers_count() {
+            0 => SLICES,
+            _ => SLICES_WATCHED,
+        };
+        let looks = board::look(&self.0.control, slices).await;
+        self.known().board.update(looks, Instant::now());
         let before = self.known().reading.clone();
         let now = Arc::new(Reading::take(&self.0.control, before.as_deref()).await);
         let sample = before.map(|before| Sample::between(&before, &now, resident_bytes()));
@@ -112,6 +123,11 @@ impl Observatory {
     pub(crate) async fn read(&self) -> Reading {
         let before = self.known().reading.clone();
         Reading::take(&self.0.control, before.as_deref()).await
+    }
+
+    /// What there is most of.
+    pub(crate) fn from_board<T>(&self, ask: impl FnOnce(&Board) -> T) -> T {
+        ask(&self.known().board)
     }
 
     pub(crate) fn history(&self) -> History {

@@ -1,6 +1,6 @@
 //! What handlers of the control plane are given.
 
-use super::observatory::Observatory;
+use super::{api::Press, observatory::Observatory};
 use crate::control::Control;
 
 /// The node, to steer and to look at. Cheap to clone.
@@ -8,12 +8,14 @@ use crate::control::Control;
 pub(crate) struct State {
     pub(crate) control: Control,
     pub(crate) observatory: Observatory,
+    pub(crate) press: Press,
 }
 
 impl State {
     pub(crate) fn new(control: Control) -> Self {
         Self {
             observatory: Observatory::new(control.clone()),
+            press: Press::default(),
             control,
         }
     }

@@ -24,6 +24,11 @@ pub(super) trait Kind {
 
     /// Stands for the value in a synopsis: `COUNT`.
     fn placeholder(&self) -> &'static str;
+
+    /// Whether a value is for the server alone, and shown to nobody who asks for its configuration.
+    fn is_secret(&self) -> bool {
+        false
+    }
 }
 
 /// A whole number of things, bounds included.

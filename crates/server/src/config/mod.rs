@@ -23,6 +23,7 @@ mod reference;
 mod rule;
 mod setting;
 mod settings;
+mod shown;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use reference::reference;
 pub use rule::{Join, Push, Rule};
 pub use setting::Setting;
 pub use settings::{Admin, Config, Drain, Limits, Log, LogFormat, Socket};
+pub(crate) use shown::Shown;
 pub use sources::{CONFIG_FLAG, CONFIG_VARIABLE, Sources};
 
 /// How the name of every environment variable of the server begins.

@@ -22,6 +22,7 @@ pub(super) struct Description {
     pub(super) value: String,
     pub(super) expected: String,
     pub(super) placeholder: &'static str,
+    pub(super) is_secret: bool,
 }
 
 /// A group of settings that became a struct and a table.
@@ -112,6 +113,7 @@ impl Description {
             value: kind.write(value),
             expected: kind.expected(),
             placeholder: kind.placeholder(),
+            is_secret: kind.is_secret(),
         }
     }
 }

@@ -188,6 +188,11 @@ settings! {
         ///
         /// The next waits until another has ended.
         connections_max: u16 = 256, Count { min: 4, max: 10_000, unit: "connections" };
+
+        /// How long the body of a request may be.
+        ///
+        /// A batch of messages is one body. Each of the connections may have one in memory.
+        body_bytes_max: usize = 1 << 20, Bytes { min: 1 << 10, max: 1 << 26 };
     }
 
     /// What the server says of itself while it runs.
