@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod doctor;
+mod key;
 mod load;
 mod plan;
 mod serve;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Some(("load", matches)) => (load::run(matches), MISUSED),
         Some(("plan", matches)) => (plan::run(matches), MISUSED),
         Some(("doctor", matches)) => (doctor::run(matches), MISUSED),
+        Some(("key", matches)) => (key::run(matches), MISUSED),
         _ => unreachable!("clap asks for a subcommand and knows no other"),
     };
     outcome.unwrap_or_else(|error| {
@@ -51,7 +53,8 @@ fn command() -> Command {
              fourtuple serve                            a Phoenix Channels server on port 4000\n  \
              fourtuple load ws://127.0.0.1:4000/socket  a thousand clients against it\n  \
              fourtuple plan --connections 2000000       what two million would need\n  \
-             fourtuple doctor                           how many this machine can hold",
+             fourtuple doctor                           how many this machine can hold\n  \
+             fourtuple key                              a key for its dashboard, metrics and API",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -60,6 +63,7 @@ fn command() -> Command {
         .subcommand(load::command())
         .subcommand(plan::command())
         .subcommand(doctor::command())
+        .subcommand(key::command())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! - [`config`]: what an operator decides;
 //! - [`serve`] and [`Node`]: a running server;
 //! - [`ledger()`]: what its connections cost in memory;
+//! - [`NewKey`] and [`hash_password`]: secrets for the control plane;
 //! - [`relay()`]: the built-in channel, rooms without code.
 //!
 //! ```text
@@ -13,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod admin;
 mod answers;
 mod blueprint;
@@ -27,13 +29,15 @@ mod occupancy;
 mod plan;
 mod question;
 mod relay;
+mod repetition;
 mod shard;
 mod simulation;
 mod tally;
 mod trouble;
 mod upgrade;
 
-pub use admin::AdminError;
+pub use access::{NewKey, hash_password};
+pub use admin::{AdminError, TlsError};
 pub use engine::KernelChoice;
 pub use ledger::ledger;
 pub use node::{Node, ServeError, serve};

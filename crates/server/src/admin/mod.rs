@@ -10,6 +10,7 @@
 mod api;
 mod board;
 mod dashboard;
+mod guard;
 mod health;
 mod listener;
 mod observatory;
@@ -19,11 +20,15 @@ mod reading;
 mod routes;
 mod sample;
 mod state;
+mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle};
 
+use listener::Service;
 use state::State;
 use thiserror::Error;
+use tls::Tls;
+pub use tls::TlsError;
 use tokio::{
     net::TcpListener,
     runtime::{self, Runtime},
@@ -41,6 +46,7 @@ pub(crate) struct Admin {
     runtime: Runtime,
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
     /// Whether another program has the usual port.
     is_elsewhere: bool,
 }
@@ -51,6 +57,7 @@ pub(crate) struct AdminThread {
     thread: Option<JoinHandle<()>>,
     stop: Arc<Notify>,
     address: SocketAddr,
+    scheme: &'static str,
     is_elsewhere: bool,
 }
 
@@ -69,17 +76,33 @@ pub enum AdminError {
         /// What `bind(2)` said.
         error: io::Error,
     },
+    /// Everybody could do everything from elsewhere.
+    #[error(
+        "the admin side would let everybody in at {address}: name keys or users ([[admin.key]] or [[admin.user]] \
+         in the file; `fourtuple key` makes one), or choose a loopback address with `--admin-listen` \
+         (admin.listen)"
+    )]
+    Exposed {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The certificate cannot be used.
+    #[error("the admin side has no certificate: {0} (admin.tls_cert, admin.tls_key)")]
+    Tls(#[from] TlsError),
     /// The runtime or its thread could not be made.
     #[error("the admin side cannot be started: {0}")]
     Thread(io::Error),
 }
+
+/// Threads for passwords, and one for files and whatever else may take its time.
+const BLOCKING_THREADS: usize = guard::PASSWORD_THREADS + 1;
 
 impl Admin {
     /// Begins to listen; none when it is off.
     ///
     /// # Errors
     ///
-    /// The address asked for cannot be listened on.
+    /// The address asked for cannot be listened on, or lets everybody in; or its certificate cannot be used.
     pub(crate) fn open(config: &config::Admin) -> Result<Option<Self>, AdminError> {
         let usual = AdminListen::USUAL;
         let (address, fallback) = match config.listen {
@@ -87,8 +110,14 @@ impl Admin {
             AdminListen::At(address) => (address, None),
             AdminListen::Auto => (usual, Some(SocketAddr::new(usual.ip(), 0))),
         };
+        if config.is_exposed() {
+            return Err(AdminError::Exposed { address });
+        }
+        let tls = Tls::open(config)?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name("admin-slow")
             .build()
             .map_err(AdminError::Thread)?;
         let bind = |address| runtime.block_on(TcpListener::bind(address));
@@ -108,6 +137,7 @@ impl Admin {
             runtime,
             listener,
             address,
+            tls,
             is_elsewhere,
         }))
     }
@@ -122,8 +152,17 @@ impl Admin {
             runtime,
             listener,
             address,
+            tls,
             is_elsewhere,
         } = self;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let config = &control.config().admin;
+        if tls.is_none() && !config.users.is_empty() && !is_local(address) {
+            tracing::warn!(
+                "passwords come to the admin side at {address} unencrypted; a certificate for it is named with \
+                 `--admin-tls-cert` and `--admin-tls-key` (admin.tls_cert, admin.tls_key)"
+            );
+        }
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
         let connections_max = control.config().admin.connections_max;
@@ -131,8 +170,11 @@ impl Admin {
             runtime.block_on(async {
                 let state = State::new(control);
                 tokio::spawn(state.observatory.clone().watch());
+                if let Some(tls) = tls.clone() {
+                    tokio::spawn(tls.watch());
+                }
                 let routes = routes::routes(state);
-                listener::serve(listener, routes, connections_max, &stopped).await;
+                listener::serve(listener, Service { routes, tls }, connections_max, &stopped).await;
             });
         };
         let thread = std::thread::Builder::new().name("admin".to_owned());
@@ -141,6 +183,7 @@ impl Admin {
             thread: Some(thread),
             stop,
             address,
+            scheme,
             is_elsewhere,
         })
     }
@@ -159,10 +202,14 @@ impl AdminThread {
             String::new()
         };
         format!(
-            "dashboard, metrics and API are at http://{}/{elsewhere}\n",
-            self.address
+            "dashboard, metrics and API are at {}://{}/{elsewhere}\n",
+            self.scheme, self.address
         )
     }
+}
+
+fn is_local(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 impl Drop for AdminThread {

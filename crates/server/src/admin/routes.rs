@@ -1,6 +1,39 @@
 //! What the control plane serves, and where.
 
-use axum::{Router, routing::get};
+use std::sync::Arc;
+
+use axum::{Router, middleware, routing::get};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-        .nest("/api/v1", api::routes(body_bytes_max))
+use super::{
+    api, dashboard,
+    guard::{Guard, Needs, guard, open},
+    health,
+    openapi::{Document, Served},
+    problem,
+    state::State,
+};
+
+/// What the document does not describe, for whoever may see.
+const UNDESCRIBED: [&str; 4] = ["/", "/assets/{version}/{file}", "/metrics", "/openapi.json"];
+
+/// Every route with the state that its handler needs, and with its guard before it.
+pub(super) fn routes(state: State) -> Router {
+    let admin = state.control.config().admin.clone();
+    let sockets = state.control.address();
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::empty())
+        .routes(open(routes!(health::live)))
+        .routes(open(routes!(health::ready)))
+        .nest("/api/v1", api::routes(admin.body_bytes_max))
+        .merge(dashboard::routes().into())
+        .with_state(state)
+        .split_for_parts();
+    let needs = Needs::of_document(&mut document).and_read(&UNDESCRIBED);
+    let served = Served::new(&document);
+    let guarded = Arc::new(Guard::new(&admin, needs, sockets));
+    router
+        .route("/openapi.json", get(move || served.clone().answer()))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn_with_state(guarded, guard))
+}

@@ -1,7 +1,7 @@
 //! A configuration while it is read, source after source.
 
 use super::{
-    Config, Rule,
+    AdminKey, AdminUser, Config, Rule,
     place::Place,
     problem::{Problem, Problems, suggest},
     rule::RULES_MAX,
@@ -16,6 +16,8 @@ pub(super) struct Draft {
     pub(super) values: Placed<Config>,
     /// The rules of the file; `None` when it says nothing about channels.
     pub(super) rules: Option<Vec<Placed<Rule>>>,
+    pub(super) keys: Vec<Placed<AdminKey>>,
+    pub(super) users: Vec<Placed<AdminUser>>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -36,6 +38,8 @@ pub struct Loaded {
     pub config: Config,
     pub(super) values: Placed<Config>,
     pub(super) rules: Option<Vec<Placed<Rule>>>,
+    pub(super) keys: Vec<Placed<AdminKey>>,
+    pub(super) users: Vec<Placed<AdminUser>>,
 }
 
 impl Draft {
@@ -43,6 +47,8 @@ impl Draft {
         Self {
             values: Placed::new(Place::Default),
             rules: None,
+            keys: Vec::new(),
+            users: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -82,10 +88,13 @@ impl Draft {
         for index in 0..self.rules.as_ref().map_or(0, Vec::len) {
             self.check_rule(index);
         }
+        self.check_admin();
         if !self.problems.is_empty() {
             return Err(Problems(self.problems));
         }
         let mut config = self.values.value.clone();
+        config.admin.keys = self.keys.iter().map(|key| key.value.clone()).collect();
+        config.admin.users = self.users.iter().map(|user| user.value.clone()).collect();
         if let Some(rules) = &self.rules {
             config.channels = rules.iter().map(|rule| rule.value.clone()).collect();
         }
@@ -93,6 +102,8 @@ impl Draft {
             config,
             values: self.values,
             rules: self.rules,
+            keys: self.keys,
+            users: self.users,
         })
     }
 
@@ -161,7 +172,7 @@ impl Draft {
     }
 
     /// Whether a value for this key was refused, so that the one in its stead means nothing.
-    fn is_refused(&self, key: &str) -> bool {
+    pub(super) fn is_refused(&self, key: &str) -> bool {
         self.problems
             .iter()
             .any(|problem| matches!(problem, Problem::Value { key: own, .. } if own == key))
@@ -194,9 +205,14 @@ impl<T: Declared> Placed<T> {
         place: Place,
     ) -> Option<Problem> {
         if (setting.read)(&mut self.value, written).is_none() {
+            let shown = if setting.is_secret() {
+                "(hidden)"
+            } else {
+                source
+            };
             return Some(Problem::Value {
                 key: path(table, setting.key),
-                value: source.to_owned(),
+                value: shown.to_owned(),
                 expected: setting.expected(),
                 place,
             });
@@ -229,7 +245,7 @@ impl<T: Declared> Placed<T> {
         format!("{} ({})", self.shown(key), self.place(key))
     }
 
-    fn contradiction(&self, table: &str, key: &str, expected: String) -> Problem {
+    pub(super) fn contradiction(&self, table: &str, key: &str, expected: String) -> Problem {
         Problem::Value {
             key: path(table, key),
             value: self.shown(key),

@@ -9,6 +9,7 @@ use toml::{
 
 use super::{
     Config, Rule,
+    admin_access::{KEY, USER},
     draft::{CHANNEL, Draft, Placed, path},
     place::Place,
     problem::{Problem, suggest},
@@ -45,7 +46,13 @@ impl File<'_> {
             match value.get_ref() {
                 DeValue::Table(table) if section => {
                     for (inner, key, value) in in_order(table) {
-                        self.read_setting(draft, &path(name, inner), key, value);
+                        match path(name, inner) {
+                            list if list == KEY => draft.keys = self.read_list(draft, KEY, value),
+                            list if list == USER => {
+                                draft.users = self.read_list(draft, USER, value)
+                            }
+                            setting => self.read_setting(draft, &setting, key, value),
+                        }
                     }
                 }
                 _ if section => {
@@ -53,7 +60,11 @@ impl File<'_> {
                         .problems
                         .push(self.unlike(name, value, "a table of settings"))
                 }
-                _ if name == CHANNEL => self.read_rules(draft, value),
+                DeValue::Array(_) if name == CHANNEL => {
+                    draft.rules = Some(self.read_list(draft, CHANNEL, value));
+                }
+                // Something is said about channels, and it is no rule: the default ones stay.
+                _ if name == CHANNEL => drop(self.read_list::<Rule>(draft, CHANNEL, value)),
                 _ => self.read_setting(draft, name, key, value),
             }
         }
@@ -83,7 +94,9 @@ impl File<'_> {
                 let tables = Config::SECTIONS
                     .iter()
                     .map(|(section, _)| (*section).to_owned());
-                let candidates = keys.chain(tables).chain([CHANNEL.to_owned()]);
+                let candidates = keys
+                    .chain(tables)
+                    .chain([CHANNEL, KEY, USER].map(str::to_owned));
                 draft
                     .problems
                     .push(self.unknown(name.to_owned(), key, candidates));
@@ -91,57 +104,63 @@ impl File<'_> {
         }
     }
 
-    fn read_rules(&self, draft: &mut Draft, value: &Spanned<DeValue<'_>>) {
+    /// Reads the tables of a list such as `[[channel]]`.
+    fn read_list<T: Declared>(
+        &self,
+        draft: &mut Draft,
+        list: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Vec<Placed<T>> {
+        let expected = || format!("tables, each under a [[{list}]] of its own");
         let DeValue::Array(array) = value.get_ref() else {
-            draft
-                .problems
-                .push(self.unlike(CHANNEL, value, RULES_EXPECTED));
-            return;
+            draft.problems.push(self.unlike(list, value, &expected()));
+            return Vec::new();
         };
-        let mut rules = Vec::new();
+        let mut all = Vec::new();
         for item in array.iter() {
             match item.get_ref() {
                 DeValue::Table(table) => {
                     let place = self.place(item.span().start);
-                    rules.push(self.read_rule(draft, table, place));
+                    all.push(self.read_table(draft, list, table, place));
                 }
-                _ => draft
-                    .problems
-                    .push(self.unlike(CHANNEL, item, RULES_EXPECTED)),
+                _ => draft.problems.push(self.unlike(list, item, &expected())),
             }
         }
-        draft.rules = Some(rules);
+        all
     }
 
-    fn read_rule(&self, draft: &mut Draft, table: &DeTable<'_>, place: Place) -> Placed<Rule> {
-        let mut rule = Placed::<Rule>::new(place);
-        let topic = &Rule::SETTINGS[0];
-        let mut has_topic = false;
+    fn read_table<T: Declared>(
+        &self,
+        draft: &mut Draft,
+        list: &str,
+        table: &DeTable<'_>,
+        place: Place,
+    ) -> Placed<T> {
+        let mut placed = Placed::<T>::new(place);
         for (name, key, value) in in_order(table) {
-            has_topic |= name == topic.key;
-            let problem = match Rule::SETTINGS.iter().find(|setting| setting.key == name) {
+            let problem = match T::SETTINGS.iter().find(|setting| setting.key == name) {
                 Some(setting) => {
                     let place = self.place(value.span().start);
                     let written = written(value.get_ref());
-                    rule.set(CHANNEL, setting, &written, self.source(value), place)
+                    placed.set(list, setting, &written, self.source(value), place)
                 }
                 None => {
-                    let keys = Rule::SETTINGS
-                        .iter()
-                        .map(|setting| path(CHANNEL, setting.key));
-                    Some(self.unknown(path(CHANNEL, name), key, keys))
+                    let keys = T::SETTINGS.iter().map(|setting| path(list, setting.key));
+                    Some(self.unknown(path(list, name), key, keys))
                 }
             };
             draft.problems.extend(problem);
         }
-        if !has_topic {
-            draft.problems.push(Problem::Missing {
-                key: path(CHANNEL, topic.key),
-                expected: topic.expected(),
-                place: rule.whole.clone(),
-            });
+        for setting in T::SETTINGS.iter().filter(|setting| setting.is_required()) {
+            if !table.iter().any(|(key, _)| key.get_ref() == setting.key) {
+                draft.problems.push(Problem::Missing {
+                    key: path(list, setting.key),
+                    expected: setting.expected(),
+                    place: placed.whole.clone(),
+                });
+            }
         }
-        rule
+        placed
     }
 
     fn unknown(
@@ -176,8 +195,6 @@ impl File<'_> {
         self.text.get(value.span()).unwrap_or_default()
     }
 }
-
-const RULES_EXPECTED: &str = "tables, each under a [[channel]] of its own";
 
 /// The entries of a table as the file has them.
 fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<Entry<'t, 'i>> {

@@ -25,7 +25,9 @@ pub(super) trait Kind {
     /// Stands for the value in a synopsis: `COUNT`.
     fn placeholder(&self) -> &'static str;
 
-    /// Whether a value is for the server alone, and shown to nobody who asks for its configuration.
+    /// Whether a value is for the server alone, and shown to nobody who asks for its configuration. What was
+    /// written is not shown when it is refused, either, and [`write`](Self::write) gives something that is
+    /// refused.
     fn is_secret(&self) -> bool {
         false
     }

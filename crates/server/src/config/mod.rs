@@ -11,6 +11,8 @@
 //!
 //! Whatever is wrong in any of them is reported at once, and then nothing starts.
 
+mod admin_access;
+mod admin_check;
 mod admin_listen;
 mod check_origin;
 mod draft;
@@ -29,6 +31,9 @@ mod sources;
 mod tests;
 mod written;
 
+pub use admin_access::{
+    AdminKey, AdminUser, KeyHash, PasswordHash, Scope, Scopes, check_access_name,
+};
 pub use admin_listen::AdminListen;
 pub use check_origin::{CheckOrigin, OriginList};
 pub use draft::Loaded;

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Config, Rule,
+    Config,
+    admin_access::{KEY, USER},
     draft::{CHANNEL, Loaded, Placed},
     place::Place,
     setting::{Declared, Setting},
@@ -14,7 +15,8 @@ const PLACE_COLUMN: usize = 48;
 
 impl Loaded {
     /// Every setting with its value and where it came from, as TOML that gives the same
-    /// configuration again.
+    /// configuration again. Hashes of keys and users are not shown: where there are any, what is printed
+    /// is refused until they are in their places again.
     pub fn to_toml(&self) -> String {
         let mut out = String::new();
         let top = |setting: &&Setting| setting.section().is_empty();
@@ -33,26 +35,32 @@ impl Loaded {
             {
                 line(&mut out, &self.values, setting);
             }
+            if *section == "admin" {
+                self.keys.iter().for_each(|key| table(&mut out, KEY, key));
+                self.users
+                    .iter()
+                    .for_each(|user| table(&mut out, USER, user));
+            }
         }
         match &self.rules {
-            Some(rules) => rules.iter().for_each(|rule| self.table(&mut out, rule)),
+            Some(rules) => rules.iter().for_each(|rule| table(&mut out, CHANNEL, rule)),
             None => {
                 for rule in &self.config.channels {
                     let mut placed = Placed::new(Place::Default);
                     placed.value = rule.clone();
-                    self.table(&mut out, &placed);
+                    table(&mut out, CHANNEL, &placed);
                 }
             }
         }
         out
     }
+}
 
-    fn table(&self, out: &mut String, rule: &Placed<Rule>) {
-        out.push('\n');
-        pad(out, &format!("[[{CHANNEL}]]"), &rule.whole);
-        for setting in Rule::SETTINGS {
-            line(out, rule, setting);
-        }
+fn table<T: Declared>(out: &mut String, list: &str, placed: &Placed<T>) {
+    out.push('\n');
+    pad(out, &format!("[[{list}]]"), &placed.whole);
+    for setting in T::SETTINGS {
+        line(out, placed, setting);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Config, PREFIX, Rule,
+    AdminKey, AdminUser, Config, PREFIX, Rule,
+    admin_access::{KEY, USER},
     draft::CHANNEL,
     setting::{Declared, Setting},
     sources::{CONFIG_FLAG, CONFIG_VARIABLE},
@@ -28,7 +29,19 @@ const SPELLING: &str = "\
 Unknown keys, unknown variables that begin with `FOURTUPLE_`, and values outside of their range keep
 the server from starting. Everything that is wrong is reported at once, and the exit code is 2.
 `fourtuple serve --print-config` prints every setting with its value and where it came from; what it
-prints is itself a configuration file. `--print-ledger` prints what the connections cost in memory.
+prints is itself a configuration file, but for the hashes of keys and users, which are secrets and have
+to be put back. `--print-ledger` prints what the connections cost in memory.
+";
+
+const KEYS: &str = "\
+A program shows its key in the header `Authorization: Bearer ft_…`. `fourtuple key` makes one, shows it
+once, and prints the lines for the file. Keys and users are in the file alone: neither flags nor variables
+hold them. docs/admin.md says who may do what.
+";
+
+const USERS: &str = "\
+A person logs in with a name and a password. `fourtuple key --user NAME` reads the password and prints the
+lines for the file.
 ";
 
 const RULES: &str = "\
@@ -67,6 +80,10 @@ pub fn reference() -> String {
             setting_row(&mut out, setting);
         }
     }
+    let _ = writeln!(out, "\n## `[[{KEY}]]`\n\n{KEYS}");
+    table_of::<AdminKey>(&mut out);
+    let _ = writeln!(out, "\n## `[[{USER}]]`\n\n{USERS}");
+    table_of::<AdminUser>(&mut out);
     let _ = writeln!(out, "\n## `[[{CHANNEL}]]`\n\n{RULES}");
     for rule in &Config::default().channels {
         let _ = writeln!(out, "```toml\n[[{CHANNEL}]]");
@@ -80,16 +97,21 @@ pub fn reference() -> String {
         }
         out.push_str("```\n\n");
     }
-    table_head(&mut out, "Key");
-    for (index, setting) in Rule::SETTINGS.iter().enumerate() {
-        let default = if index == 0 {
+    table_of::<Rule>(&mut out);
+    out
+}
+
+/// The keys of one table of a list.
+fn table_of<T: Declared>(out: &mut String) {
+    table_head(out, "Key");
+    for setting in T::SETTINGS {
+        let default = if setting.is_required() {
             String::new()
         } else {
             code(&setting.default_value())
         };
-        row(&mut out, &code(setting.key()), &default, setting);
+        row(out, &code(setting.key()), &default, setting);
     }
-    out
 }
 
 fn table_head(out: &mut String, first: &str) {

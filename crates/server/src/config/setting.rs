@@ -91,6 +91,18 @@ impl<T: Default> Setting<T> {
         self.key.split_once('.').map_or("", |(section, _)| section)
     }
 
+    /// Whether its values must not be shown.
+    pub(super) fn is_secret(&self) -> bool {
+        (self.describe)(&T::default()).is_secret
+    }
+
+    /// Whether somebody has to write it: what it is when nobody decides is no value.
+    pub(super) fn is_required(&self) -> bool {
+        // An argument has neither the quotes nor the brackets of TOML.
+        let default = self.default_value().replace(['"', '[', ']'], "");
+        (self.read)(&mut T::default(), &Written::Argument(&default)).is_none()
+    }
+
     /// The last part of its key.
     pub(super) fn name(&self) -> &'static str {
         self.key.rsplit('.').next().unwrap_or(self.key)
@@ -122,7 +134,8 @@ impl Description {
 /// which files, variables, flags and documents are derived.
 ///
 /// Each line is `/// documentation`, `name: Type = default, kind;` and the documentation's first
-/// paragraph says what it is, the others why. A second name of its flag may follow the kind.
+/// paragraph says what it is, the others why. A second name of its flag may follow the kind. `tables`
+/// at the end of a section are lists of groups of settings, such as `[[admin.key]]`: none by default.
 macro_rules! settings {
     (
         $(#[doc = $about:literal])+
@@ -140,6 +153,10 @@ macro_rules! settings {
                     $inner:ident : $Inner:ty = $inner_default:expr, $inner_kind:expr
                         $(, flag $inner_alias:literal)?;
                 )*
+                $( tables { $(
+                    $(#[doc = $tables_doc:literal])+
+                    $tables:ident : $Tables:ty;
+                )+ } )?
             }
         )*
         $( list { $(#[doc = $list_doc:literal])+ $list:ident : $List:ty = $list_default:expr; } )?
@@ -167,11 +184,15 @@ macro_rules! settings {
             #[derive(Clone, Debug, PartialEq)]
             pub struct $Section {
                 $( $(#[doc = $inner_doc])+ pub $inner: $Inner, )*
+                $( $( $(#[doc = $tables_doc])+ pub $tables: Vec<$Tables>, )+ )?
             }
 
             impl Default for $Section {
                 fn default() -> Self {
-                    Self { $( $inner: $inner_default, )* }
+                    Self {
+                        $( $inner: $inner_default, )*
+                        $( $( $tables: Vec::new(), )+ )?
+                    }
                 }
             }
         )*

@@ -14,9 +14,10 @@ use proto::{
 use tracing::level_filters::LevelFilter;
 
 use super::{
+    admin_access::{AdminKey, AdminUser},
     admin_listen::{AdminAddress, AdminListen},
     check_origin::{CheckOrigin, Origins},
-    kind::{Address, Bytes, Choice, Count, Or, Span, Switch, Text},
+    kind::{Address, Bytes, Choice, Count, List, Or, Span, Switch, Text},
     rule::{Rule, default_rules},
     setting::settings,
 };
@@ -193,6 +194,35 @@ settings! {
         ///
         /// A batch of messages is one body. Each of the connections may have one in memory.
         body_bytes_max: usize = 1 << 20, Bytes { min: 1 << 10, max: 1 << 26 };
+
+        /// The certificate of the control plane in PEM, followed by those that lead to its root.
+        ///
+        /// With it and `admin.tls_key` the control plane speaks HTTPS alone. When either file changes, both
+        /// are read again; what cannot be used is said, and the old certificate stays.
+        tls_cert: Option<String> = None, Or { kind: FILE, word: "" };
+
+        /// The private key of `admin.tls_cert` in PEM.
+        tls_key: Option<String> = None, Or { kind: FILE, word: "" };
+
+        /// Names that the control plane is known by, besides those of this machine.
+        ///
+        /// Without keys and users only requests to `localhost`, to a loopback address and to these names are
+        /// answered, so that no page in a browser gets in by a name that leads to 127.0.0.1. With keys or
+        /// users every name counts, unless there are some here.
+        hosts: Option<Vec<String>> = None, Or { kind: HOSTS, word: "" };
+
+        /// Which pages of other sites may use the API, by the `Origin` header that browsers send.
+        ///
+        /// They need a key like anyone else.
+        cors_origins: Option<Vec<String>> = None, Or { kind: CORS_ORIGINS, word: "" };
+
+        tables {
+            /// The keys of programs, `[[admin.key]]` in the file.
+            keys: AdminKey;
+
+            /// The users of the dashboard, `[[admin.user]]` in the file.
+            users: AdminUser;
+        }
     }
 
     /// What the server says of itself while it runs.
@@ -299,4 +329,35 @@ const PARAM: Text = Text {
             |c: char| c.is_control() || matches!(c, '[' | ']' | char::REPLACEMENT_CHARACTER);
         (1..=255).contains(&text.len()) && !text.contains(strange)
     },
+};
+
+const FILE: Text = Text {
+    placeholder: "FILE",
+    expected: "the path of a PEM file",
+    allows: |text| {
+        let strange = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+        (1..=4_096).contains(&text.len()) && !text.contains(strange)
+    },
+};
+
+const HOSTS: List = List {
+    item: HOST,
+    items_max: 100,
+};
+
+const CORS_ORIGINS: List = List {
+    item: Text {
+        placeholder: "ORIGIN",
+        expected: "a scheme, a host and maybe a port as browsers send them, such as \"https://ops.example.com\"",
+        // RFC 6454 §6.2: in lower case, without the port that the scheme has anyway, and without a path.
+        allows: |text| {
+            let plain =
+                |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b);
+            let authority = text
+                .strip_prefix("https://")
+                .or_else(|| text.strip_prefix("http://"));
+            authority.is_some_and(|host| (1..=253).contains(&host.len()) && host.bytes().all(plain))
+        },
+    },
+    items_max: 100,
 };

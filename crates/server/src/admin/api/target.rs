@@ -14,7 +14,11 @@ use crate::{control::Conn, question::Search};
 #[schema(min_properties = 1, max_properties = 1, example = json!({"topic": "room:lobby"}))]
 pub(crate) struct Target {
     /// This connection, as queries name it.
-    #[schema(nullable = false, pattern = "^(0|[1-9][0-9]{0,3})-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})$", example = "0-17-3")]
+    #[schema(
+        nullable = false,
+        pattern = "^(0|[1-9][0-9]{0,3})-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})$",
+        example = "0-17-3"
+    )]
     pub(crate) connection: Option<String>,
     /// All connections under this socket id.
     #[schema(nullable = false)]

@@ -1,5 +1,6 @@
 //! Configurations as operators write them: what they become, and what is said to them.
 
+mod access;
 mod every_source;
 
 use std::ffi::OsString;
@@ -53,6 +54,7 @@ const RANGES: &[(&str, [&str; 2], [&str; 2])] = &[
     ("limits.mailbox_max", ["16", "16777216"], ["15", "16777217"]),
     ("limits.backlog", ["1", "16777216"], ["0", "16777217"]),
     ("limits.params_pairs_max", ["1", "1000"], ["0", "1001"]),
+    ("admin.connections_max", ["4", "10000"], ["3", "10001"]),
     ("limits.params_depth_max", ["1", "64"], ["0", "65"]),
     ("admin.connections_max", ["4", "10000"], ["3", "10001"]),
 ];
@@ -101,6 +103,29 @@ const WORDS: &[(&str, &[&str], &[&str])] = &[
         &["", "INFO", "all"],
     ),
     ("log.format", &["text", "json"], &["", "xml"]),
+    (
+        "admin.listen",
+        &["auto", "off", "127.0.0.1:0", "[::1]:4001"],
+        &["", "on", "4001"],
+    ),
+    ("admin.tls_cert", &["", "/etc/tls/tls.crt"], &["a\u{fffd}"]),
+    ("admin.tls_key", &["", "/etc/tls/tls.key"], &["a\u{fffd}"]),
+    (
+        "admin.hosts",
+        &["", "a.example.com,b.example.com", "a,::1"],
+        &["a,", "a:80,b", "a b,c"],
+    ),
+    (
+        "admin.cors_origins",
+        &["", "https://a.com,http://b.com:8080", "http://[::1]:80"],
+        &[
+            "//a.com",
+            "https://A.com",
+            "https://a.com/",
+            "https://",
+            "https://a.com,",
+        ],
+    ),
 ];
 
 fn setting(key: &str) -> &'static Setting {
@@ -151,7 +176,7 @@ fn in_file(text: &str) -> String {
     let bare = text.parse::<i64>().is_ok() || ["true", "false"].contains(&text);
     if bare {
         text.to_owned()
-    } else if text.contains("//") {
+    } else if text.contains("//") || text.contains(',') {
         let items: Vec<_> = text.split(',').map(written::quoted).collect();
         format!("[{}]", items.join(", "))
     } else {
