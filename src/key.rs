@@ -4,7 +4,7 @@
 //! led into a file. Exit status: 0 when it is done, 2 when what was asked for cannot be.
 
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, BufRead, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
@@ -118,9 +118,7 @@ fn password() -> anyhow::Result<String> {
     } else {
         let mut line = String::new();
         let mut input = io::Read::take(io::stdin().lock(), PASSWORD_BYTES_MAX as u64 + 2);
-        input
-            .read_line(&mut line)
-            .context("cannot read the password")?;
+        BufRead::read_line(&mut input, &mut line).context("cannot read the password")?;
         line.trim_end_matches(['\r', '\n']).to_owned()
     };
     if password.chars().count() < PASSWORD_CHARS_MIN || password.len() > PASSWORD_BYTES_MAX {
