@@ -34,14 +34,23 @@ pub(crate) struct Answer {
 }
 
 impl Server {
-    /// Starts it with this configuration, at the loopback unless that names an address.
+    /// Starts it with this configuration, on the loopback.
     pub(crate) fn start(name: &str, config: &str) -> Self {
+        Self::start_at("127.0.0.1:0", name, config)
+    }
+
+    /// The same, with its admin side at this address.
+    pub(crate) fn start_at(address: &str, name: &str, config: &str) -> Self {
         let path = file(&format!("{name}.toml"), config);
-        let config_flag = path.to_str().expect("a path in UTF-8");
-        let mut flags = vec!["--config", config_flag, "--shards", "2"];
-        if !config.contains("listen =") {
-            flags.extend(["--admin-listen", "127.0.0.1:0"]);
-        }
+        let config = path.to_str().expect("a path in UTF-8");
+        let flags = [
+            "--config",
+            config,
+            "--shards",
+            "2",
+            "--admin-listen",
+            address,
+        ];
         let relay = Relay::start(&flags);
         let url = until(|| {
             let output = relay.output();

@@ -104,10 +104,7 @@ fn a_user_logs_in_with_a_browser() {
 #[test]
 fn passwords_that_come_unencrypted_are_warned_of() {
     let (eva, lines) = new_user("eva", "correct horse battery", "read");
-    let server = Server::start(
-        "plain",
-        &format!("[admin]\nlisten = \"0.0.0.0:0\"\n{lines}"),
-    );
+    let server = Server::start_at("0.0.0.0:0", "plain", &lines);
     server.until_said("unencrypted; a certificate for it is named with `--admin-tls-cert`");
     assert_eq!(server.ask(READ, &with(&eva)).status, 200);
 }
