@@ -77,7 +77,7 @@ impl Hall {
     fn find(&self, search: &Search) -> Vec<Brief> {
         let (mut found, mut next) = (Vec::new(), Some(0));
         while let Some(from) = next {
-            let page = self.ask(|reply| Question::Conns(search.clone(), from, reply));
+            let page = self.ask(|reply| Question::Conns(search.clone(), from, ITEMS_MAX, reply));
             found.extend(page.items);
             next = page.next;
         }
@@ -259,7 +259,7 @@ fn what_is_counted_is_what_happened() {
         (census.addresses[0].key, census.addresses[0].times),
         (ann.address().ip(), 2)
     );
-    let topics = hall.ask(|reply| Question::Topics(Pattern::new("room:*"), 0, reply));
+    let topics = hall.ask(|reply| Question::Topics(Pattern::new("room:*"), 0, ITEMS_MAX, reply));
     assert_eq!(
         topics.items,
         [("room:a".to_owned(), 2), ("room:b".to_owned(), 1)]

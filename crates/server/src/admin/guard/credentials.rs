@@ -80,7 +80,10 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{access::NewKey, config::Scope};
+    use crate::{
+        access::NewKey,
+        config::{Scope, Scopes},
+    };
 
     fn shown(header: &str) -> Option<Credential> {
         let mut headers = HeaderMap::new();

@@ -29,7 +29,9 @@ fn decisions() -> impl Strategy<Value = Vec<Decision>> {
             key if key.ends_with("timeout") || key.ends_with("interval") => {
                 (100..=3_600_000_u64).prop_map(|n| format!("{n}ms")).boxed()
             }
-            "limits.head_bytes_max" => (1..=1_024_u64).prop_map(|n| format!("{n}KiB")).boxed(),
+            "limits.head_bytes_max" | "admin.body_bytes_max" => {
+                (1..=1_024_u64).prop_map(|n| format!("{n}KiB")).boxed()
+            }
             _ => (16..=64_u64).prop_map(|n| n.to_string()).boxed(),
         }
     };

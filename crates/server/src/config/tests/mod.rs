@@ -54,9 +54,13 @@ const RANGES: &[(&str, [&str; 2], [&str; 2])] = &[
     ("limits.mailbox_max", ["16", "16777216"], ["15", "16777217"]),
     ("limits.backlog", ["1", "16777216"], ["0", "16777217"]),
     ("limits.params_pairs_max", ["1", "1000"], ["0", "1001"]),
-    ("admin.connections_max", ["4", "10000"], ["3", "10001"]),
     ("limits.params_depth_max", ["1", "64"], ["0", "65"]),
     ("admin.connections_max", ["4", "10000"], ["3", "10001"]),
+    (
+        "admin.body_bytes_max",
+        ["1KiB", "64MiB"],
+        ["1023", "67108865"],
+    ),
 ];
 
 /// Values of the settings that are no number, good and bad.
@@ -91,11 +95,6 @@ const WORDS: &[(&str, &[&str], &[&str])] = &[
         "kernel",
         &["auto", "epoll", "uring"],
         &["io_uring", "Epoll", ""],
-    ),
-    (
-        "admin.listen",
-        &["auto", "off", "127.0.0.1:0", "[::]:4001"],
-        &["", "on", "4001", "localhost:4001"],
     ),
     (
         "log.level",
