@@ -102,6 +102,8 @@ pub enum Limit {
     RuntimeHandles,
     /// Processes of a program's runtime.
     RuntimeProcesses,
+    /// Connections that fourtuple was told to hold.
+    ServerConnections,
     /// Connections that a proxy takes.
     ProxyConnections,
     /// Ports of a NAT in between.
@@ -200,7 +202,7 @@ pub enum Setting {
 
 impl Limit {
     /// Every limit, in the order in which a page lists them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Descriptors,
         Self::DescriptorCeiling,
         Self::OpenFiles,
@@ -243,6 +245,7 @@ impl Limit {
         Self::PacketBacklog,
         Self::RuntimeHandles,
         Self::RuntimeProcesses,
+        Self::ServerConnections,
         Self::ProxyConnections,
         Self::NatPorts,
         Self::CloudTracking,

@@ -641,6 +641,18 @@ pub(super) const fn declaration(limit: Limit) -> &'static Declaration {
             remedy: "start it with `+P N` (in vm.args, or ERL_FLAGS=\"+P N\")",
             source: "erl(1), +P",
         },
+        Limit::ServerConnections => &Declaration {
+            name: "limits.connections_max",
+            side: Side::Server,
+            unit: Unit::Connections,
+            setting: Setting::Program,
+            default: "as many as descriptors, files and memory allow",
+            read_from: "what `fourtuple serve` says at its start; fourtuple_limit_ceiling in its metrics",
+            symptom: "HTTP status 503 with Retry-After for every upgrade beyond it, /health/ready says \"full\"",
+            sizing: "the connections that should be held at once",
+            remedy: "raise limits.connections_max (`--max-connections N`) and start again, or start another server",
+            source: "docs/configuration.md",
+        },
         Limit::ProxyConnections => &Declaration {
             name: "connections of the proxy",
             side: Side::Server,
