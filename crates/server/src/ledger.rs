@@ -26,7 +26,7 @@ pub fn ledger(config: &Config) -> Result<Ledger, ServeError> {
 }
 
 /// The table of who listens where.
-fn interest(shards: u16) -> Term {
+pub(crate) fn interest(shards: u16) -> Term {
     Term {
         name: "shards of topics",
         place: Place::Process,

@@ -115,6 +115,14 @@ impl Plan {
         (self.holds.connections_max == 0).then_some(self.holds)
     }
 
+    /// What more connections than it holds would meet first.
+    pub(crate) fn binding(&self) -> Limit {
+        match self.wanted {
+            Some(wanted) if self.connections_max == wanted => Limit::ServerConnections,
+            _ => self.holds.limit,
+        }
+    }
+
     /// How many connections it is made for, whether they fit or not.
     pub(crate) fn connections_wanted(&self) -> u32 {
         self.wanted.unwrap_or(self.connections_max)

@@ -47,10 +47,12 @@ fn say(trouble: Trouble, again: u64) {
             Limit::AcceptQueue.remedy(),
         ),
         Trouble::Crowded => tracing::warn!(
-            limit = "connections_max",
+            limit = Limit::ServerConnections.name(),
             again,
-            "connections dropped unanswered: beside those that limits.connections_max allows, no more can \
-             be refused or say goodbye at once",
+            "connections dropped unanswered: beside those that {} allows, no more can be refused or say \
+             goodbye at once; to hold more, {}",
+            Limit::ServerConnections.name(),
+            Limit::ServerConnections.remedy(),
         ),
         _ => tracing::warn!(again, "the kernel refuses something: {trouble:?}"),
     }

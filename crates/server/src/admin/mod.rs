@@ -9,12 +9,17 @@
 
 mod api;
 mod board;
+mod chronicle;
 mod dashboard;
 mod guard;
 mod health;
+mod limits;
 mod listener;
+mod memory;
+mod metrics;
 mod observatory;
 mod openapi;
+mod plan;
 mod problem;
 mod reading;
 mod routes;
@@ -173,6 +178,7 @@ impl Admin {
                 if let Some(tls) = tls.clone() {
                     tokio::spawn(tls.watch());
                 }
+                tokio::spawn(state.limits.clone().watch(state.observatory.clone()));
                 let routes = routes::routes(state);
                 listener::serve(listener, Service { routes, tls }, connections_max, &stopped).await;
             });

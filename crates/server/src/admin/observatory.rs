@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     board::{self, Board},
+    chronicle::Chronicle,
     reading::Reading,
     sample::{Line, Sample},
 };
@@ -73,13 +74,18 @@ impl Observatory {
         let mut ticks = interval(EVERY);
         // After a pause of the machine one look is enough.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let chronicle = Chronicle::new();
         loop {
             ticks.tick().await;
-            self.look().await;
+            if let Some((before, now)) = self.look().await {
+                let connections_max = self.0.control.connections_max();
+                chronicle.tell(&before, &now, connections_max);
+            }
         }
     }
 
-    async fn look(&self) {
+    /// Takes a reading; returns the one before and this, if there was one.
+    async fn look(&self) -> Option<(Arc<Reading>, Arc<Reading>)> {
         let slices = match self.viewers_count() {
             0 => SLICES,
             _ => SLICES_WATCHED,
@@ -88,12 +94,12 @@ impl Observatory {
         self.known().board.update(looks, Instant::now());
         let before = self.known().reading.clone();
         let now = Arc::new(Reading::take(&self.0.control, before.as_deref()).await);
-        let sample = before.map(|before| Sample::between(&before, &now, resident_bytes()));
+        let sample = before
+            .as_deref()
+            .map(|before| Sample::between(before, &now, resident_bytes()));
         let mut known = self.known();
-        known.reading = Some(now);
-        let Some(sample) = sample.map(Arc::new) else {
-            return;
-        };
+        known.reading = Some(Arc::clone(&now));
+        let sample = Arc::new(sample?);
         if known.history.len() == KEPT {
             known.history.pop_front();
         }
@@ -103,6 +109,7 @@ impl Observatory {
         if let Ok(json) = serde_json::to_string(&*sample) {
             self.0.live.send_replace(json.into());
         }
+        before.map(|before| (before, now))
     }
 
     /// The newest sample as JSON, and word of each that follows.
@@ -150,7 +157,7 @@ impl Observatory {
 }
 
 /// Memory of this process that is in RAM; `man 5 proc_pid_statm`. Zero where it cannot be read.
-fn resident_bytes() -> u64 {
+pub(super) fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok());

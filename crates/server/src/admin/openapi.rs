@@ -24,6 +24,8 @@ use super::problem::Problem;
         (name = "connections", description = "Who is connected, and who shall not be"),
         (name = "server", description = "The server itself"),
         (name = "overview", description = "How it does, now and in the last minutes"),
+        (name = "limits", description = "How close it is to what, and what more would need"),
+        (name = "metrics", description = "For Prometheus"),
         (name = "health", description = "For whoever starts it again or sends it traffic"),
     ),
     components(schemas(Problem)),

@@ -7,15 +7,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     api, dashboard,
-    guard::{Guard, Needs, guard, open},
-    health,
+    guard::{Guard, Needs, guard, open, read},
+    health, limits, memory, metrics,
     openapi::{Document, Served},
-    problem,
+    plan, problem,
     state::State,
 };
 
 /// What the document does not describe, for whoever may see.
-const UNDESCRIBED: [&str; 4] = ["/", "/assets/{version}/{file}", "/metrics", "/openapi.json"];
+const UNDESCRIBED: [&str; 3] = ["/", "/assets/{version}/{file}", "/openapi.json"];
 
 /// Every route with the state that its handler needs, and with its guard before it.
 pub(super) fn routes(state: State) -> Router {
@@ -24,7 +24,11 @@ pub(super) fn routes(state: State) -> Router {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::empty())
         .routes(open(routes!(health::live)))
         .routes(open(routes!(health::ready)))
-        .nest("/api/v1", api::routes(admin.body_bytes_max))
+        .routes(read(routes!(metrics::metrics)))
+        .nest(
+            "/api/v1",
+            api::routes(admin.body_bytes_max).merge(capacity()),
+        )
         .merge(dashboard::routes().into())
         .with_state(state)
         .split_for_parts();
@@ -36,4 +40,12 @@ pub(super) fn routes(state: State) -> Router {
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(guarded, guard))
+}
+
+/// The routes below `/api/v1` that tell of limits.
+fn capacity() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(read(routes!(limits::limits)))
+        .routes(read(routes!(plan::plan)))
+        .routes(read(routes!(memory::memory)))
 }

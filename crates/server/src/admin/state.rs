@@ -1,6 +1,8 @@
 //! What handlers of the control plane are given.
 
-use super::{api::Press, observatory::Observatory};
+use std::time::SystemTime;
+
+use super::{api::Press, limits::Limits, observatory::Observatory};
 use crate::control::Control;
 
 /// The node, to steer and to look at. Cheap to clone.
@@ -9,6 +11,8 @@ pub(crate) struct State {
     pub(crate) control: Control,
     pub(crate) observatory: Observatory,
     pub(crate) press: Press,
+    pub(super) limits: Limits,
+    pub(crate) started: SystemTime,
 }
 
 impl State {
@@ -16,6 +20,8 @@ impl State {
         Self {
             observatory: Observatory::new(control.clone()),
             press: Press::default(),
+            limits: Limits::new(control.clone()),
+            started: SystemTime::now(),
             control,
         }
     }

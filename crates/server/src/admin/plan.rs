@@ -1,0 +1,176 @@
+//! `GET /api/v1/plan`: what so many connections would need here, answered as `fourtuple plan` does.
+
+#![allow(unused_qualifications, reason = "they are those of utoipa's macro")]
+
+use std::{fmt::Write as _, num::NonZero, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Query, State as Held, rejection::QueryRejection},
+};
+use capacity::{
+    Bytes, Demand, Diagnosis, Side, Survey,
+    plan::{Answer, Clients, Drawing, Nat, Ports, Program, Question},
+};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use utoipa::IntoParams;
+
+use super::{
+    limits::question,
+    problem::{self, Asking, Problem},
+    state::State,
+};
+use crate::control::Control;
+
+/// The most connections that a plan is made for, as on the command line.
+const CONNECTIONS_MAX: u64 = u32::MAX as u64;
+
+/// What may be asked; the names of the command line.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Connections that are to be open at once.
+    #[param(minimum = 1, maximum = 4_294_967_295_u64)]
+    connections: u64,
+    /// Memory of the server's machine, such as 128G; without it that of this machine is judged alone.
+    server_memory: Option<String>,
+    /// Source addresses, all of one client machine.
+    #[param(minimum = 1, maximum = 4_294_967_295_u64)]
+    sources: Option<u64>,
+    /// Client machines with one source address each.
+    #[param(minimum = 1, maximum = 4_294_967_295_u64)]
+    client_machines: Option<u64>,
+    /// Source ports that each address may use, such as 1024-65535.
+    port_range: Option<String>,
+    /// What is between clients and server and dials for them, such as aws-nat-gateway:8.
+    nat: Option<String>,
+    /// Seconds between two heartbeats of a connection, 0 for none.
+    #[param(minimum = 0, maximum = 86_400)]
+    heartbeat_s: Option<u32>,
+    /// Messages that the server delivers to each connection in a second.
+    #[param(minimum = 0.0, maximum = 1_000_000.0)]
+    message_rate: Option<f64>,
+    /// Connections opened per second.
+    #[param(minimum = 1, maximum = 4_294_967_295_u64)]
+    connect_rate: Option<u64>,
+}
+
+/// The plan in three forms.
+#[derive(Debug, Serialize)]
+pub(super) struct Planned {
+    /// Whether the plan fits.
+    fits: bool,
+    /// Whether this machine could be its server; null when not everything could be read.
+    fits_here: Option<bool>,
+    answer: Answer,
+    text: String,
+    svg: String,
+}
+
+/// What so many connections would need here.
+#[utoipa::path(get, path = "/plan", tag = "limits", params(Asked), responses(
+    (status = 200, description = "The answer of `fourtuple plan`: for programs, for people, and drawn", content_type = "application/json"),
+    Asking,
+))]
+pub(super) async fn plan(
+    Held(state): Held<State>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<Planned>, Problem> {
+    let Query(asked) = asked?;
+    let wrong = |words| Problem::new(problem::Kind::BadParameter, words);
+    let question = asked.question(&state.control).map_err(wrong)?;
+    // The machine is read for it, which may wait.
+    let kernel = question.server.kernel;
+    let planned = spawn_blocking(move || {
+        let mut demand = Demand::new(question.connections.get(), Side::Server, question.program);
+        demand.kernel = kernel;
+        demand.connects_per_second = question.connects_per_second.get();
+        Planned::of(&question, &Diagnosis::of(&Survey::read(), &demand))
+    });
+    // Its own message has shown why it panicked.
+    let failed = |_| Problem::new(problem::Kind::Unavailable, "the plan could not be made");
+    planned.await.map(Json).map_err(failed)
+}
+
+impl Asked {
+    fn question(&self, control: &Control) -> Result<Question, String> {
+        let count = number("connections", self.connections)?;
+        let mut asked = question(control, count.get());
+        asked.program = Program::Fourtuple;
+        if let Some(text) = &self.server_memory {
+            asked.server_memory_bytes = Some(parse::<Bytes, _>("server_memory", text)?.0);
+        }
+        asked.clients = match (self.sources, self.client_machines) {
+            (Some(_), Some(_)) => {
+                return Err(
+                    "sources and client_machines exclude each other: expected one of them"
+                        .to_owned(),
+                );
+            }
+            (Some(sources), None) => Some(Clients::Sources(number("sources", sources)?)),
+            (None, Some(count)) => Some(Clients::Machines(number("client_machines", count)?)),
+            (None, None) => None,
+        };
+        if let Some(text) = &self.port_range {
+            asked.ports = parse::<Ports, _>("port_range", text)?;
+        }
+        if let Some(text) = &self.nat {
+            asked.nat = Some(parse::<Nat, _>("nat", text)?);
+        }
+        if let Some(seconds) = self.heartbeat_s {
+            asked.heartbeat = Some(Duration::from_secs(seconds.into()));
+        }
+        if let Some(rate) = self.message_rate.filter(|rate| *rate > 0.0) {
+            let interval = Duration::try_from_secs_f64(rate.recip());
+            asked.message_interval =
+                Some(interval.map_err(|_| {
+                    format!("message_rate is {rate}: expected messages per second")
+                })?);
+        }
+        if let Some(rate) = self.connect_rate {
+            asked.connects_per_second = number("connect_rate", rate)?;
+        }
+        Ok(asked)
+    }
+}
+
+impl Planned {
+    fn of(question: &Question, diagnosis: &Diagnosis) -> Self {
+        let answer = Answer::of(question);
+        let drawing = Drawing::of(&answer);
+        let mut text = answer.verdict().to_string();
+        let fits = match diagnosis.fits() {
+            Some(true) => "can be its server",
+            Some(false) => "cannot be its server as it is",
+            None => "may be its server; not everything could be read",
+        };
+        // Writing to a String does not fail.
+        let _ = write!(text, "\nThis machine {fits}");
+        if let Some(binding) = diagnosis.binding() {
+            let _ = write!(text, ". Binds first: {}", binding.sentence());
+        }
+        let _ = writeln!(text, "\n\n{drawing}{}", answer.sections());
+        Self {
+            fits: answer.fits(),
+            fits_here: diagnosis.fits(),
+            svg: drawing.svg().to_string(),
+            text,
+            answer,
+        }
+    }
+}
+
+fn number(name: &str, value: u64) -> Result<NonZero<u64>, String> {
+    NonZero::new(value)
+        .filter(|value| value.get() <= CONNECTIONS_MAX)
+        .ok_or_else(|| format!("{name} is {value}: expected 1 to {CONNECTIONS_MAX}"))
+}
+
+fn parse<T: std::str::FromStr<Err = E>, E: std::fmt::Display>(
+    name: &str,
+    text: &str,
+) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{name}: {error}"))
+}
