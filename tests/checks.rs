@@ -29,6 +29,16 @@ fn clippy_has_nothing_to_say() {
     ]));
 }
 
+/// The feature that no other command compiles; its tests are few and take a second.
+#[test]
+fn opentelemetry_is_linted_and_works() {
+    let with = ["--package", "fourtuple-server", "--features", "otel"];
+    let mut clippy = cargo(&["clippy", "--all-targets"]);
+    passes(clippy.args(with).args(["--", "-D", "warnings"]));
+    let mut test = cargo(&["test", "--lib"]);
+    passes(test.args(with).arg("otel::"));
+}
+
 #[test]
 fn the_documentation_has_no_broken_link() {
     let mut doc = cargo(&[

@@ -272,3 +272,20 @@ fn what_comes_again_and_again_is_one_line_of_the_log() {
     assert_eq!(said["fields"]["reason"], "origin", "{said}");
     assert!(said["fields"]["count"].as_u64() >= Some(1), "{said}");
 }
+
+#[cfg(not(feature = "otel"))]
+#[test]
+fn a_collector_that_cannot_be_sent_anything_is_refused() {
+    let flags = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ];
+    let collector = ["--admin-otlp-endpoint", "http://127.0.0.1:4318"];
+    let output = output_of(fourtuple().args(flags).args(collector));
+    assert!(!output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("build it with `--features otel`"), "{said}");
+}

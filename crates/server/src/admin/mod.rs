@@ -19,6 +19,8 @@ mod memory;
 mod metrics;
 mod observatory;
 mod openapi;
+#[cfg(feature = "otel")]
+mod otel;
 mod plan;
 mod problem;
 mod reading;
@@ -94,6 +96,12 @@ pub enum AdminError {
     /// The certificate cannot be used.
     #[error("the admin side has no certificate: {0} (admin.tls_cert, admin.tls_key)")]
     Tls(#[from] TlsError),
+    /// Metrics and traces are to be sent, and this program cannot.
+    #[error(
+        "admin.otlp_endpoint is set, but this program was built without OpenTelemetry: build it with \
+         `--features otel`, or take the setting away"
+    )]
+    NoTelemetry,
     /// The runtime or its thread could not be made.
     #[error("the admin side cannot be started: {0}")]
     Thread(io::Error),
@@ -119,6 +127,9 @@ impl Admin {
             return Err(AdminError::Exposed { address });
         }
         let tls = Tls::open(config)?;
+        if config.otlp_endpoint.is_some() && !cfg!(feature = "otel") {
+            return Err(AdminError::NoTelemetry);
+        }
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
@@ -179,6 +190,9 @@ impl Admin {
                     tokio::spawn(tls.watch());
                 }
                 tokio::spawn(state.limits.clone().watch(state.observatory.clone()));
+                #[cfg(feature = "otel")]
+                let routes = otel::start(state.clone(), routes::routes(state));
+                #[cfg(not(feature = "otel"))]
                 let routes = routes::routes(state);
                 listener::serve(listener, Service { routes, tls }, connections_max, &stopped).await;
             });

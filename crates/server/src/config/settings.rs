@@ -216,6 +216,12 @@ settings! {
         /// They need a key like anyone else.
         cors_origins: Option<Vec<String>> = None, Or { kind: CORS_ORIGINS, word: "" };
 
+        /// Where metrics and traces of the control plane are sent as OTLP over HTTP, `""` for nowhere.
+        ///
+        /// Metrics go there every 15 seconds. Needs a server that was built with the feature `otel`, and
+        /// `admin.listen` not to be off.
+        otlp_endpoint: Option<String> = None, Or { kind: OTLP, word: "" };
+
         tables {
             /// The keys of programs, `[[admin.key]]` in the file.
             keys: AdminKey;
@@ -318,6 +324,16 @@ const HOST: Text = Text {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
         let v6 = text.parse::<std::net::Ipv6Addr>().is_ok();
         (1..=253).contains(&text.len()) && text.bytes().all(plain) && (v6 || !text.contains(':'))
+    },
+};
+
+const OTLP: Text = Text {
+    placeholder: "URL",
+    expected: "the URL of an OpenTelemetry collector, such as \"http://127.0.0.1:4318\"",
+    allows: |text| {
+        let host = text.strip_prefix("http://");
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"');
+        host.is_some_and(|host| (1..=1_000).contains(&host.len()) && host.bytes().all(is_plain))
     },
 };
 

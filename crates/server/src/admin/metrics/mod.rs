@@ -25,6 +25,8 @@ use axum::{
 use engine::Distribution;
 use prometheus_client::encoding::prometheus_text;
 
+#[cfg(feature = "otel")]
+pub(super) use self::values::{Labels, Number, Values};
 use self::{declarations::SECTIONS, process::Process};
 use super::{
     limits::{Entry, Look},
@@ -140,6 +142,7 @@ impl Scrape {
 
 impl Metric {
     /// Its name as a query writes it.
+    #[cfg(any(test, feature = "otel"))]
     pub(super) fn name(&self) -> String {
         let base = text::base_name(self);
         let unit = match self.unit {

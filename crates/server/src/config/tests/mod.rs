@@ -101,6 +101,11 @@ const WORDS: &[(&str, &[&str], &[&str])] = &[
         &["off", "error", "warn", "info", "debug", "trace"],
         &["", "INFO", "all"],
     ),
+    (
+        "admin.otlp_endpoint",
+        &["http://127.0.0.1:4318", "http://otel:4318/one", ""],
+        &["127.0.0.1:4318", "otel", "https:/otel"],
+    ),
     ("log.format", &["text", "json"], &["", "xml"]),
     (
         "admin.listen",
@@ -170,12 +175,15 @@ fn config(file: &str) -> Config {
         .config
 }
 
+/// What a URL has that is no list of origins.
+const COLLECTOR: &str = ":4318";
+
 /// A value as a file has it: in quotes unless it is a number or a boolean, a list as an array.
 fn in_file(text: &str) -> String {
     let bare = text.parse::<i64>().is_ok() || ["true", "false"].contains(&text);
     if bare {
         text.to_owned()
-    } else if text.contains("//") || text.contains(',') {
+    } else if text.contains(',') || text.contains("//") && !text.contains(COLLECTOR) {
         let items: Vec<_> = text.split(',').map(written::quoted).collect();
         format!("[{}]", items.join(", "))
     } else {
