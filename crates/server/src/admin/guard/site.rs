@@ -52,7 +52,7 @@ impl Site {
         let is_own = self.listed_origin(headers).is_some() || !is_foreign(headers, host, is_secure);
         let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         // A link on any page may lead to the dashboard; what a page fetches by itself is another matter.
-        if !is_own && !(safe && is_navigation(headers)) {
+        if !(is_own || safe && is_navigation(headers)) {
             return Err(Refusal::Site);
         }
         if !safe && has_body(headers) && !is_json(headers) {
