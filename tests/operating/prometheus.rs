@@ -127,6 +127,10 @@ fn what_prometheus_knows_is_what_was_done() {
             }
         });
     }
+    for expression in of_the_dashboard() {
+        let found = prometheus.query(&expression);
+        assert!(found.is_some(), "not understood: {expression}");
+    }
     // A query of the dashboard: half of the handshakes took no longer than a second.
     let median =
         "histogram_quantile(0.5, sum by (le) (fourtuple_handshake_duration_seconds_bucket))";
@@ -177,6 +181,24 @@ fn passes(output: Output) {
     let (out, err) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
     let out = String::from_utf8_lossy(out);
     assert!(output.status.success(), "{out}{err}");
+}
+
+/// Every query of the Grafana dashboard, with its variables filled in.
+fn of_the_dashboard() -> Vec<String> {
+    let dashboard = written("deploy/grafana/fourtuple.json");
+    let dashboard: Value = serde_json::from_str(&dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
+    let expressions = targets.map(|target| target["expr"].as_str().expect("a query"));
+    let filled = |expression: &str| {
+        let filled = expression.replace("$__rate_interval", "1m");
+        filled
+            .replace("$instance", ".*")
+            .replace("$job", "fourtuple")
+    };
+    expressions.map(filled).collect()
 }
 
 /// A port of loopback that was free a moment ago.

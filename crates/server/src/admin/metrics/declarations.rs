@@ -8,7 +8,11 @@ use super::{
     Kind::{Counter, Gauge, Histogram, Info},
     Metric, Source,
 };
-use crate::{admin::reading::Reading, control::Readiness, upgrade::Refusal};
+use crate::{
+    admin::reading::{Reading, ShardReading},
+    control::Readiness,
+    upgrade::Refusal,
+};
 
 /// Every metric below the title of its section, in the order in which they are told.
 pub(super) const SECTIONS: &[(&str, &[Metric])] = &[
@@ -36,20 +40,15 @@ const CONNECTIONS: &[Metric] = &[
         help: "Sockets in all phases, those that greet or say goodbye included.",
         source: Source::Sum(|shard| shard.engine.conns),
     },
-    Metric {
-        noun: "accepted",
-        unit: "connections",
-        kind: Counter,
-        help: "Accepted connections.",
-        source: Source::Sum(|shard| shard.engine.accepted),
-    },
-    Metric {
-        noun: "opened",
-        unit: "connections",
-        kind: Counter,
-        help: "Opened WebSockets.",
-        source: Source::Sum(|shard| shard.engine.opened),
-    },
+    total(
+        "accepted",
+        "connections",
+        "Accepted connections.",
+        |shard| shard.engine.accepted,
+    ),
+    total("opened", "connections", "Opened WebSockets.", |shard| {
+        shard.engine.opened
+    }),
     Metric {
         noun: "closed",
         unit: "connections",
@@ -72,177 +71,141 @@ const CONNECTIONS: &[Metric] = &[
             count: |reading, reason| named(reading, reason, |facts| &facts.refusals),
         },
     },
-    Metric {
-        noun: "dropped",
-        unit: "connections",
-        kind: Counter,
-        help: "Accepted connections dropped at once, because not even a refusal had a slot.",
-        source: Source::Sum(|shard| shard.engine.dropped),
-    },
-    Metric {
-        noun: "accept",
-        unit: "errors",
-        kind: Counter,
-        help: "Failed calls of accept; the log names the limit behind them.",
-        source: Source::Sum(|shard| shard.engine.accept_errors),
-    },
-    Metric {
-        noun: "accept_queue_full",
-        unit: "turns",
-        kind: Counter,
-        help: "Turns of shards that found the accept queue full.",
-        source: Source::Sum(|shard| shard.engine.accept_queue_full),
-    },
-    Metric {
-        noun: "handshake",
-        unit: "timeouts",
-        kind: Counter,
-        help: "Connections dropped because no WebSocket was open within the handshake timeout.",
-        source: Source::Sum(|shard| shard.engine.handshake_timeouts),
-    },
-    Metric {
-        noun: "protocol",
-        unit: "errors",
-        kind: Counter,
-        help: "Connections closed for breaking the WebSocket protocol.",
-        source: Source::Sum(|shard| shard.engine.protocol_errors),
-    },
-    Metric {
-        noun: "slow",
-        unit: "consumers",
-        kind: Counter,
-        help: "Connections closed for an outbox over its limit.",
-        source: Source::Sum(|shard| shard.engine.slow_consumers),
-    },
-    Metric {
-        noun: "idle",
-        unit: "timeouts",
-        kind: Counter,
-        help: "Connections closed because nothing arrived for the idle timeout.",
-        source: Source::Sum(|shard| shard.engine.idle_timeouts),
-    },
-    Metric {
-        noun: "disconnected",
-        unit: "connections",
-        kind: Counter,
-        help: "Connections closed by their socket id.",
-        source: Source::Sum(|shard| shard.facts.hub.disconnects),
-    },
-    Metric {
-        noun: "drained",
-        unit: "connections",
-        kind: Counter,
-        help: "Connections closed because the server is about to stop.",
-        source: Source::Sum(|shard| shard.facts.hub.drained),
-    },
+    total(
+        "dropped",
+        "connections",
+        "Accepted connections dropped at once, because not even a refusal had a slot.",
+        |shard| shard.engine.dropped,
+    ),
+    total(
+        "accept",
+        "errors",
+        "Failed calls of accept; the log names the limit behind them.",
+        |shard| shard.engine.accept_errors,
+    ),
+    total(
+        "accept_queue_full",
+        "turns",
+        "Turns of shards that found the accept queue full.",
+        |shard| shard.engine.accept_queue_full,
+    ),
+    total(
+        "handshake",
+        "timeouts",
+        "Connections dropped because no WebSocket was open within the handshake timeout.",
+        |shard| shard.engine.handshake_timeouts,
+    ),
+    total(
+        "protocol",
+        "errors",
+        "Connections closed for breaking the WebSocket protocol.",
+        |shard| shard.engine.protocol_errors,
+    ),
+    total(
+        "slow",
+        "consumers",
+        "Connections closed for an outbox over its limit.",
+        |shard| shard.engine.slow_consumers,
+    ),
+    total(
+        "idle",
+        "timeouts",
+        "Connections closed because nothing arrived for the idle timeout.",
+        |shard| shard.engine.idle_timeouts,
+    ),
+    total(
+        "disconnected",
+        "connections",
+        "Connections closed by their socket id.",
+        |shard| shard.facts.hub.disconnects,
+    ),
+    total(
+        "drained",
+        "connections",
+        "Connections closed because the server is about to stop.",
+        |shard| shard.facts.hub.drained,
+    ),
 ];
 
 const MESSAGES: &[Metric] = &[
-    Metric {
-        noun: "received",
-        unit: "messages",
-        kind: Counter,
-        help: "Messages of clients, heartbeats included.",
-        source: Source::Sum(|shard| shard.engine.messages_in),
-    },
-    Metric {
-        noun: "sent",
-        unit: "frames",
-        kind: Counter,
-        help: "Frames handed to outboxes: replies, pushes and deliveries.",
-        source: Source::Sum(|shard| shard.engine.frames_out),
-    },
-    Metric {
-        noun: "received",
-        unit: "bytes",
-        kind: Counter,
-        help: "Bytes received.",
-        source: Source::Sum(|shard| shard.engine.bytes_in),
-    },
-    Metric {
-        noun: "sent",
-        unit: "bytes",
-        kind: Counter,
-        help: "Bytes sent.",
-        source: Source::Sum(|shard| shard.engine.bytes_out),
-    },
-    Metric {
-        noun: "send",
-        unit: "calls",
-        kind: Counter,
-        help: "Calls that sent bytes to a socket.",
-        source: Source::Sum(|shard| shard.engine.sends),
-    },
-    Metric {
-        noun: "heartbeat",
-        unit: "messages",
-        kind: Counter,
-        help: "Heartbeats answered.",
-        source: Source::Sum(|shard| shard.facts.hub.heartbeats),
-    },
-    Metric {
-        noun: "reply",
-        unit: "messages",
-        kind: Counter,
-        help: "Replies sent, those to joins, leaves and heartbeats included.",
-        source: Source::Sum(|shard| shard.facts.hub.replies),
-    },
-    Metric {
-        noun: "push",
-        unit: "messages",
-        kind: Counter,
-        help: "Pushes sent by channels.",
-        source: Source::Sum(|shard| shard.facts.hub.pushes),
-    },
-    Metric {
-        noun: "",
-        unit: "broadcasts",
-        kind: Counter,
-        help: "Broadcasts that began on a shard; what the HTTP API publishes begins on none.",
-        source: Source::Sum(|shard| shard.facts.hub.broadcasts),
-    },
-    Metric {
-        noun: "forwarded",
-        unit: "broadcasts",
-        kind: Counter,
-        help: "Broadcasts that shards got from others and from the HTTP API, counted on each.",
-        source: Source::Sum(|shard| shard.facts.hub.broadcasts_received),
-    },
-    Metric {
-        noun: "",
-        unit: "deliveries",
-        kind: Counter,
-        help: "Broadcasts delivered to members.",
-        source: Source::Sum(|shard| shard.facts.hub.deliveries),
-    },
-    Metric {
-        noun: "undecodable",
-        unit: "messages",
-        kind: Counter,
-        help: "Messages that could not be read; each closed its connection.",
-        source: Source::Sum(|shard| shard.facts.hub.undecodable),
-    },
-    Metric {
-        noun: "undeliverable",
-        unit: "messages",
-        kind: Counter,
-        help: "Pushes, replies and deliveries that the serializer of their client cannot carry.",
-        source: Source::Sum(|shard| shard.facts.hub.undeliverable),
-    },
-    Metric {
-        noun: "stale",
-        unit: "messages",
-        kind: Counter,
-        help: "Messages of clients dropped because they belong to an earlier join.",
-        source: Source::Sum(|shard| shard.facts.hub.stale),
-    },
-    Metric {
-        noun: "unmatched",
-        unit: "messages",
-        kind: Counter,
-        help: "Messages to topics that their client has not joined.",
-        source: Source::Sum(|shard| shard.facts.hub.unmatched),
-    },
+    total(
+        "received",
+        "messages",
+        "Messages of clients, heartbeats included.",
+        |shard| shard.engine.messages_in,
+    ),
+    total(
+        "sent",
+        "frames",
+        "Frames handed to outboxes: replies, pushes and deliveries.",
+        |shard| shard.engine.frames_out,
+    ),
+    total("received", "bytes", "Bytes received.", |shard| {
+        shard.engine.bytes_in
+    }),
+    total("sent", "bytes", "Bytes sent.", |shard| {
+        shard.engine.bytes_out
+    }),
+    total(
+        "send",
+        "calls",
+        "Calls that sent bytes to a socket.",
+        |shard| shard.engine.sends,
+    ),
+    total("heartbeat", "messages", "Heartbeats answered.", |shard| {
+        shard.facts.hub.heartbeats
+    }),
+    total(
+        "reply",
+        "messages",
+        "Replies sent, those to joins, leaves and heartbeats included.",
+        |shard| shard.facts.hub.replies,
+    ),
+    total("push", "messages", "Pushes sent by channels.", |shard| {
+        shard.facts.hub.pushes
+    }),
+    total(
+        "",
+        "broadcasts",
+        "Broadcasts that began on a shard; what the HTTP API publishes begins on none.",
+        |shard| shard.facts.hub.broadcasts,
+    ),
+    total(
+        "forwarded",
+        "broadcasts",
+        "Broadcasts that shards got from others and from the HTTP API, counted on each.",
+        |shard| shard.facts.hub.broadcasts_received,
+    ),
+    total(
+        "",
+        "deliveries",
+        "Broadcasts delivered to members.",
+        |shard| shard.facts.hub.deliveries,
+    ),
+    total(
+        "undecodable",
+        "messages",
+        "Messages that could not be read; each closed its connection.",
+        |shard| shard.facts.hub.undecodable,
+    ),
+    total(
+        "undeliverable",
+        "messages",
+        "Pushes, replies and deliveries that the serializer of their client cannot carry.",
+        |shard| shard.facts.hub.undeliverable,
+    ),
+    total(
+        "stale",
+        "messages",
+        "Messages of clients dropped because they belong to an earlier join.",
+        |shard| shard.facts.hub.stale,
+    ),
+    total(
+        "unmatched",
+        "messages",
+        "Messages to topics that their client has not joined.",
+        |shard| shard.facts.hub.unmatched,
+    ),
 ];
 
 const CHANNELS: &[Metric] = &[
@@ -278,48 +241,42 @@ const CHANNELS: &[Metric] = &[
             },
         },
     },
-    Metric {
-        noun: "duplicate",
-        unit: "joins",
-        kind: Counter,
-        help: "Granted joins of a topic that the connection was in already.",
-        source: Source::Sum(|shard| shard.facts.hub.joins_duplicate),
-    },
-    Metric {
-        noun: "left",
-        unit: "channels",
-        kind: Counter,
-        help: "Channels left by their client.",
-        source: Source::Sum(|shard| shard.facts.hub.leaves),
-    },
-    Metric {
-        noun: "stopped",
-        unit: "channels",
-        kind: Counter,
-        help: "Channels that ended by their own decision.",
-        source: Source::Sum(|shard| shard.facts.hub.stops),
-    },
-    Metric {
-        noun: "crashed",
-        unit: "channels",
-        kind: Counter,
-        help: "Channels that panicked; each cost itself and nothing else.",
-        source: Source::Sum(|shard| shard.facts.hub.channels_crashed),
-    },
-    Metric {
-        noun: "crashed",
-        unit: "sockets",
-        kind: Counter,
-        help: "Connections closed because their socket panicked.",
-        source: Source::Sum(|shard| shard.facts.hub.sockets_crashed),
-    },
-    Metric {
-        noun: "crashed",
-        unit: "terminations",
-        kind: Counter,
-        help: "Panics while a channel or a connection ended; they change nothing.",
-        source: Source::Sum(|shard| shard.facts.hub.terminates_crashed),
-    },
+    total(
+        "duplicate",
+        "joins",
+        "Granted joins of a topic that the connection was in already.",
+        |shard| shard.facts.hub.joins_duplicate,
+    ),
+    total(
+        "left",
+        "channels",
+        "Channels left by their client.",
+        |shard| shard.facts.hub.leaves,
+    ),
+    total(
+        "stopped",
+        "channels",
+        "Channels that ended by their own decision.",
+        |shard| shard.facts.hub.stops,
+    ),
+    total(
+        "crashed",
+        "channels",
+        "Channels that panicked; each cost itself and nothing else.",
+        |shard| shard.facts.hub.channels_crashed,
+    ),
+    total(
+        "crashed",
+        "sockets",
+        "Connections closed because their socket panicked.",
+        |shard| shard.facts.hub.sockets_crashed,
+    ),
+    total(
+        "crashed",
+        "terminations",
+        "Panics while a channel or a connection ended; they change nothing.",
+        |shard| shard.facts.hub.terminates_crashed,
+    ),
 ];
 
 const HISTOGRAMS: &[Metric] = &[
@@ -389,20 +346,18 @@ const SHARDS: &[Metric] = &[
         help: "Mail that waits for a shard.",
         source: Source::Shards(|shard| shard.waiting_count as f64),
     },
-    Metric {
-        noun: "delayed",
-        unit: "mails",
-        kind: Counter,
-        help: "Mail that had to wait with its sender because the mailbox of another shard was full.",
-        source: Source::Sum(|shard| shard.engine.mail_delayed),
-    },
-    Metric {
-        noun: "stale",
-        unit: "mails",
-        kind: Counter,
-        help: "Mail for connections and channels that were gone.",
-        source: Source::Sum(|shard| shard.facts.hub.mail_stale),
-    },
+    total(
+        "delayed",
+        "mails",
+        "Mail that had to wait with its sender because the mailbox of another shard was full.",
+        |shard| shard.engine.mail_delayed,
+    ),
+    total(
+        "stale",
+        "mails",
+        "Mail for connections and channels that were gone.",
+        |shard| shard.facts.hub.mail_stale,
+    ),
 ];
 
 const LIMITS: &[Metric] = &[
@@ -487,6 +442,22 @@ const PROCESS: &[Metric] = &[
         source: Source::Once(|scrape| scrape.process.started.as_secs_f64()),
     },
 ];
+
+/// A count of each shard, added up.
+const fn total(
+    noun: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    count: fn(&ShardReading) -> u64,
+) -> Metric {
+    Metric {
+        noun,
+        unit,
+        kind: Counter,
+        help,
+        source: Source::Sum(count),
+    }
+}
 
 /// A count that shards keep by name; names that nothing was counted for are not there.
 fn named(
