@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::{
 };
 
 use super::{nanos, scope, text};
-use crate::admin::metrics::{Kind, Labels, Metric, Number, Scrape, Values, all};
+use crate::admin::metrics::{Kind, Labels, Number, Scrape, Values, all};
 
 /// The moments that every point carries.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ type Posted = (String, Vec<u8>);
 fn collector() -> (SocketAddr, Receiver<Posted>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it listens");
-    let (sender, posted) = channel();
+    let (sender, posted) = sync_channel(64);
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             if sender.send(take(stream)).is_err() {
