@@ -7,22 +7,22 @@
 //! ```
 //!
 //! A client in another language is a *driver*: a program that lists its cases and runs one of them
-//! (`driver.rs`). This program gives every case a server of its own and does to the server what the
+//! (`tests/support/driver.rs`). This program gives every case a server of its own and does to the server what the
 //! case asks for.
 
-mod driver;
 mod native;
 #[path = "../support/mod.rs"]
 mod support;
 mod tour;
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::{
-    driver::Driver,
-    support::{fixture::Fixture, relay::Relay},
+use crate::support::{
+    driver::{Driver, Stage},
+    fixture::Fixture,
+    relay::Relay,
 };
 
 fn main() -> ExitCode {
@@ -31,11 +31,17 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(8);
     let mut trials = native::trials();
     trials.push(tour::trial());
-    for driver in [Driver::node(), Driver::python()] {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    for (client, driver) in [
+        // Published versions of npm `phoenix`, with `ws` as their transport.
+        ("phoenix.js", Driver::node(&home.join("node"))),
+        // PyPI `phoenix-channels-python-client`.
+        ("python-client", Driver::python(&home.join("python"))),
+    ] {
         match driver {
-            Ok(driver) => trials.extend(driver.trials()),
+            Ok(driver) => trials.extend(driver.trials::<Server>()),
             // A client that cannot be installed is a failed test, never a shorter list.
-            Err(error) => trials.push(Trial::test(error.client, || Err(error.reason.into()))),
+            Err(reason) => trials.push(Trial::test(client, || Err(reason.into()))),
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -49,7 +55,7 @@ enum Server {
     Fixture(Box<Fixture>),
 }
 
-impl Server {
+impl Stage for Server {
     fn start(kind: &str) -> Result<Self, Failed> {
         let fixture = match kind {
             "relay" => return Ok(Self::Relay(Relay::start(&[]))),
@@ -67,6 +73,16 @@ impl Server {
         }
     }
 
+    fn steer(&mut self, order: &str) -> Result<String, Failed> {
+        if order != "restart" {
+            return Err("nobody knows how".into());
+        }
+        self.restart();
+        Ok(String::new())
+    }
+}
+
+impl Server {
     /// Drains the server and starts it again on the same port.
     fn restart(&mut self) {
         match self {

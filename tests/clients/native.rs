@@ -15,7 +15,7 @@ use phoenix_channel_runtime_native::{
 };
 use serde_json::json;
 
-use crate::Server;
+use crate::{Server, support::driver::Stage as _};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test target uses the part it needs")]
 
 pub(crate) mod binary;
+pub(crate) mod driver;
 pub(crate) mod fixture;
 pub(crate) mod relay;
 pub(crate) mod room;

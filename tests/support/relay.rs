@@ -119,6 +119,12 @@ impl Relay {
 
     /// Drains the server and starts it again on the same port.
     pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Drains the server, which must end in order.
+    pub(crate) fn stop(&mut self) {
         self.terminate();
         let status = self.wait();
         assert!(
@@ -126,8 +132,18 @@ impl Relay {
             "the drain ended with {status}:\n{}",
             self.output()
         );
+    }
+
+    /// Starts a server that was stopped on the same port, with the same flags.
+    pub(crate) fn start_again(&mut self) {
         let next = Self::listen(fourtuple(), &self.addr.to_string(), self.arguments.clone());
         *self = next;
+    }
+
+    /// The same, with these flags instead.
+    pub(crate) fn start_again_with(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().copied().map(str::to_owned).collect();
+        self.start_again();
     }
 }
 

@@ -1,11 +1,11 @@
-//! A client in another language: its packages, its list of cases, and one case run to its end.
+//! A program in another language that has cases: its packages, its list, and one case run to its end.
 //!
 //! ```text
-//! <program> list                 prints `<server> <client>::<server>::<case>` per line
+//! <program> list                 prints `<server> <name of the case>` per line
 //! <program> run <case> <url>     runs one; exit code 0 when it holds
 //!
-//! stdout of a case: `steer restart`   ──►   restart the server
-//! stdin of a case:  `done`            ◄──   when that has happened
+//! stdout of a case: `steer restart`   ──►   do that to the server
+//! stdin of a case:  `done`            ◄──   when that has happened; what there is to say of it follows
 //! ```
 //!
 //! Packages are installed from the lock file beside the driver, once per version of that file.
@@ -22,24 +22,29 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::{Server, support::watchdog::Watchdog};
+use super::watchdog::Watchdog;
 
 /// A case that is still running then has hung, whatever its own deadlines say.
 const CASE_PATIENCE: Duration = Duration::from_secs(120);
 
-/// An installed client, ready to run its cases.
+/// What a case runs against, and what it may ask of that.
+pub(crate) trait Stage: Sized {
+    /// Starts what is called so in the list of cases.
+    fn start(kind: &str) -> Result<Self, Failed>;
+
+    /// What the case is told of it.
+    fn url(&self) -> String;
+
+    /// Does what the case asks for, and says in a line what there is to say of it.
+    fn steer(&mut self, order: &str) -> Result<String, Failed>;
+}
+
+/// An installed program, ready to run its cases.
 #[derive(Debug)]
 pub(crate) struct Driver {
     /// The program and its first arguments.
     command: Vec<PathBuf>,
     cases: Vec<Case>,
-}
-
-/// Why a client could not be installed or asked for its cases.
-#[derive(Debug)]
-pub(crate) struct Unusable {
-    pub(crate) client: &'static str,
-    pub(crate) reason: String,
 }
 
 #[derive(Debug)]
@@ -49,29 +54,19 @@ struct Case {
 }
 
 impl Driver {
-    /// Published versions of npm `phoenix`, with `ws` as their transport.
-    pub(crate) fn node() -> Result<Self, Unusable> {
-        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/node");
-        let unusable = |reason| Unusable {
-            client: "phoenix.js",
-            reason,
-        };
+    /// A program of Node with packages from npm, in a folder of its own.
+    pub(crate) fn node(home: &Path) -> Result<Self, String> {
         let mut install = Command::new("npm");
         install
             .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(&home);
+            .current_dir(home);
         let mark = home.join("node_modules/.installed");
-        install_once(&home.join("package-lock.json"), &mark, &mut [install]).map_err(unusable)?;
-        Self::with_cases(vec!["node".into(), home.join("main.mjs")]).map_err(unusable)
+        install_once(&home.join("package-lock.json"), &mark, &mut [install])?;
+        Self::with_cases(vec!["node".into(), home.join("main.mjs")])
     }
 
-    /// PyPI `phoenix-channels-python-client`, in a virtual environment of its own.
-    pub(crate) fn python() -> Result<Self, Unusable> {
-        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python");
-        let unusable = |reason| Unusable {
-            client: "python-client",
-            reason,
-        };
+    /// A program of Python with packages from PyPI, in a virtual environment of its own.
+    pub(crate) fn python(home: &Path) -> Result<Self, String> {
         let lock = home.join("requirements.txt");
         let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
         let python = environment.join("bin/python");
@@ -82,8 +77,8 @@ impl Driver {
             .args(["-m", "pip", "install", "--quiet", "--require-hashes", "-r"])
             .arg(&lock);
         let mark = environment.join("installed");
-        install_once(&lock, &mark, &mut [create, install]).map_err(unusable)?;
-        Self::with_cases(vec![python, home.join("main.py")]).map_err(unusable)
+        install_once(&lock, &mark, &mut [create, install])?;
+        Self::with_cases(vec![python, home.join("main.py")])
     }
 
     fn with_cases(command: Vec<PathBuf>) -> Result<Self, String> {
@@ -105,11 +100,11 @@ impl Driver {
     }
 
     /// One test per case.
-    pub(crate) fn trials(self) -> Vec<Trial> {
+    pub(crate) fn trials<S: Stage>(self) -> Vec<Trial> {
         let command = Arc::new(self.command);
         let trial = |case: Case| {
             let command = Arc::clone(&command);
-            Trial::test(case.name.clone(), move || run(&command, &case))
+            Trial::test(case.name.clone(), move || run::<S>(&command, &case))
         };
         self.cases.into_iter().map(trial).collect()
     }
@@ -145,8 +140,8 @@ fn output_of(command: &mut Command) -> Result<String, String> {
 }
 
 /// Runs one case against a server of its own.
-fn run(command: &[PathBuf], case: &Case) -> Result<(), Failed> {
-    let mut server = Server::start(&case.server)?;
+fn run<S: Stage>(command: &[PathBuf], case: &Case) -> Result<(), Failed> {
+    let mut server = S::start(&case.server)?;
     let mut child = Command::new(&command[0])
         .args(&command[1..])
         .args(["run", &case.name, &server.url()])
@@ -173,23 +168,23 @@ fn run(command: &[PathBuf], case: &Case) -> Result<(), Failed> {
 }
 
 /// Does what the case asks for until it has nothing more to say, and returns the rest of what it said.
-fn attend(child: &mut Child, server: &mut Server) -> Result<String, Failed> {
+fn attend(child: &mut Child, stage: &mut impl Stage) -> Result<String, Failed> {
     let mut answers = child.stdin.take().expect("stdin is piped");
     let stdout = child.stdout.take().expect("stdout is piped");
     let mut printed = String::new();
     for line in BufReader::new(stdout).lines() {
         let line = line?;
-        match line.strip_prefix("steer ") {
-            Some("restart") => {
-                server.restart();
-                answers.write_all(b"done\n")?;
-            }
-            Some(other) => answers.write_all(format!("cannot {other}\n").as_bytes())?,
-            None => {
-                printed.push_str(&line);
-                printed.push('\n');
-            }
-        }
+        let Some(order) = line.strip_prefix("steer ") else {
+            printed.push_str(&line);
+            printed.push('\n');
+            continue;
+        };
+        let answer = match stage.steer(order) {
+            Ok(said) if said.is_empty() => "done".to_owned(),
+            Ok(said) => format!("done {said}"),
+            Err(error) => format!("cannot {order}: {}", error.message().unwrap_or("it failed")),
+        };
+        answers.write_all(format!("{answer}\n").as_bytes())?;
     }
     Ok(printed)
 }
