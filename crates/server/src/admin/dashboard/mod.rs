@@ -15,19 +15,13 @@ use axum::{
     extract::Path,
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
     },
     response::{IntoResponse, Response},
     routing::get,
 };
 use rust_embed::Embed;
 use sha2::{Digest as _, Sha256};
-
-/// What the page may do: load its own files, ask its own server, and open WebSockets anywhere, because
-/// the console connects to the listener, which is on another port and may be behind a proxy.
-pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-                                 img-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; \
-                                 form-action 'none'; frame-ancestors 'none'";
 
 /// Where `index.html` names the version of what it loads.
 const PLACEHOLDER: &str = "{version}";
@@ -53,9 +47,8 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn index(headers: HeaderMap) -> Response {
-    let policy = (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     let fresh = (CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    let head = [policy, fresh, (ETAG, INDEX.etag.clone())];
+    let head = [fresh, (ETAG, INDEX.etag.clone())];
     if is_known(&headers) {
         return (StatusCode::NOT_MODIFIED, head).into_response();
     }

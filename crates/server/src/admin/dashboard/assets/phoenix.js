@@ -4,117 +4,117 @@
 //   [join_ref, ref, topic, event, payload]
 
 /** Milliseconds between heartbeats, as of phoenix.js. */
-const HEARTBEAT_MS = 30000;
+const HEARTBEAT_MS = 30000
 
 export class Client extends EventTarget {
-  #socket = null;
-  #ref = 0;
+  #socket = null
+  #ref = 0
   /** The join_ref of each joined topic. */
-  #joins = new Map();
+  #joins = new Map()
   /** What is waited for, by ref. */
-  #waiting = new Map();
-  #beat = 0;
+  #waiting = new Map()
+  #beat = 0
 
   get isOpen() {
-    return this.#socket?.readyState === WebSocket.OPEN;
+    return this.#socket?.readyState === WebSocket.OPEN
   }
 
   /** The topics that are joined. */
   get topics() {
-    return [...this.#joins.keys()];
+    return [...this.#joins.keys()]
   }
 
   /** Connects to `url`, the socket's path; parameters are sent in the query, as Phoenix wants them. */
   connect(url, params = {}) {
-    this.disconnect();
-    const address = new URL(`${url.replace(/\/+$/, "")}/websocket`);
-    for (const [name, value] of Object.entries({ ...params, vsn: "2.0.0" })) address.searchParams.set(name, value);
-    const socket = (this.#socket = new WebSocket(address));
-    this.#tell("note", `connecting to ${address}`);
+    this.disconnect()
+    const address = new URL(`${url.replace(/\/+$/, "")}/websocket`)
+    for (const [name, value] of Object.entries({ ...params, vsn: "2.0.0" })) address.searchParams.set(name, value)
+    const socket = (this.#socket = new WebSocket(address))
+    this.#tell("note", `connecting to ${address}`)
     socket.addEventListener("open", () => {
-      this.#tell("note", "open");
-      this.#beat = setInterval(() => this.#send(null, "phoenix", "heartbeat", {}), HEARTBEAT_MS);
-    });
-    socket.addEventListener("message", (event) => this.#hear(event.data));
-    socket.addEventListener("close", (event) => this.#end(socket, event));
-    this.#changed();
+      this.#tell("note", "open")
+      this.#beat = setInterval(() => this.#send(null, "phoenix", "heartbeat", {}), HEARTBEAT_MS)
+    })
+    socket.addEventListener("message", (event) => this.#hear(event.data))
+    socket.addEventListener("close", (event) => this.#end(socket, event))
+    this.#changed()
   }
 
   disconnect() {
-    this.#socket?.close(1000);
+    this.#socket?.close(1000)
   }
 
   /** Joins a topic; what comes of it is told as a reply. */
   join(topic, payload) {
-    const ref = this.#next();
+    const ref = this.#next()
     this.#waiting.set(ref, (status) => {
-      if (status === "ok") this.#joins.set(topic, ref);
-      this.#changed();
-    });
-    this.#write([ref, ref, topic, "phx_join", payload]);
+      if (status === "ok") this.#joins.set(topic, ref)
+      this.#changed()
+    })
+    this.#write([ref, ref, topic, "phx_join", payload])
   }
 
   leave(topic) {
-    const ref = this.#send(this.#joins.get(topic) ?? null, topic, "phx_leave", {});
+    const ref = this.#send(this.#joins.get(topic) ?? null, topic, "phx_leave", {})
     this.#waiting.set(ref, () => {
-      this.#joins.delete(topic);
-      this.#changed();
-    });
+      this.#joins.delete(topic)
+      this.#changed()
+    })
   }
 
   push(topic, event, payload) {
-    return this.#send(this.#joins.get(topic) ?? null, topic, event, payload);
+    return this.#send(this.#joins.get(topic) ?? null, topic, event, payload)
   }
 
   #send(joinRef, topic, event, payload) {
-    const ref = this.#next();
-    this.#write([joinRef, ref, topic, event, payload]);
-    return ref;
+    const ref = this.#next()
+    this.#write([joinRef, ref, topic, event, payload])
+    return ref
   }
 
   #write(message) {
-    const text = JSON.stringify(message);
-    this.#socket.send(text);
-    this.#tell("out", text);
+    const text = JSON.stringify(message)
+    this.#socket.send(text)
+    this.#tell("out", text)
   }
 
   #hear(data) {
     if (typeof data !== "string") {
-      this.#tell("in", `${data.size ?? data.byteLength} bytes of a binary message`);
-      return;
+      this.#tell("in", `${data.size ?? data.byteLength} bytes of a binary message`)
+      return
     }
-    this.#tell("in", data);
-    const [joinRef, ref, topic, event, payload] = JSON.parse(data);
+    this.#tell("in", data)
+    const [joinRef, ref, topic, event, payload] = JSON.parse(data)
     if (event === "phx_reply") {
-      this.#waiting.get(ref)?.(payload.status);
-      this.#waiting.delete(ref);
+      this.#waiting.get(ref)?.(payload.status)
+      this.#waiting.delete(ref)
     } else if ((event === "phx_close" || event === "phx_error") && this.#joins.get(topic) === joinRef) {
-      this.#joins.delete(topic);
-      this.#changed();
+      this.#joins.delete(topic)
+      this.#changed()
     }
   }
 
   #end(socket, { code, reason }) {
-    if (socket !== this.#socket) return;
-    clearInterval(this.#beat);
-    this.#socket = null;
-    this.#joins.clear();
-    this.#waiting.clear();
-    const hint = code === 1006 ? ": it ended without a goodbye, or was never let in (see check_origin and the refusals of the overview)" : "";
-    this.#tell("note", `closed with ${code}${reason ? ` (${reason})` : ""}${hint}`);
+    if (socket !== this.#socket) return
+    clearInterval(this.#beat)
+    this.#socket = null
+    this.#joins.clear()
+    this.#waiting.clear()
+    const hint = code === 1006 ? ": it ended without a goodbye, or was never let in (see check_origin and the refusals of the overview)" : ""
+    this.#tell("note", `closed with ${code}${reason ? ` (${reason})` : ""}${hint}`)
   }
 
   #next() {
-    this.#ref += 1;
-    return String(this.#ref);
+    this.#ref += 1
+    return String(this.#ref)
   }
 
   #tell(way, text) {
-    this.dispatchEvent(new CustomEvent("frame", { detail: { way, text, at: new Date() } }));
-    if (way === "note") this.#changed();
+    this.dispatchEvent(new CustomEvent("frame", { detail: { way, text, at: new Date() } }))
+    if (way === "note") this.#changed()
   }
 
   #changed() {
-    this.dispatchEvent(new Event("change"));
+    this.dispatchEvent(new Event("change"))
   }
 }

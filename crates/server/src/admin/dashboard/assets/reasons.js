@@ -1,7 +1,7 @@
 // Ends and refusals, each with a bar and a few words.
 
-import { bar, h, table } from "./dom.js";
-import { count, format } from "./format.js";
+import { bar, h, put, table } from "./dom.js"
+import { count, format } from "./format.js"
 
 /** What a cause means, by the name that metrics and logs have for it, too. */
 const MEANINGS = {
@@ -26,29 +26,29 @@ const MEANINGS = {
   message_too_big: "a message was longer than allowed",
   unmasked_client_frame: "it sent a frame without a mask, so it is no WebSocket client",
   text_not_utf8: "it sent text that is not UTF-8",
-};
+}
 
 export function reasons(title, sentence, field, none) {
-  const body = h("div", {});
-  const element = h("section", { class: "card" }, h("h2", {}, title), h("p", { class: "meaning" }, sentence), body);
-  let drawn = "";
+  const body = h("div", {})
+  const element = h("section", { class: "card" }, h("h2", {}, title), h("p", { class: "meaning" }, sentence), body)
+  let drawn = ""
   return {
     element,
     update(sample) {
-      const counts = Object.entries(sample[field] ?? {}).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
-      const now = JSON.stringify(counts);
-      if (now === drawn) return;
-      drawn = now;
-      const total = counts.reduce((sum, [, n]) => sum + n, 0);
+      const counts = Object.entries(sample[field] ?? {}).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1])
+      const now = JSON.stringify(counts)
+      if (now === drawn) return
+      drawn = now
+      const total = counts.reduce((sum, [, n]) => sum + n, 0)
       const rows = counts.map(([name, n]) => [
         h("span", {}, h("b", {}, name.replaceAll("_", " ")), MEANINGS[name] && h("span", { class: "meaning block" }, MEANINGS[name])),
         bar(n / total),
         h("span", { "data-count": `${field}.${name}` }, count(n)),
         format(n / total, "share"),
-      ]);
-      body.replaceChildren(counts.length
+      ])
+      put(body, counts.length
         ? table(title, [{ label: "Cause" }, { label: "" }, { label: "Count", number: true }, { label: "Share", number: true }], rows)
-        : h("p", { class: "none" }, none));
+        : h("p", { class: "none" }, none))
     },
-  };
+  }
 }
