@@ -25,6 +25,7 @@ mod round;
 mod session;
 mod standing;
 mod table;
+mod viewers;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -62,6 +63,8 @@ enum Part {
     /// Serves a workload as the floor
     #[command(hide = true)]
     Server { workload: Workload },
+    /// Measures what people who look at the dashboard cost a busy server
+    Viewers(viewers::Options),
     #[command(flatten)]
     Headline(headline::Part),
 }
@@ -83,6 +86,7 @@ fn main() -> anyhow::Result<ExitCode> {
             floor::serve(workload)?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(Part::Viewers(options)) => viewers::run(&options),
         Some(Part::Headline(part)) => headline::main(part),
         None => compare::run(&cli.options),
     }

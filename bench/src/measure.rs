@@ -49,6 +49,23 @@ fn cpu_time_of(pid: u32) -> anyhow::Result<Duration> {
     Ok(total)
 }
 
+/// Returns the processor time of the threads of the process that have this name; zero without any.
+pub(crate) fn thread_time(pid: u32, name: &str) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+    let mut total = Duration::ZERO;
+    for task in tasks {
+        let task = task?.path();
+        // A thread that has ended since the directory was read has used what it did before.
+        let comm = fs::read_to_string(task.join("comm")).unwrap_or_default();
+        let schedstat = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+        if comm.trim_end() == name {
+            total += parse_schedstat(&schedstat).unwrap_or_default();
+        }
+    }
+    Ok(total)
+}
+
 /// Returns the process and the children that its first thread has started, the workers of a server
 /// of several processes.
 fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
@@ -198,6 +215,23 @@ mod tests {
         shell.kill().unwrap();
         shell.wait().unwrap();
         assert_eq!(found, [shell.id(), child.trim().parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_thread_is_found_by_its_name() {
+        let work = || {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(20) {
+                std::hint::black_box(0);
+            }
+            thread::yield_now();
+            thread_time(std::process::id(), "a busy thread").unwrap()
+        };
+        let busy = thread::Builder::new().name("a busy thread".to_owned());
+        let time = busy.spawn(work).unwrap().join().unwrap();
+        assert!(time > Duration::ZERO);
+        let nobody = thread_time(std::process::id(), "nobody").unwrap();
+        assert_eq!(nobody, Duration::ZERO);
     }
 
     #[test]

@@ -1,0 +1,313 @@
+//! What people who look at the dashboard cost a busy server: its processor time with and without them,
+//! in turns, in one run.
+//!
+//! ```text
+//!  without · with · with · without · without · with …      a window each, so that a drift hits both alike
+//! ```
+
+mod viewer;
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+
+use self::viewer::Viewer;
+use crate::events::Events;
+use crate::folder::Folder;
+use crate::interrupt::Interrupt;
+use crate::leash::{Leashed, Pages};
+use crate::measure::{self, Machine};
+use crate::numbers::{grouped, median};
+use crate::product::{self, Product};
+
+/// How many look, at how many, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Connections of the crowd
+    #[arg(long, default_value_t = 15_000)]
+    connections: u32,
+    /// Topics that the crowd is spread over
+    #[arg(long, default_value_t = 150)]
+    topics: u32,
+    /// Messages per second in each topic, each to all of its members
+    #[arg(long, default_value_t = 2)]
+    rate: u32,
+    /// People with the page open
+    #[arg(long, default_value_t = 10)]
+    viewers: u16,
+    /// Pairs of windows, one with viewers and one without
+    #[arg(long, default_value_t = 8)]
+    pairs: u16,
+    /// Seconds of a window
+    #[arg(long, default_value_t = 8)]
+    window_s: u16,
+    /// A built binary instead of one that is built now
+    #[arg(long)]
+    product: Option<PathBuf>,
+    /// Where every sample is written as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// One window.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    /// Processor time of the server per second.
+    server: f64,
+    /// That of its admin thread alone.
+    admin: f64,
+    /// Samples that each viewer got in a second, at the least.
+    samples: f64,
+}
+
+/// A window without viewers and its neighbour with them.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    without: Window,
+    with: Window,
+}
+
+/// A part of the server's processor time: more would be a price that somebody notices.
+const TARGET: f64 = 0.02;
+const NEWS_WINDOW: Duration = Duration::from_millis(100);
+
+/// Runs it and prints what it found. A missed target is printed and does not change the exit code.
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::on_signals()?;
+    capacity::raise_nofile();
+    let binary = product::binary(options.product.as_deref())?;
+    let folder = Folder::make()?;
+    let product = Product::configure(binary, folder.path())?;
+    let machine = Machine::read()?;
+    let admin = free_port()?;
+    let server = Leashed::spawn(product.binary(), &serve(admin), Pages::AsItShips)?;
+    let listens = server.announced_addr()?;
+    let mut crowd = Leashed::spawn(
+        product.binary(),
+        &options.load(listens, &product),
+        Pages::AsItShips,
+    )?;
+    let mut events = Events::follow(product.events());
+    while !events.news()?.iter().any(|news| news.is_stage("holding")) {
+        if crowd.ended()?.is_some() {
+            bail!("the crowd ends before it holds: {}", crowd.last_words());
+        }
+        interrupt.pause(NEWS_WINDOW)?;
+    }
+    let mut pairs = Vec::new();
+    for number in 0..options.pairs {
+        // The state that ends a pair begins the next.
+        let with_first = number % 2 == 1;
+        let first = options.window(&server, admin, with_first, &interrupt)?;
+        let second = options.window(&server, admin, !with_first, &interrupt)?;
+        let (without, with) = if with_first {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        pairs.push(Pair { without, with });
+    }
+    print!("{}", report(options, &machine, &pairs));
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&to_json(options, &machine, &pairs))?;
+        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(admin: SocketAddrV4) -> Vec<OsString> {
+    [
+        "serve".to_owned(),
+        "--listen=127.0.0.1:0".to_owned(),
+        format!("--admin-listen={admin}"),
+        "--shards=2".to_owned(),
+    ]
+    .map(OsString::from)
+    .into()
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> anyhow::Result<SocketAddrV4> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(SocketAddrV4::new(
+        Ipv4Addr::LOCALHOST,
+        listener.local_addr()?.port(),
+    ))
+}
+
+impl Options {
+    fn load(&self, server: SocketAddrV4, product: &Product) -> Vec<OsString> {
+        [
+            "load".to_owned(),
+            format!("ws://{server}/socket"),
+            format!("--events={}", product.events().display()),
+            format!("--connections={}", self.connections),
+            "--join=room:{}".to_owned(),
+            format!("--topics={}", self.topics),
+            format!("--publish={}/s", self.rate),
+            "--rate=5000".to_owned(),
+            // Longer than any measurement; the bench ends it.
+            "--hold=1h".to_owned(),
+            "--quiet".to_owned(),
+        ]
+        .map(OsString::from)
+        .into()
+    }
+
+    /// Measures one window, after the viewers have come or gone.
+    fn window(
+        &self,
+        server: &Leashed,
+        admin: SocketAddrV4,
+        is_watched: bool,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Window> {
+        let count = if is_watched { self.viewers } else { 0 };
+        let viewers: Vec<_> = (0..count)
+            .map(|_| Viewer::open(admin))
+            .collect::<Result<_, _>>()?;
+        // What opening the page costs is over, and each is at the next sample.
+        interrupt.pause(Duration::from_secs(1))?;
+        let seen: Vec<_> = viewers.iter().map(Viewer::samples_count).collect();
+        let pid = server.pid();
+        let start = Instant::now();
+        let before = (measure::cpu_time(pid)?, measure::thread_time(pid, ADMIN)?);
+        interrupt.pause(Duration::from_secs(self.window_s.into()))?;
+        let after = (measure::cpu_time(pid)?, measure::thread_time(pid, ADMIN)?);
+        let seconds = start.elapsed().as_secs_f64();
+        let share = |after: Duration, before| after.saturating_sub(before).as_secs_f64() / seconds;
+        let counts = viewers.iter().zip(&seen);
+        let samples = counts.map(|(viewer, seen)| viewer.samples_count() - seen);
+        Ok(Window {
+            server: share(after.0, before.0),
+            admin: share(after.1, before.1),
+            samples: samples.min().unwrap_or(0) as f64 / seconds,
+        })
+    }
+}
+
+/// The name of the thread that the control plane lives on.
+const ADMIN: &str = "admin";
+
+impl Pair {
+    /// What viewers add to the processor time of the whole server, as a part of it.
+    fn added(&self) -> f64 {
+        self.with.server / self.without.server - 1.0
+    }
+
+    /// What they add to the thread that serves them, as a part of that of the whole server.
+    fn added_to_admin(&self) -> f64 {
+        (self.with.admin - self.without.admin) / self.without.server
+    }
+}
+
+fn report(options: &Options, machine: &Machine, pairs: &[Pair]) -> String {
+    let mut text = format!(
+        "{} connections in {} topics, {} deliveries per second; {} viewers; {} pairs of windows of {} s; \
+         {machine}{}\n\n| | median | least | greatest |\n|---|---|---|---|\n",
+        grouped(options.connections.into(), 0),
+        options.topics,
+        grouped(f64::from(options.connections) * f64::from(options.rate), 0),
+        options.viewers,
+        options.pairs,
+        options.window_s,
+        if cfg!(debug_assertions) && options.product.is_none() {
+            "; DEBUG BUILD, the numbers mean nothing"
+        } else {
+            ""
+        },
+    );
+    let rows: [(&str, &dyn Fn(&Pair) -> f64, f64); 6] = [
+        (
+            "server CPU without viewers, % of a core",
+            &|it| it.without.server,
+            100.0,
+        ),
+        (
+            "server CPU with viewers, % of a core",
+            &|it| it.with.server,
+            100.0,
+        ),
+        (
+            "admin thread without viewers, % of a core",
+            &|it| it.without.admin,
+            100.0,
+        ),
+        (
+            "admin thread with viewers, % of a core",
+            &|it| it.with.admin,
+            100.0,
+        ),
+        ("**viewers add, % of server CPU**", &Pair::added, 100.0),
+        (
+            "… in the admin thread alone, % of server CPU",
+            &Pair::added_to_admin,
+            100.0,
+        ),
+    ];
+    for (name, of, factor) in rows {
+        let values: Vec<_> = pairs.iter().map(|pair| of(pair) * factor).collect();
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let middle = median(&values).unwrap_or(f64::NAN);
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "| {name} | {middle:.2} | {least:.2} | {most:.2} |");
+    }
+    let samples = pairs.iter().map(|pair| pair.with.samples);
+    let samples = samples.fold(f64::INFINITY, f64::min);
+    let _ = writeln!(
+        text,
+        "\nEach viewer got {samples:.2} samples a second or more."
+    );
+    let added: Vec<_> = pairs.iter().map(Pair::added).collect();
+    let is_met = median(&added).is_some_and(|added| added < TARGET);
+    let _ = writeln!(
+        text,
+        "Target: {} viewers cost under {} % of server CPU: {}",
+        options.viewers,
+        TARGET * 100.0,
+        if is_met { "met" } else { "MISSED" }
+    );
+    text
+}
+
+fn to_json(options: &Options, machine: &Machine, pairs: &[Pair]) -> serde_json::Value {
+    let window = |it: &Window| json!({"server_cores": it.server, "admin_cores": it.admin, "samples_per_s": it.samples});
+    let pair = |it: &Pair| json!({"without": window(&it.without), "with": window(&it.with), "added": it.added()});
+    json!({
+        "connections": options.connections,
+        "topics": options.topics,
+        "publishes_per_s": options.rate * options.topics,
+        "viewers": options.viewers,
+        "window_s": options.window_s,
+        "machine": machine.to_json(),
+        "pairs": pairs.iter().map(pair).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_viewers_add_is_a_part_of_what_there_was() {
+        let window = |server, admin| Window {
+            server,
+            admin,
+            samples: 1.0,
+        };
+        let pair = Pair {
+            without: window(0.5, 0.01),
+            with: window(0.51, 0.015),
+        };
+        assert!((pair.added() - 0.02).abs() < 1e-9);
+        assert!((pair.added_to_admin() - 0.01).abs() < 1e-9);
+    }
+}
