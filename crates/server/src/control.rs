@@ -162,9 +162,14 @@ impl Control {
         }
     }
 
+    /// Says from here on that it is draining, which [`Control::drain`] then begins.
+    pub(crate) fn announce_drain(&self) {
+        self.0.draining.store(true, Relaxed);
+    }
+
     /// Begins to close everything in order. Waits while a shard's mailbox is full.
     pub(crate) fn drain(&self) {
-        self.0.draining.store(true, Relaxed);
+        self.announce_drain();
         node::drain(&self.0.remote, &self.0.config);
     }
 

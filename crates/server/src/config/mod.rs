@@ -43,7 +43,7 @@ pub use reference::reference;
 pub use rule::{Join, Push, Rule};
 pub use setting::Setting;
 pub use settings::{Admin, Config, Drain, Limits, Log, LogFormat, Socket};
-pub(crate) use shown::Shown;
+pub(crate) use shown::{Shown, ShownTable};
 pub use sources::{CONFIG_FLAG, CONFIG_VARIABLE, Sources};
 
 /// How the name of every environment variable of the server begins.

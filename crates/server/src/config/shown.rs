@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Config, Rule,
+    Config,
     setting::{Declared, Setting},
 };
 
@@ -30,14 +30,32 @@ impl Config {
         })
     }
 
-    /// The rules of the built-in channel, each with its settings in TOML.
-    pub(crate) fn shown_channels(&self) -> impl Iterator<Item = BTreeMap<&'static str, String>> {
-        self.channels.iter().map(|rule| {
-            let settings = Rule::SETTINGS.iter();
-            let shown = settings.map(|setting| (setting.key, (setting.describe)(rule).value));
-            shown.collect()
-        })
+    /// The rules of the built-in channel.
+    pub(crate) fn shown_channels(&self) -> impl Iterator<Item = ShownTable> {
+        self.channels.iter().map(table)
     }
+
+    /// The keys of the control plane.
+    pub(crate) fn shown_keys(&self) -> impl Iterator<Item = ShownTable> {
+        self.admin.keys.iter().map(table)
+    }
+
+    /// The users of the control plane.
+    pub(crate) fn shown_users(&self) -> impl Iterator<Item = ShownTable> {
+        self.admin.users.iter().map(table)
+    }
+}
+
+/// A table of the configuration: each of its settings in TOML, and none for those that are secret.
+pub(crate) type ShownTable = BTreeMap<&'static str, Option<String>>;
+
+fn table<T: Declared>(of: &T) -> ShownTable {
+    let shown = T::SETTINGS.iter().map(|setting| {
+        let description = (setting.describe)(of);
+        let value = (!description.is_secret).then_some(description.value);
+        (setting.key, value)
+    });
+    shown.collect()
 }
 
 #[cfg(test)]

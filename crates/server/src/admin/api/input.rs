@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderMap, header, request::Parts},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::super::problem::{Kind, Problem};
 
@@ -57,9 +57,16 @@ impl Told {
     /// # Errors
     ///
     /// [`Kind::BadBody`] when it is no JSON, [`Kind::Invalid`] when it is another value.
-    pub(crate) fn read<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Problem> {
+    pub(crate) fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
         serde_json::from_slice(&self.0).map_err(|error| unreadable(&error))
     }
+}
+
+/// A text that is there: `null` is none.
+pub(crate) fn given<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 fn unreadable(error: &serde_json::Error) -> Problem {
@@ -105,7 +112,7 @@ mod tests {
             let problem = told.read::<Vec<u8>>().unwrap_err();
             serde_json::to_value(problem).unwrap()["status"].clone()
         };
-        assert_eq!(read("{"), 400);
+        assert_eq!(read("["), 400);
         assert_eq!(read("\u{0}"), 400);
         assert_eq!(read("{}"), 422);
     }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use utoipa::ToSchema;
 
+use super::input::given;
 use crate::{
     config::Limits,
     control::{Conn, NoConn},
@@ -32,7 +33,7 @@ pub(crate) struct Message<'a> {
     #[schema(value_type = serde_json::Value, required = false)]
     payload: Option<&'a RawValue>,
     /// Bytes, in base64 with padding (RFC 4648 section 4). Members that speak V1 get none of them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     #[schema(
         nullable = false,
         content_encoding = "base64",

@@ -5,7 +5,6 @@ use std::{convert::Infallible, sync::Arc};
 use axum::{
     Json,
     extract::State as Held,
-    http::{StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -13,22 +12,23 @@ use axum::{
 };
 use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
 
-use super::super::{observatory::History, state::State};
+use super::super::{
+    observatory::History,
+    problem::{Kind, Problem},
+    state::State,
+};
 
 /// The newest sample.
 #[utoipa::path(get, path = "/overview", tag = "overview", responses(
     (status = 200, description = "The numbers of the last second", content_type = "application/json"),
-    (status = 503, description = "The server has just started; ask again in two seconds"),
+    (status = 503, description = "The server has just started; ask again in a second", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn overview(Held(state): Held<State>) -> Response {
-    match state.observatory.sample() {
-        Some(sample) => Json(&*sample).into_response(),
-        None => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            [(header::RETRY_AFTER, "2")],
-        )
-            .into_response(),
-    }
+pub(crate) async fn overview(Held(state): Held<State>) -> Result<Response, Problem> {
+    let sample = state.observatory.sample().ok_or_else(|| {
+        let detail = "the server has just started and has no numbers yet; ask again after Retry-After seconds";
+        Problem::new(Kind::Unavailable, detail)
+    })?;
+    Ok(Json(&*sample).into_response())
 }
 
 /// The last ten minutes, a column for each number.

@@ -14,7 +14,11 @@ use super::{
     },
     input::Told,
 };
-use crate::{config::Shown, control::Readiness, log};
+use crate::{
+    config::{Shown, ShownTable},
+    control::Readiness,
+    log,
+};
 
 /// A running server.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,7 +53,14 @@ pub(crate) struct Server {
 pub(crate) struct Configuration {
     settings: Vec<Setting>,
     /// The rules of the built-in channel, in their order; of each, its settings in TOML.
-    channels: Vec<std::collections::BTreeMap<&'static str, String>>,
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, Option<String>>>)]
+    channels: Vec<ShownTable>,
+    /// The keys of the control plane; null stands for a secret.
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, Option<String>>>)]
+    keys: Vec<ShownTable>,
+    /// The users of the control plane; null stands for a secret.
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, Option<String>>>)]
+    users: Vec<ShownTable>,
 }
 
 /// A setting.
@@ -138,6 +149,8 @@ pub(crate) async fn config(Held(state): Held<State>) -> Json<Configuration> {
     Json(Configuration {
         settings: config.shown().map(setting).collect(),
         channels: config.shown_channels().collect(),
+        keys: config.shown_keys().collect(),
+        users: config.shown_users().collect(),
     })
 }
 
@@ -176,6 +189,8 @@ pub(crate) async fn drain(
 ) -> Result<(StatusCode, Json<Drained>), Problem> {
     tracing::info!("closing all connections, as asked for by the HTTP API");
     let control = state.control.clone();
+    // Whoever asks after this answer is told so.
+    control.announce_drain();
     // On a thread of its own: it waits while a mailbox is full.
     let thread = std::thread::Builder::new().name("drain".to_owned());
     thread.spawn(move || control.drain()).map_err(|error| {

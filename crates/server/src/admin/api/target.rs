@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::super::problem::{Kind, Problem};
+use super::{
+    super::problem::{Kind, Problem},
+    input::given,
+};
 use crate::{control::Conn, question::Search};
 
 /// Whom a request means: exactly one of these.
@@ -19,15 +22,19 @@ pub(crate) struct Target {
         pattern = "^(0|[1-9][0-9]{0,3})-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})$",
         example = "0-17-3"
     )]
+    #[serde(default, deserialize_with = "given")]
     pub(crate) connection: Option<String>,
     /// All connections under this socket id.
     #[schema(nullable = false)]
+    #[serde(default, deserialize_with = "given")]
     pub(crate) socket_id: Option<String>,
     /// All members of this topic.
     #[schema(nullable = false, example = "room:lobby")]
+    #[serde(default, deserialize_with = "given")]
     pub(crate) topic: Option<String>,
     /// All connections from this IP address, or from this address and port.
     #[schema(nullable = false, format = "ipv4", example = "192.0.2.7")]
+    #[serde(default, deserialize_with = "given")]
     pub(crate) address: Option<String>,
 }
 

@@ -24,6 +24,9 @@ use crate::{
     question::{Pattern, Search},
 };
 
+/// How long a search may be: the longest topic and a `*`.
+const SEARCH_CHARS_MAX: usize = 256;
+
 /// Which topics.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +119,12 @@ pub(crate) async fn topics(
 ) -> Result<Json<Topics>, Problem> {
     let limit = asked.limit.0.into();
     if let Some(pattern) = &asked.search {
+        if !(1..=SEARCH_CHARS_MAX).contains(&pattern.chars().count()) {
+            let detail = format!(
+                "a search has 1 to {SEARCH_CHARS_MAX} characters; leave it out for the largest topics"
+            );
+            return Err(Problem::new(Kind::BadParameter, detail));
+        }
         let from = asked.cursor.unwrap_or_default();
         return found(&state, &Pattern::new(pattern), from, limit).await;
     }

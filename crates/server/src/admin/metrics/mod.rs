@@ -99,7 +99,7 @@ pub(super) struct Scrape {
 
 /// Everything that the node counts, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "metrics", responses(
-    (status = 200, description = "OpenMetrics 1.0 where it is accepted, else the text format of Prometheus", content_type = "application/openmetrics-text"),
+    (status = 200, description = "OpenMetrics 1.0 where it is accepted, else the text format of Prometheus", content((String = "application/openmetrics-text"), (String = "text/plain"))),
 ))]
 pub(super) async fn metrics(Held(state): Held<State>, head: HeaderMap) -> Response {
     let scrape = Scrape::take(&state).await;
