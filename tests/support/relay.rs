@@ -22,11 +22,16 @@ use super::{binary::fourtuple, watchdog::Watchdog};
 /// How long a start or a drain may take before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The flag that says where the control plane listens; tests have none without it.
+const ADMIN_FLAG: &str = "--admin-listen";
+
 /// A running `fourtuple serve`, which ends with this value.
 #[derive(Debug)]
 pub(crate) struct Relay {
     child: Child,
     addr: SocketAddr,
+    /// Where its control plane is, if it was asked for one.
+    admin: Option<SocketAddr>,
     arguments: Vec<String>,
     output: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
@@ -36,6 +41,12 @@ impl Relay {
     /// Starts the server on a free port with these flags besides.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_by(fourtuple(), arguments)
+    }
+
+    /// The same, with a control plane on a port of its own.
+    pub(crate) fn start_with_admin(arguments: &[&str]) -> Self {
+        let admin = [ADMIN_FLAG, "127.0.0.1:0"];
+        Self::start(&[&admin, arguments].concat())
     }
 
     /// The same, by a command that becomes the binary.
@@ -55,15 +66,29 @@ impl Relay {
             .expect("the binary starts");
         let output = Arc::default();
         let (found, addr) = mpsc::sync_channel(2);
+        let (found_admin, addr_of_admin) = mpsc::sync_channel(2);
+        let has_admin = arguments.iter().any(|argument| argument == ADMIN_FLAG);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let readers = vec![
-            follow(stdout.expect("stdout is piped"), &output, found.clone()),
-            follow(stderr.expect("stderr is piped"), &output, found),
-        ];
+        let readers = [
+            follow(
+                stdout.expect("stdout is piped"),
+                &output,
+                (found.clone(), found_admin.clone()),
+            ),
+            follow(
+                stderr.expect("stderr is piped"),
+                &output,
+                (found, found_admin),
+            ),
+        ]
+        .into();
         match addr.recv_timeout(PATIENCE) {
             Ok(addr) => Self {
                 child,
                 addr,
+                // It is said after the other, and only of a control plane that was asked for.
+                admin: has_admin
+                    .then(|| addr_of_admin.recv_timeout(PATIENCE).expect("it says where")),
                 arguments,
                 output,
                 readers,
@@ -80,6 +105,12 @@ impl Relay {
 
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where its control plane is.
+    #[track_caller]
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.expect("it was started with a control plane")
     }
 
     /// Where phoenix.js connects to.
@@ -159,7 +190,7 @@ impl Drop for Relay {
 fn follow(
     pipe: impl std::io::Read + Send + 'static,
     output: &Arc<Mutex<String>>,
-    found: mpsc::SyncSender<SocketAddr>,
+    (found, found_admin): (mpsc::SyncSender<SocketAddr>, mpsc::SyncSender<SocketAddr>),
 ) -> JoinHandle<()> {
     let output = Arc::clone(output);
     thread::spawn(move || {
@@ -167,6 +198,9 @@ fn follow(
             if let Some(addr) = listening_on(&line) {
                 // Only the first address is waited for.
                 let _ = found.try_send(addr);
+            }
+            if let Some(addr) = steered_at(&line) {
+                let _ = found_admin.try_send(addr);
             }
             let mut output = output.lock().unwrap();
             output.push_str(&line);
@@ -179,6 +213,12 @@ fn follow(
 fn listening_on(line: &str) -> Option<SocketAddr> {
     let (_, after) = line.split_once("listening on ")?;
     after.split(';').next()?.parse().ok()
+}
+
+/// The address in a line like `dashboard, metrics and API are at http://127.0.0.1:4001/`.
+fn steered_at(line: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once("API are at http://")?;
+    after.split('/').next()?.parse().ok()
 }
 
 fn text(output: &Mutex<String>) -> String {
