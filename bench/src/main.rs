@@ -21,6 +21,7 @@ mod metric;
 mod numbers;
 mod peers;
 mod product;
+mod publish;
 mod round;
 mod session;
 mod standing;
@@ -65,6 +66,8 @@ enum Part {
     Server { workload: Workload },
     /// Measures what people who look at the dashboard cost a busy server
     Viewers(viewers::Options),
+    /// Measures messages that a backend publishes over the HTTP API, a second
+    Publish(publish::Options),
     #[command(flatten)]
     Headline(headline::Part),
 }
@@ -87,6 +90,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Part::Viewers(options)) => viewers::run(&options),
+        Some(Part::Publish(options)) => publish::run(&options),
         Some(Part::Headline(part)) => headline::main(part),
         None => compare::run(&cli.options),
     }

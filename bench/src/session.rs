@@ -277,7 +277,7 @@ fn server_frame(text: &str) -> Vec<u8> {
 }
 
 /// Returns `text` as one text frame masked with `MASK`.
-fn client_frame(text: &str) -> Vec<u8> {
+pub(crate) fn client_frame(text: &str) -> Vec<u8> {
     let mut frame = frame_header(text.len(), 0x80);
     frame.extend_from_slice(&MASK);
     frame.extend(
