@@ -208,6 +208,9 @@ impl Pair {
     }
 }
 
+/// What a row shows of a pair of windows, 1 being the whole.
+type Share = fn(&Pair) -> f64;
+
 fn report(options: &Options, machine: &Machine, pairs: &[Pair]) -> String {
     let mut text = format!(
         "{} connections in {} topics, {} deliveries per second; {} viewers; {} pairs of windows of {} s; \
@@ -224,36 +227,23 @@ fn report(options: &Options, machine: &Machine, pairs: &[Pair]) -> String {
             ""
         },
     );
-    let rows: [(&str, &dyn Fn(&Pair) -> f64, f64); 6] = [
-        (
-            "server CPU without viewers, % of a core",
-            &|it| it.without.server,
-            100.0,
-        ),
-        (
-            "server CPU with viewers, % of a core",
-            &|it| it.with.server,
-            100.0,
-        ),
-        (
-            "admin thread without viewers, % of a core",
-            &|it| it.without.admin,
-            100.0,
-        ),
-        (
-            "admin thread with viewers, % of a core",
-            &|it| it.with.admin,
-            100.0,
-        ),
-        ("**viewers add, % of server CPU**", &Pair::added, 100.0),
+    let rows: [(&str, Share); 6] = [
+        ("server CPU without viewers, % of a core", |it| {
+            it.without.server
+        }),
+        ("server CPU with viewers, % of a core", |it| it.with.server),
+        ("admin thread without viewers, % of a core", |it| {
+            it.without.admin
+        }),
+        ("admin thread with viewers, % of a core", |it| it.with.admin),
+        ("**viewers add, % of server CPU**", Pair::added),
         (
             "… in the admin thread alone, % of server CPU",
-            &Pair::added_to_admin,
-            100.0,
+            Pair::added_to_admin,
         ),
     ];
-    for (name, of, factor) in rows {
-        let values: Vec<_> = pairs.iter().map(|pair| of(pair) * factor).collect();
+    for (name, of) in rows {
+        let values: Vec<_> = pairs.iter().map(|pair| of(pair) * 100.0).collect();
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let middle = median(&values).unwrap_or(f64::NAN);

@@ -65,7 +65,6 @@ impl<S: Socket> Shard<S> {
             waited: asked.elapsed(),
             cpu: io.cpu_time(),
             hub: *self.hub.counters(),
-            conns_count: self.hub.conns_count(),
             channels_count: self.hub.channels_count(),
             topics_count: self.hub.topics_count(),
             closes: tally.closes.clone(),
@@ -74,7 +73,6 @@ impl<S: Socket> Shard<S> {
             handlers: tally.handlers.distribution(),
             fanouts: tally.fanouts.distribution(),
             fanout_members: tally.fanout_members.distribution(),
-            draining: self.is_draining(),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use engine::{ConnId, Distribution, Histogram, Io, Time, View};
+use engine::{ConnId, Io, Time, View};
 use hub::{Busiest, Frequent, Hub, Socket};
 
 use crate::shard::ShardMail;
@@ -30,7 +30,6 @@ pub(crate) struct Census {
 pub(crate) struct Pass {
     /// How long it took from its first slice to its last.
     pub(crate) took: Duration,
-    pub(crate) conns_count: u64,
     pub(crate) topics_count: u64,
     /// Connections with most to write, the fullest first.
     pub(crate) slowest: Vec<(hub::ConnId, View)>,
@@ -38,22 +37,15 @@ pub(crate) struct Pass {
     pub(crate) largest: Vec<(String, usize)>,
     /// Addresses with most connections, in no order.
     pub(crate) addresses: Vec<Frequent<IpAddr>>,
-    /// Milliseconds for which connections have been silent.
-    pub(crate) silences: Distribution,
-    /// Bytes in all outboxes.
-    pub(crate) outbox_bytes: u64,
 }
 
 /// What a look has found so far.
 #[derive(Debug, Default)]
 struct Found {
-    conns_count: u64,
     topics_count: u64,
     slowest: Top<(hub::ConnId, View)>,
     largest: Top<String>,
     addresses: Busiest<IpAddr>,
-    silences: Histogram,
-    outbox_bytes: u64,
 }
 
 /// The largest of many, kept in a list that is never longer than twice [`LISTED_MAX`].
@@ -67,7 +59,7 @@ struct Top<T> {
 impl Census {
     /// Looks through one slice; returns the whole when that was the last.
     pub(crate) fn step<S: Socket>(&mut self, hub: &Hub<S>, io: &Io<'_, ShardMail>) -> Option<Pass> {
-        let began = *self.began.get_or_insert(io.now());
+        let began = *self.began.get_or_insert_with(|| io.now());
         let conns = self.next_conn..self.next_conn.saturating_add(CONNS_PER_SLICE);
         self.next_conn = conns.end;
         for (conn, view) in io.views(conns).filter(|(_, view)| view.is_open) {
@@ -87,11 +79,7 @@ impl Census {
 
 impl Found {
     fn add_conn(&mut self, conn: ConnId, view: View) {
-        self.conns_count += 1;
-        self.outbox_bytes += u64::from(view.outbox_bytes);
         self.addresses.record(&view.peer.ip(), 1);
-        let silence = u64::try_from(view.silence.as_millis());
-        self.silences.record(silence.unwrap_or(u64::MAX));
         if view.outbox_bytes > 0 {
             let conn = crate::shard::to_hub(conn);
             self.slowest.add(view.outbox_bytes.into(), || (conn, view));
@@ -102,13 +90,10 @@ impl Found {
         let members = |(members, topic): (u64, String)| (topic, members as usize);
         Pass {
             took,
-            conns_count: self.conns_count,
             topics_count: self.topics_count,
             slowest: self.slowest.end().map(|(_, slow)| slow).collect(),
             largest: self.largest.end().map(members).collect(),
             addresses: self.addresses.take(),
-            silences: self.silences.distribution(),
-            outbox_bytes: self.outbox_bytes,
         }
     }
 }

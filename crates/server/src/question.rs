@@ -104,8 +104,6 @@ pub(crate) struct Facts {
     /// CPU that its thread has used.
     pub(crate) cpu: Duration,
     pub(crate) hub: hub::Counters,
-    /// WebSockets that the hub knows.
-    pub(crate) conns_count: usize,
     /// Joined channels.
     pub(crate) channels_count: usize,
     /// Topics with members.
@@ -122,7 +120,6 @@ pub(crate) struct Facts {
     pub(crate) fanouts: Distribution,
     /// Members that broadcasts reached on this shard.
     pub(crate) fanout_members: Distribution,
-    pub(crate) draining: bool,
 }
 
 /// What a shard has most of.

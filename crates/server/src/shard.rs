@@ -75,10 +75,6 @@ impl<S: Socket> Shard<S> {
         &self.hub
     }
 
-    pub(crate) const fn is_draining(&self) -> bool {
-        self.drain.is_some()
-    }
-
     /// Counts what an input has come to.
     fn count(&mut self, before: Before, io: &mut Io<'_, ShardMail>) {
         if self.tally.after(before, self.hub.counters(), io.now()) {

@@ -133,7 +133,7 @@ impl Observatory {
     }
 
     /// What there is most of.
-    pub(crate) fn from_board<T>(&self, ask: impl FnOnce(&Board) -> T) -> T {
+    pub(crate) fn ask_board<T>(&self, ask: impl FnOnce(&Board) -> T) -> T {
         ask(&self.known().board)
     }
 

@@ -183,8 +183,8 @@ struct Span<'a> {
 impl Span<'_> {
     fn line(self, resident_bytes: u64) -> Line {
         let now = |count: fn(&ShardReading) -> u64| self.now.sum(count) as f64;
-        let fanouts = self.new(|shard| &shard.facts.fanouts);
-        let handshakes = self.new(|shard| &shard.handshakes);
+        let fanouts = self.added(|shard| &shard.facts.fanouts);
+        let handshakes = self.added(|shard| &shard.handshakes);
         Line {
             connections: now(|shard| shard.engine.open),
             sockets: now(|shard| shard.engine.conns),
@@ -204,8 +204,8 @@ impl Span<'_> {
             bytes_out_per_s: self.rate(|shard| shard.engine.bytes_out),
             handshake_p50_s: seconds(&handshakes, 0.5),
             handshake_p99_s: seconds(&handshakes, 0.99),
-            join_p99_s: seconds(&self.new(|shard| &shard.facts.joins), 0.99),
-            handler_p99_s: seconds(&self.new(|shard| &shard.facts.handlers), 0.99),
+            join_p99_s: seconds(&self.added(|shard| &shard.facts.joins), 0.99),
+            handler_p99_s: seconds(&self.added(|shard| &shard.facts.handlers), 0.99),
             fanout_p50_s: seconds(&fanouts, 0.5),
             fanout_p99_s: seconds(&fanouts, 0.99),
             lag_s: self.now.shards.iter().map(lag).fold(0.0, f64::max),
@@ -238,7 +238,7 @@ impl Span<'_> {
         new as f64 / self.seconds()
     }
 
-    fn new(self, of: fn(&ShardReading) -> &Distribution) -> Distribution {
+    fn added(self, of: fn(&ShardReading) -> &Distribution) -> Distribution {
         self.now.total(of).since(&self.before.total(of))
     }
 

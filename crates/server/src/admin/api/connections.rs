@@ -229,7 +229,7 @@ pub(crate) async fn addresses(
     Asked(asked): Asked<AddressesAsked>,
 ) -> Result<Json<Addresses>, Problem> {
     let limit = asked.limit.0.into();
-    let listed = state.observatory.from_board(|board| board.addresses(limit));
+    let listed = state.observatory.ask_board(|board| board.addresses(limit));
     let address = |item: &super::super::board::Address| Address {
         address: item.ip.to_string(),
         connections: item.connections,
@@ -260,7 +260,7 @@ async fn detail(state: &State, conn: Conn) -> Result<Option<Detail>, Problem> {
 }
 
 async fn slowest(state: &State, limit: usize) -> Result<Json<Connections>, Problem> {
-    let listed = state.observatory.from_board(|board| board.slowest(limit));
+    let listed = state.observatory.ask_board(|board| board.slowest(limit));
     let mut found = Vec::with_capacity(listed.items.len());
     for conn in listed.items {
         let detail = detail(state, conn).await?;

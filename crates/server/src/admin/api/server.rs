@@ -188,7 +188,7 @@ pub(crate) async fn drain(
     Held(state): Held<State>,
 ) -> Result<(StatusCode, Json<Drained>), Problem> {
     tracing::info!("closing all connections, as asked for by the HTTP API");
-    let control = state.control.clone();
+    let control = state.control;
     // Whoever asks after this answer is told so.
     control.announce_drain();
     // On a thread of its own: it waits while a mailbox is full.

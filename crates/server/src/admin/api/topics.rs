@@ -135,11 +135,11 @@ pub(crate) async fn topics(
     let observatory = &state.observatory;
     let (listed, from): (Listed<Arc<str>>, _) = match asked.sort {
         Sort::Members => (
-            observatory.from_board(|board| board.largest(limit)),
+            observatory.ask_board(|board| board.largest(limit)),
             "census",
         ),
         Sort::Rate => {
-            let busiest = observatory.from_board(|board| board.busiest(limit));
+            let busiest = observatory.ask_board(|board| board.busiest(limit));
             let items = busiest.items.into_iter().map(|(topic, _)| topic);
             let listed = Listed {
                 items: items.collect(),
@@ -186,7 +186,7 @@ pub(crate) async fn topic(
     let count = members.first().map_or(0, |members| members.count);
     let sought = Search::Topic(Arc::clone(&name));
     let found = search::conns(&state.control, &sought, Cursor::default(), LIMIT).await?;
-    let rate = state.observatory.from_board(|board| board.rate(&name));
+    let rate = state.observatory.ask_board(|board| board.rate(&name));
     Ok(Json(TopicAlone {
         topic: Topic::new(&name, count, rate),
         connections: found.items.iter().map(Connection::of).collect(),
@@ -228,7 +228,7 @@ fn with_rates(state: &State, topics: impl Iterator<Item = (Arc<str>, usize)>) ->
         Topic::new(&topic, members, board.rate(&topic))
     };
     let observatory = &state.observatory;
-    observatory.from_board(|board| topics.map(|item| topic(board, item)).collect())
+    observatory.ask_board(|board| topics.map(|item| topic(board, item)).collect())
 }
 
 impl Topic {

@@ -117,7 +117,7 @@ impl Limits {
             let every = EVERY.max(surveyed.took * REST);
             let reading = observatory.read().await;
             let entries = entry::entries(&self.0.control, &surveyed, &reading);
-            let addresses = observatory.from_board(|board| board.addresses(ADDRESSES_MAX));
+            let addresses = observatory.ask_board(|board| board.addresses(ADDRESSES_MAX));
             let entries = entries.into_iter().chain(Entry::tuples(&addresses.items));
             let (limits, binding) = entry::judge(entries.collect(), &mut trend, started.elapsed());
             let at = SystemTime::now().duration_since(UNIX_EPOCH);
