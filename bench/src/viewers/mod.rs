@@ -74,6 +74,9 @@ struct Pair {
     with: Window,
 }
 
+/// A line of the table: its name, and the part of something that it shows in percent.
+type Row = (&'static str, fn(&Pair) -> f64);
+
 /// A part of the server's processor time: more would be a price that somebody notices.
 const TARGET: f64 = 0.02;
 const NEWS_WINDOW: Duration = Duration::from_millis(100);
@@ -208,9 +211,6 @@ impl Pair {
     }
 }
 
-/// What a row shows of a pair of windows, 1 being the whole.
-type Share = fn(&Pair) -> f64;
-
 fn report(options: &Options, machine: &Machine, pairs: &[Pair]) -> String {
     let mut text = format!(
         "{} connections in {} topics, {} deliveries per second; {} viewers; {} pairs of windows of {} s; \
@@ -227,7 +227,7 @@ fn report(options: &Options, machine: &Machine, pairs: &[Pair]) -> String {
             ""
         },
     );
-    let rows: [(&str, Share); 6] = [
+    let rows: [Row; 6] = [
         ("server CPU without viewers, % of a core", |it| {
             it.without.server
         }),
@@ -256,8 +256,12 @@ fn report(options: &Options, machine: &Machine, pairs: &[Pair]) -> String {
         text,
         "\nEach viewer got {samples:.2} samples a second or more."
     );
-    let added: Vec<_> = pairs.iter().map(Pair::added).collect();
-    let is_met = median(&added).is_some_and(|added| added < TARGET);
+    // The whole misses nothing and has the noise of the machine; the thread alone has little of it.
+    let is_below = |of: fn(&Pair) -> f64| {
+        let added: Vec<_> = pairs.iter().map(of).collect();
+        median(&added).is_some_and(|added| added < TARGET)
+    };
+    let is_met = is_below(Pair::added) && is_below(Pair::added_to_admin);
     let _ = writeln!(
         text,
         "Target: {} viewers cost under {} % of server CPU: {}",
