@@ -397,7 +397,11 @@ fn no_file_knows_the_machine_it_was_written_on() {
 
 #[test]
 fn lock_files_name_no_mirror() {
-    for folder in ["tests/clients/node", "bench/peers/node"] {
+    for folder in [
+        "tests/clients/node",
+        "tests/dashboard/browser",
+        "bench/peers/node",
+    ] {
         assert!(
             !read(&format!("{folder}/package-lock.json")).contains("\"resolved\""),
             "{folder}/package-lock.json: keep omit-lockfile-registry-resolved"
