@@ -217,7 +217,8 @@ fn listening_on(line: &str) -> Option<SocketAddr> {
 
 /// The address in a line like `dashboard, metrics and API are at http://127.0.0.1:4001/`.
 fn steered_at(line: &str) -> Option<SocketAddr> {
-    let (_, after) = line.split_once("API are at http://")?;
+    let (_, after) = line.split_once("API are at ")?;
+    let (_, after) = after.split_once("://")?;
     after.split('/').next()?.parse().ok()
 }
 
