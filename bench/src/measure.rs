@@ -49,7 +49,7 @@ fn cpu_time_of(pid: u32) -> anyhow::Result<Duration> {
     Ok(total)
 }
 
-/// Returns the processor time of the threads of the process that have this name; zero without any.
+/// Returns the processor time of the threads of the process whose names begin so; zero without any.
 pub(crate) fn thread_time(pid: u32, name: &str) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
@@ -59,7 +59,7 @@ pub(crate) fn thread_time(pid: u32, name: &str) -> anyhow::Result<Duration> {
         // A thread that has ended since the directory was read has used what it did before.
         let comm = fs::read_to_string(task.join("comm")).unwrap_or_default();
         let schedstat = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-        if comm.trim_end() == name {
+        if comm.starts_with(name) {
             total += parse_schedstat(&schedstat).unwrap_or_default();
         }
     }

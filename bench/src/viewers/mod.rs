@@ -43,10 +43,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 10)]
     viewers: u16,
     /// Pairs of windows, one with viewers and one without
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 20)]
     pairs: u16,
     /// Seconds of a window
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 4)]
     window_s: u16,
     /// A built binary instead of one that is built now
     #[arg(long)]
@@ -61,7 +61,7 @@ pub(crate) struct Options {
 struct Window {
     /// Processor time of the server per second.
     server: f64,
-    /// That of its admin thread alone.
+    /// That of its admin threads alone.
     admin: f64,
     /// Samples that each viewer got in a second, at the least.
     samples: f64,
@@ -196,7 +196,7 @@ impl Options {
     }
 }
 
-/// The name of the thread that the control plane lives on.
+/// How the names of the threads that the control plane lives on begin.
 const ADMIN: &str = "admin";
 
 impl Pair {
@@ -205,7 +205,7 @@ impl Pair {
         self.with.server / self.without.server - 1.0
     }
 
-    /// What they add to the thread that serves them, as a part of that of the whole server.
+    /// What they add to the threads that serve them, as a part of that of the whole server.
     fn added_to_admin(&self) -> f64 {
         (self.with.admin - self.without.admin) / self.without.server
     }
@@ -232,13 +232,15 @@ fn report(options: &Options, machine: &Machine, pairs: &[Pair]) -> String {
             it.without.server
         }),
         ("server CPU with viewers, % of a core", |it| it.with.server),
-        ("admin thread without viewers, % of a core", |it| {
+        ("admin threads without viewers, % of a core", |it| {
             it.without.admin
         }),
-        ("admin thread with viewers, % of a core", |it| it.with.admin),
+        ("admin threads with viewers, % of a core", |it| {
+            it.with.admin
+        }),
         ("**viewers add, % of server CPU**", Pair::added),
         (
-            "… in the admin thread alone, % of server CPU",
+            "… in the admin threads alone, % of server CPU",
             Pair::added_to_admin,
         ),
     ];
@@ -256,7 +258,7 @@ fn report(options: &Options, machine: &Machine, pairs: &[Pair]) -> String {
         text,
         "\nEach viewer got {samples:.2} samples a second or more."
     );
-    // The whole misses nothing and has the noise of the machine; the thread alone has little of it.
+    // The whole misses nothing and has the noise of the machine; the threads alone have little of it.
     let is_below = |of: fn(&Pair) -> f64| {
         let added: Vec<_> = pairs.iter().map(of).collect();
         median(&added).is_some_and(|added| added < TARGET)
