@@ -11,6 +11,7 @@
 //! - the shard: `swarm` (the engine's app), `table` (its clients), `gauges` (what it shows), `watch`
 //!   (its time);
 //! - what came of it: `failure`, `latency`, `arrivals`, `orphans`, `tally`, `outcome`, `report`;
+//! - what others have written down: `script` (Artillery's scripts and their virtual users);
 //! - the whole: `run`, `conductor`, `turns` (who opens when), `handshakes` (how many at once), `progress`, `events`, `interrupt`.
 //!
 //! *Architecture invariant:* nothing here knows the server crate; the crowd speaks to any server.
@@ -39,6 +40,7 @@ mod rate;
 mod report;
 mod run;
 mod schedule;
+mod script;
 mod share;
 mod source;
 mod speech;
@@ -64,6 +66,7 @@ pub use progress::{LiveLine, Moment, PlainLines, Progress, Silent};
 pub use rate::{Rate, RateError};
 pub use report::{Connections, Drop, Latencies, Report, Stages};
 pub use run::{LoadError, run};
+pub use script::{Problems, Script, ScriptFlags, Verdict};
 pub use share::{Share, ShareError};
 pub use tally::Broadcast;
 pub use target::{Target, TargetError};

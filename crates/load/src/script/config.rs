@@ -1,0 +1,204 @@
+//! The `config` of a script: what holds for all of its scenarios.
+
+use std::{path::Path, time::Duration};
+
+use proto::phoenix::Serializer;
+
+use super::{
+    connect::{self, Defaults},
+    ensure::Ensure,
+    fields::Fields,
+    flow,
+    names::Variable,
+    payload::{self, Payload},
+    phases::{self, Phase},
+    problem::Problems,
+    program::Jitter,
+    tree::{Node, Value},
+};
+
+/// What `config` says, apart from what `connect` steps may change.
+#[derive(Debug)]
+pub(crate) struct Config<'n> {
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) payloads: Vec<Payload>,
+    pub(crate) connect: Defaults<'n>,
+    /// How long a step waits for its message.
+    pub(crate) timeout: Duration,
+    pub(crate) jitter: Jitter,
+    pub(crate) ensure: Ensure,
+    pub(crate) serializer: Serializer,
+    pub(crate) heartbeat: Option<Duration>,
+}
+
+/// Plugins that look at HTTP alone, so that a script of WebSockets loses nothing without them.
+const HTTP_PLUGINS: [&str; 3] = ["expect", "apdex", "metrics-by-endpoint"];
+
+/// Keys of other engines and of Artillery's own ways of running: nothing here depends on them.
+const OTHERS: [&str; 7] = [
+    "http",
+    "socketio",
+    "engines",
+    "bundling",
+    "includeFiles",
+    "apdex",
+    "processor",
+];
+
+impl<'n> Config<'n> {
+    /// Reads `config`; files that it names are beside the script, in `folder`.
+    pub(crate) fn read(node: &'n Node, folder: &Path, problems: &mut Problems) -> Option<Self> {
+        let mut fields = Fields::of(node, "config", problems)?;
+        let phases = phases::read(&mut fields, problems);
+        let variables = fields.take("variables");
+        let variables = variables.map(|node| read_variables(node, problems));
+        let payloads = payload::read(&mut fields, folder, problems);
+        let timeout = timeout(&mut fields, problems);
+        let mut connect = Defaults {
+            target: fields.take("target"),
+            headers: None,
+            protocols: &[],
+            params: None,
+        };
+        let ws_timeout = read_ws(&mut fields, &mut connect, problems);
+        let (serializer, heartbeat) = read_phoenix(&mut fields, &mut connect, problems);
+        let jitter = read_defaults(&mut fields, problems);
+        let ensure = read_ensure(&mut fields, problems);
+        if let Some(tls) = fields.take("tls")
+            && let Some(mut tls) = Fields::of(tls, "config.tls", problems)
+        {
+            connect::refuse_options(&mut tls, problems);
+            for key in ["pfx", "passphrase", "servername", "checkServerIdentity"] {
+                tls.take(key);
+            }
+            tls.finish(problems);
+        }
+        // Merged into the rest before it was read.
+        fields.take("environments");
+        for key in OTHERS {
+            fields.take(key);
+        }
+        fields.finish(problems);
+        Some(Self {
+            phases,
+            variables: variables.unwrap_or_default(),
+            payloads,
+            connect,
+            timeout: timeout.or(ws_timeout).unwrap_or(Duration::from_secs(10)),
+            jitter,
+            ensure,
+            serializer,
+            heartbeat,
+        })
+    }
+}
+
+/// How long to wait for a message; 0 is as good as nothing, as in Artillery.
+fn timeout(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Duration> {
+    let seconds = fields.number("timeout", (0.0, 86_400.0), problems)?;
+    (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
+}
+
+fn read_variables(node: &Node, problems: &mut Problems) -> Vec<Variable> {
+    let Value::Map(entries) = &node.value else {
+        let text = format!("expected names and values, found {}", node.kind());
+        problems.note(node.at, "config.variables", text);
+        return Vec::new();
+    };
+    let variable = |entry: &super::tree::Entry| Variable {
+        name: entry.key.clone(),
+        values: match &entry.node.value {
+            Value::List(items) => items.iter().map(Node::to_json).collect(),
+            _ => [entry.node.to_json()].into(),
+        },
+    };
+    entries.iter().map(variable).collect()
+}
+
+fn read_ws<'n>(
+    config: &mut Fields<'n>,
+    connect: &mut Defaults<'n>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let mut fields = Fields::of(config.take("ws")?, "config.ws", problems)?;
+    connect.headers = fields.take("headers");
+    connect.protocols = fields.list("subprotocols");
+    let timeout = timeout(&mut fields, problems);
+    connect::refuse_options(&mut fields, problems);
+    fields.finish(problems);
+    timeout
+}
+
+fn read_phoenix<'n>(
+    config: &mut Fields<'n>,
+    connect: &mut Defaults<'n>,
+    problems: &mut Problems,
+) -> (Serializer, Option<Duration>) {
+    let usual = (Serializer::V2, Some(Duration::from_secs(30)));
+    let Some(node) = config.take("phoenix") else {
+        return usual;
+    };
+    let Some(mut fields) = Fields::of(node, "config.phoenix", problems) else {
+        return usual;
+    };
+    connect.params = fields.take("params");
+    let vsn = fields.text("vsn", problems);
+    let serializer = connect::serializer(vsn).unwrap_or_else(|| {
+        let text = "expected 1.0.0 or 2.0.0";
+        problems.note(fields.place_of("vsn"), "config.phoenix.vsn", text);
+        Serializer::V2
+    });
+    let heartbeat = fields.time("heartbeat", problems);
+    fields.finish(problems);
+    let heartbeat = match heartbeat {
+        None => usual.1,
+        Some(time) => Some(time).filter(|time| !time.is_zero()),
+    };
+    (serializer, heartbeat)
+}
+
+fn read_defaults(config: &mut Fields<'_>, problems: &mut Problems) -> Jitter {
+    let mut read = |problems: &mut Problems| {
+        let mut defaults = Fields::of(config.take("defaults")?, "config.defaults", problems)?;
+        let think = defaults.take("think");
+        defaults.take("headers");
+        defaults.take("strictCapture");
+        defaults.finish(problems);
+        let mut think = Fields::of(think?, "config.defaults.think", problems)?;
+        let jitter = flow::jitter(&mut think, problems);
+        think.finish(problems);
+        jitter
+    };
+    read(problems).unwrap_or_default()
+}
+
+fn read_ensure(config: &mut Fields<'_>, problems: &mut Problems) -> Ensure {
+    let mut own = config.take("ensure").map(|node| (node, "config.ensure"));
+    if let Some(plugins) = config.take("plugins")
+        && let Value::Map(entries) = &plugins.value
+    {
+        for entry in entries {
+            match &*entry.key {
+                // Without checks it only switches the plugin on.
+                "ensure" => {
+                    let has_checks =
+                        matches!(&entry.node.value, Value::Map(all) if !all.is_empty());
+                    if has_checks {
+                        own = own.or(Some((&entry.node, "config.plugins.ensure")));
+                    }
+                }
+                name if HTTP_PLUGINS.contains(&name) => {}
+                name => {
+                    let text = "this plugin is not supported: delete it; the report is also JSON \
+                                (--output)";
+                    problems.note(entry.at, &format!("config.plugins.{name}"), text);
+                }
+            }
+        }
+    }
+    match own {
+        Some((node, path)) => Ensure::read(node, path, problems),
+        None => Ensure::default(),
+    }
+}

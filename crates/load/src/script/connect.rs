@@ -1,0 +1,337 @@
+//! Where a scenario connects, and with which head.
+
+use proto::phoenix::Serializer;
+
+use super::{
+    fields::Fields,
+    memory::Scene,
+    names::Names,
+    problem::{Place, Problems},
+    program::Dialect,
+    template::Template,
+    tree::{Node, Value},
+};
+use crate::target::Target;
+
+/// What `connect` and `config` say together.
+#[derive(Clone, Debug)]
+pub(crate) struct Connect {
+    /// The server, which is the same for everybody.
+    pub(crate) server: Target,
+    /// The whole URL, if it differs from user to user.
+    url: Option<Template>,
+    headers: Box<[(String, Template)]>,
+    pub(crate) protocols: Box<[Template]>,
+    /// Parameters of a Phoenix socket.
+    params: Box<[(String, Template)]>,
+}
+
+/// What the upgrade request of one user asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) host: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) protocols: Vec<String>,
+}
+
+/// What holds for all scenarios: `config.target`, `config.ws` and `config.phoenix`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Defaults<'n> {
+    pub(crate) target: Option<&'n Node>,
+    pub(crate) headers: Option<&'n Node>,
+    pub(crate) protocols: &'n [Node],
+    pub(crate) params: Option<&'n Node>,
+}
+
+/// Headers that the upgrade itself has.
+const OWN_HEADERS: [&str; 5] = [
+    "host",
+    "upgrade",
+    "connection",
+    "sec-websocket-key",
+    "sec-websocket-version",
+];
+
+/// Options of Node's `ws` that change nothing against a `ws://` server, or nothing that is measured.
+pub(crate) const IDLE_OPTIONS: [&str; 9] = [
+    "rejectUnauthorized",
+    "handshakeTimeout",
+    "maxRedirects",
+    "followRedirects",
+    "maxPayload",
+    "skipUTF8Validation",
+    "ca",
+    "cert",
+    "key",
+];
+
+/// Notes the options of a connection that would change what is measured and that are not there.
+pub(crate) fn refuse_options(fields: &mut Fields<'_>, problems: &mut Problems) {
+    for key in IDLE_OPTIONS {
+        fields.take(key);
+    }
+    fields.forbid(
+        "proxy",
+        "connecting through a proxy is not supported",
+        problems,
+    );
+    fields.forbid(
+        "agent",
+        "an agent is an object of Node: delete it",
+        problems,
+    );
+    fields.forbid(
+        "localAddress",
+        "the crowd chooses source addresses: give them with --sources",
+        problems,
+    );
+    if fields.boolean("perMessageDeflate", problems) == Some(true) {
+        let key = fields.path_of("perMessageDeflate");
+        let text = "compression is not supported: set it to false, and messages go uncompressed";
+        problems.note(fields.place_of("perMessageDeflate"), &key, text);
+    }
+}
+
+impl Connect {
+    /// Reads the `connect` step of a scenario, if it has one.
+    pub(crate) fn read(
+        step: Option<(&Node, &str)>,
+        place: Place,
+        defaults: Defaults<'_>,
+        names: &mut Names<'_>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let (mut target, mut headers, mut protocols, mut params) = (
+            defaults
+                .target
+                .map(|node| (node, "config.target".to_owned())),
+            defaults.headers,
+            defaults.protocols,
+            defaults.params,
+        );
+        match step {
+            Some((node, path)) if matches!(node.value, Value::Text(_)) => {
+                target = Some((node, path.to_owned()));
+            }
+            Some((node, path)) => {
+                let mut fields = Fields::of(node, path, problems)?;
+                if let Some(own) = fields.take("target") {
+                    target = Some((own, fields.path_of("target")));
+                }
+                headers = fields.take("headers").or(headers);
+                if fields.take("subprotocols").is_some() {
+                    protocols = fields.list("subprotocols");
+                }
+                params = fields.take("params").or(params);
+                fields.forbid("function", super::flow::NO_JAVASCRIPT, problems);
+                refuse_options(&mut fields, problems);
+                fields.finish(problems);
+            }
+            None => {}
+        }
+        let Some((node, path)) = target else {
+            let text = "expected the server's URL here, in a connect step or with --target";
+            problems.note(place, "config.target", text);
+            return None;
+        };
+        let (server, url) = server(node, &path, defaults, names, problems)?;
+        let mut read = |node: Option<&Node>, key| pairs(node, key, names, problems);
+        let (all_headers, params) = (read(headers, "headers"), read(params, "params"));
+        let (protocol_headers, headers): (Vec<_>, Vec<_>) = all_headers
+            .into_iter()
+            .partition(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
+        let mut all: Vec<_> = protocols
+            .iter()
+            .filter_map(|node| text(node, "subprotocols", names, problems))
+            .collect();
+        for (_, template) in protocol_headers {
+            match template.as_constant() {
+                Some(list) => all.extend(list.split(',').map(|one| Template::constant(one.trim()))),
+                None => all.push(template),
+            }
+        }
+        for (name, _) in &headers {
+            let is_own = OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own));
+            let is_token =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            if is_own || name.is_empty() || !name.bytes().all(is_token) {
+                let text = format!("`{name}` is a header of the upgrade itself, or no name of one");
+                problems.note(place, "headers", text);
+            }
+        }
+        Some(Self {
+            server,
+            url,
+            headers: headers.into(),
+            protocols: all.into(),
+            params: params.into(),
+        })
+    }
+
+    /// What the request of one user asks for; `None` when the URL that it makes is none.
+    pub(crate) fn request(&self, dialect: Dialect, scene: &mut Scene<'_>) -> Option<Request> {
+        let own = match &self.url {
+            None => None,
+            Some(template) => {
+                let mut url = String::new();
+                template.write(&mut url, scene);
+                Some(url.replace(' ', "%20").parse::<Target>().ok()?)
+            }
+        };
+        let server = own.as_ref().unwrap_or(&self.server);
+        let mut write = |template: &Template| {
+            let mut text = String::new();
+            template.write(&mut text, scene);
+            text
+        };
+        let target = match dialect {
+            Dialect::Plain => server.plain(),
+            Dialect::Phoenix(serializer, _) => {
+                let params = self.params.iter().map(|(name, value)| (name, write(value)));
+                with_params(server.phoenix(serializer.vsn()), params)
+            }
+        };
+        let headers = self.headers.iter();
+        Some(Request {
+            host: server.host(),
+            target,
+            headers: headers
+                .map(|(name, value)| (name.clone(), write(value)))
+                .collect(),
+            protocols: self.protocols.iter().map(write).collect(),
+        })
+    }
+}
+
+/// Appends connect parameters to a target that has a query already.
+fn with_params<'a>(target: String, params: impl Iterator<Item = (&'a String, String)>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in params {
+        query.append_pair(name, &value);
+    }
+    match query.finish().as_str() {
+        "" => target,
+        query => format!("{target}&{query}"),
+    }
+}
+
+/// The server of a URL, and the URL itself where it differs from user to user.
+fn server(
+    node: &Node,
+    path: &str,
+    defaults: Defaults<'_>,
+    names: &mut Names<'_>,
+    problems: &mut Problems,
+) -> Option<(Target, Option<Template>)> {
+    let mut url = match &node.value {
+        Value::Text(text) => text.clone(),
+        _ => {
+            problems.note(
+                node.at,
+                path,
+                format!("expected a URL, found {}", node.kind()),
+            );
+            return None;
+        }
+    };
+    // A path alone is one of the script's server.
+    if let (
+        true,
+        Some(Node {
+            value: Value::Text(base),
+            ..
+        }),
+    ) = (url.starts_with('/'), defaults.target)
+    {
+        url = format!("{}{url}", base.trim_end_matches('/'));
+    }
+    if let Some(Node {
+        value: Value::Text(base),
+        ..
+    }) = defaults.target
+    {
+        url = url
+            .replace("{{ target }}", base)
+            .replace("{{target}}", base);
+    }
+    let unknown = names.unknown.len();
+    let template = Template::parse(&url, node.at, path, names, problems);
+    if let Some(name) = names.unknown.get(unknown) {
+        let text = format!(
+            "`{name}` stands for nothing: expected a variable, a column or a capture; the server must \
+             be the same for every user"
+        );
+        problems.note(node.at, path, text);
+        return None;
+    }
+    let constant = template.as_constant();
+    let known = constant
+        .as_deref()
+        .unwrap_or_else(|| template.constant_start());
+    let authority_ends = known
+        .find("://")
+        .is_some_and(|scheme| known[scheme + 3..].contains(['/', '?']));
+    if constant.is_none() && !authority_ends {
+        let text = "the server must be the same for every user: only what comes behind \
+                    ws://host:port/ may be a template";
+        problems.note(node.at, path, text);
+        return None;
+    }
+    match known.parse() {
+        Ok(server) => Some((server, constant.is_none().then_some(template))),
+        Err(error) => {
+            problems.note(node.at, path, format!("{error}"));
+            None
+        }
+    }
+}
+
+fn text(
+    node: &Node,
+    key: &str,
+    names: &mut Names<'_>,
+    problems: &mut Problems,
+) -> Option<Template> {
+    let text = match &node.value {
+        Value::Text(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        _ => {
+            problems.note(
+                node.at,
+                key,
+                format!("expected a text, found {}", node.kind()),
+            );
+            return None;
+        }
+    };
+    Some(Template::parse(&text, node.at, key, names, problems))
+}
+
+fn pairs(
+    node: Option<&Node>,
+    key: &str,
+    names: &mut Names<'_>,
+    problems: &mut Problems,
+) -> Vec<(String, Template)> {
+    let Some(node) = node else { return Vec::new() };
+    let Value::Map(entries) = &node.value else {
+        let text = format!("expected names and values, found {}", node.kind());
+        problems.note(node.at, key, text);
+        return Vec::new();
+    };
+    let pair = |entry: &super::tree::Entry| {
+        let key = format!("{key}.{}", entry.key);
+        Some((entry.key.clone(), text(&entry.node, &key, names, problems)?))
+    };
+    entries.iter().filter_map(pair).collect()
+}
+
+/// The serializer of `vsn`.
+pub(crate) fn serializer(vsn: Option<&str>) -> Option<Serializer> {
+    match vsn {
+        None => Some(Serializer::V2),
+        some => Serializer::from_vsn(some).ok(),
+    }
+}

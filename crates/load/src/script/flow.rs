@@ -1,0 +1,358 @@
+//! The steps of a scenario's flow, read into instructions.
+
+use serde_json::Value as Json;
+
+use super::{
+    expect::Expect,
+    fields::{Fields, duration, seconds, time_of},
+    names::{LoopNames, Names},
+    problem::{Problems, nearest},
+    program::{Jitter, STEPS_MAX, Step, Think, Time, Times, parse_count},
+    template::{Body, Part, Template},
+    tree::{Node, Value},
+};
+
+/// Why there is no function.
+pub(crate) const NO_JAVASCRIPT: &str = "processor functions (JavaScript) are not run yet: delete the step, or use `-v`, CSV files and \
+     templates for what it makes";
+
+/// Loops inside each other, at most.
+const LOOPS_MAX: usize = 16;
+
+/// Reads steps one after the other.
+#[derive(Debug)]
+pub(crate) struct Compiler<'c, 's> {
+    pub(crate) names: &'c mut Names<'s>,
+    pub(crate) problems: &'c mut Problems,
+    pub(crate) is_phoenix: bool,
+    /// `config.defaults.think.jitter`.
+    pub(crate) jitter: Jitter,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) labels: Vec<Box<str>>,
+    /// The topic of the last join, for steps that name none.
+    pub(crate) topic: Option<Template>,
+}
+
+/// The steps of `engine: ws`, each by its key.
+const STEPS: [&str; 7] = [
+    "connect", "send", "wait", "think", "loop", "log", "function",
+];
+/// Those that `engine: phoenix` has instead of `send` and `wait`.
+const PHOENIX_STEPS: [&str; 9] = [
+    "connect", "join", "push", "expect", "leave", "think", "loop", "log", "function",
+];
+
+impl Compiler<'_, '_> {
+    /// Reads the steps of `items`, which stand at `path`.
+    pub(crate) fn steps(&mut self, items: &[Node], path: &str, is_first_connect: bool) {
+        for (number, item) in items.iter().enumerate() {
+            // A connection is made before the first step, and a later `connect` does nothing.
+            let is_connect = item.find("connect").is_some();
+            if is_connect && number == 0 && is_first_connect {
+                continue;
+            }
+            let path = format!("{path}[{number}]");
+            let before = self.problems.count();
+            self.step(item, &path);
+            if self.steps.len() > STEPS_MAX && before == self.problems.count() {
+                let text = format!("more than {STEPS_MAX} steps: use a loop");
+                self.problems.note(item.at, &path, text);
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, item: &Node, path: &str) {
+        let known: &[&str] = if self.is_phoenix {
+            &PHOENIX_STEPS
+        } else {
+            &STEPS
+        };
+        let Value::Map(entries) = &item.value else {
+            let text = format!(
+                "expected a step such as {{think: 1}}, found {}",
+                item.kind()
+            );
+            self.problems.note(item.at, path, text);
+            return;
+        };
+        let found: Vec<_> = entries
+            .iter()
+            .filter(|entry| known.contains(&&*entry.key))
+            .collect();
+        let [entry] = &*found else {
+            let text = match (&*found, entries.first()) {
+                ([], Some(entry)) => unknown_step(&entry.key, known),
+                ([], None) => format!("an empty step: expected one of {}", known.join(", ")),
+                ([one, two, ..], _) => format!(
+                    "`{}` and `{}` are two steps: write each with a dash of its own",
+                    one.key, two.key
+                ),
+                _ => unreachable!("one step is not reported"),
+            };
+            self.problems.note(item.at, path, text);
+            return;
+        };
+        let Some(mut fields) = Fields::of(item, path, self.problems) else {
+            return;
+        };
+        let (node, key) = (&entry.node, format!("{path}.{}", entry.key));
+        match &*entry.key {
+            "send" => {
+                fields.take("send");
+                self.send(node, &key);
+            }
+            "wait" => {
+                fields.take("wait");
+                self.wait(node, &key);
+            }
+            "think" => {
+                fields.take("think");
+                self.think(node, &key, &mut fields);
+            }
+            "loop" => {
+                fields.take("loop");
+                self.repeat(node, &key, &mut fields);
+            }
+            "log" => {
+                fields.take("log");
+                if let Some(template) = self.template(node, &key) {
+                    self.push(Step::Log(template), &key);
+                }
+            }
+            "function" => {
+                fields.take("function");
+                self.problems.note(entry.at, &key, NO_JAVASCRIPT);
+            }
+            "connect" => {
+                let text = "only the first step may connect: a user has one connection, which is \
+                            open before its first step";
+                fields.take("connect");
+                self.problems.note(entry.at, &key, text);
+            }
+            _ => self.phoenix(&entry.key, node, &key, &mut fields),
+        }
+        fields.finish(self.problems);
+    }
+
+    pub(crate) fn push(&mut self, step: Step, label: &str) {
+        self.steps.push(step);
+        self.labels.push(label.into());
+    }
+
+    fn send(&mut self, node: &Node, key: &str) {
+        let (body, expect) = if Expect::is_in(node) {
+            let Some(mut fields) = Fields::of(node, key, self.problems) else {
+                return;
+            };
+            let payload = fields.take("payload");
+            let expect = Expect::read(&mut fields, self.names, self.problems);
+            fields.finish(self.problems);
+            let Some(payload) = payload else {
+                // Without a payload nothing is sent, and that is what `wait` is.
+                if let Some(expect) = expect {
+                    self.push(Step::Wait(Box::new(expect)), key);
+                }
+                return;
+            };
+            let body = Body::read(
+                payload,
+                &format!("{key}.payload"),
+                self.names,
+                self.problems,
+            );
+            (body, expect.map(Box::new))
+        } else {
+            (Body::read(node, key, self.names, self.problems), None)
+        };
+        self.push(Step::Send { body, expect }, key);
+    }
+
+    fn wait(&mut self, node: &Node, key: &str) {
+        let Some(mut fields) = Fields::of(node, key, self.problems) else {
+            return;
+        };
+        let expect = Expect::read(&mut fields, self.names, self.problems);
+        fields.finish(self.problems);
+        match expect {
+            Some(expect) => self.push(Step::Wait(Box::new(expect)), key),
+            None if Expect::is_in(node) => {}
+            None => {
+                let text = "expected capture or match: what is waited for?";
+                self.problems.note(node.at, key, text);
+            }
+        }
+    }
+
+    fn think(&mut self, node: &Node, key: &str, fields: &mut Fields<'_>) {
+        let jitter = jitter(fields, self.problems).unwrap_or(self.jitter);
+        let time = match &node.value {
+            Value::Text(text) if text.contains("{{") => {
+                let template = Template::parse(text, node.at, key, self.names, self.problems);
+                match template.as_constant() {
+                    Some(text) => time_of(&text).map(Time::Always),
+                    None => Some(Time::Template(template)),
+                }
+            }
+            _ => duration(node).map(Time::Always),
+        };
+        match time {
+            Some(time) => self.push(Step::Think(Box::new(Think { time, jitter })), key),
+            None => {
+                let text = "expected seconds, or a text such as 500ms or 1m, up to 30 days";
+                self.problems.note(node.at, key, text);
+            }
+        }
+    }
+
+    fn repeat(&mut self, node: &Node, key: &str, fields: &mut Fields<'_>) {
+        let Value::List(items) = &node.value else {
+            let text = format!("expected a list of steps, found {}", node.kind());
+            self.problems.note(node.at, key, text);
+            return;
+        };
+        let times = self.times(fields);
+        let name = |text: Option<&str>, or: &str| text.unwrap_or(or).to_owned();
+        let names = LoopNames {
+            count: name(fields.text("loopValue", self.problems), "$loopCount"),
+            element: name(fields.text("loopElement", self.problems), "$loopElement"),
+        };
+        if self.names.loops.len() >= LOOPS_MAX {
+            let text = format!("more than {LOOPS_MAX} loops inside each other");
+            self.problems.note(node.at, key, text);
+            return;
+        }
+        self.names.loops.push(names);
+        let start = self.steps.len();
+        let times = Box::new(times.unwrap_or(Times::Count(0, None)));
+        self.push(Step::Loop { times, end: 0 }, key);
+        self.steps(items, key, false);
+        self.names.loops.pop();
+        self.push(
+            Step::Again {
+                start: start as u16 + 1,
+            },
+            key,
+        );
+        let behind = self.steps.len() as u16;
+        if let Step::Loop { end, .. } = &mut self.steps[start] {
+            *end = behind;
+        }
+    }
+
+    /// How often a loop goes round; `None` when that is wrong, which is noted.
+    fn times(&mut self, fields: &mut Fields<'_>) -> Option<Times> {
+        fields.forbid("whileTrue", NO_JAVASCRIPT, self.problems);
+        let (count, over) = (fields.take("count"), fields.take("over"));
+        let path = fields.path_of("count");
+        if let Some(node) = over {
+            return self.over(node, &fields.path_of("over"));
+        }
+        let Some(node) = count else {
+            return Some(Times::Count(0, None));
+        };
+        let text = match &node.value {
+            Value::Number(number) => number.to_string(),
+            Value::Text(text) => text.clone(),
+            _ => String::new(),
+        };
+        let template = Template::parse(&text, node.at, &path, self.names, self.problems);
+        let Some(constant) = template.as_constant() else {
+            return Some(Times::Template(template));
+        };
+        match parse_count(&constant) {
+            // Artillery takes 0 for no count at all.
+            Some((0, Some(0))) => Some(Times::Count(0, None)),
+            Some((from, to)) => Some(Times::Count(from, to)),
+            None => {
+                let text = format!("expected a number, -1 or a range such as 1-15, found `{text}`");
+                self.problems.note(node.at, &path, text);
+                None
+            }
+        }
+    }
+
+    fn over(&mut self, node: &Node, path: &str) -> Option<Times> {
+        match &node.value {
+            Value::List(items) => Some(Times::Over(items.iter().map(Node::to_json).collect())),
+            Value::Text(name) => match self.names.find(name.trim_matches(['{', '}', ' '])) {
+                Part::Fixed(Json::Array(values)) => Some(Times::Over(values.into())),
+                Part::Var(var) => Some(Times::OverName(var.origin, var.path)),
+                _ => {
+                    let text = format!("`{name}` is no list: expected a list, or a name of one");
+                    self.problems.note(node.at, path, text);
+                    None
+                }
+            },
+            _ => {
+                let text = format!("expected a list, or a name of one, found {}", node.kind());
+                self.problems.note(node.at, path, text);
+                None
+            }
+        }
+    }
+
+    /// A text that may be a template.
+    pub(crate) fn template(&mut self, node: &Node, key: &str) -> Option<Template> {
+        let text = match &node.value {
+            Value::Text(text) => text.clone(),
+            Value::Number(_) | Value::Bool(_) => node.to_json().to_string(),
+            _ => {
+                let text = format!("expected a text, found {}", node.kind());
+                self.problems.note(node.at, key, text);
+                return None;
+            }
+        };
+        Some(Template::parse(
+            &text,
+            node.at,
+            key,
+            self.names,
+            self.problems,
+        ))
+    }
+}
+
+/// Reads `jitter`: `10%`, milliseconds, or a time.
+pub(crate) fn jitter(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Jitter> {
+    let node = fields.take("jitter")?;
+    let jitter = match &node.value {
+        Value::Number(number) => {
+            let millis = number.as_f64().unwrap_or(-1.0);
+            seconds(millis / 1e3).map(Jitter::By)
+        }
+        Value::Text(text) => match text.trim().strip_suffix('%') {
+            Some(share) => {
+                let share: Option<f64> = share.trim().parse().ok();
+                let share = share.filter(|share| (0.0..=100.0).contains(share));
+                share.map(|share| Jitter::Share(share / 100.0))
+            }
+            None => match text.trim().parse::<f64>() {
+                Ok(millis) => seconds(millis / 1e3).map(Jitter::By),
+                Err(_) => time_of(text).map(Jitter::By),
+            },
+        },
+        _ => None,
+    };
+    if jitter.is_none() {
+        let text = "expected a share such as 10%, milliseconds, or a time such as 500ms";
+        problems.note(node.at, &fields.path_of("jitter"), text);
+    }
+    jitter
+}
+
+/// Why a step is none.
+fn unknown_step(key: &str, known: &[&str]) -> String {
+    let of = match key {
+        "emit" | "response" | "acknowledge" | "namespace" => "a step of engine: socketio",
+        "get" | "post" | "put" | "delete" | "patch" | "request" => "a step of engine: http",
+        "join" | "push" | "expect" | "leave" => "a step of engine: phoenix",
+        "send" | "wait" => "a step of engine: ws, and this is engine: phoenix",
+        "parallel" | "ifTrue" | "probability" => "a step that is not supported",
+        _ => match nearest(key, known) {
+            Some(name) => return format!("unknown step `{key}`: did you mean `{name}`?"),
+            None => "no step",
+        },
+    };
+    format!("`{key}` is {of}: expected one of {}", known.join(", "))
+}

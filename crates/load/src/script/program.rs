@@ -1,0 +1,177 @@
+//! A scenario as a flat list of instructions, which virtual users walk through.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::phoenix::Serializer;
+use serde_json::Value;
+
+use super::{
+    connect::Connect,
+    expect::Expect,
+    names::Origin,
+    template::{Body, Template},
+};
+
+/// One scenario.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) weight: f64,
+    pub(crate) dialect: Dialect,
+    pub(crate) connect: Connect,
+    pub(crate) steps: Box<[Step]>,
+    /// Where each step stands in the script, such as `flow[2].send`.
+    pub(crate) labels: Box<[Box<str>]>,
+}
+
+/// What a scenario speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Text messages, as the script has them.
+    Plain,
+    /// Phoenix Channels, with heartbeats this far apart.
+    Phoenix(Serializer, Option<Duration>),
+}
+
+/// One instruction. Large ones are boxed: most users are at a small one.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Sends a message and, with checks, waits for the next one.
+    Send {
+        body: Body,
+        expect: Option<Box<Expect>>,
+    },
+    /// Waits for the next message.
+    Wait(Box<Expect>),
+    Think(Box<Think>),
+    Log(Template),
+    /// Enters a loop; `end` is the step behind it.
+    Loop {
+        times: Box<Times>,
+        end: u16,
+    },
+    /// The end of a loop's round; `start` is its first step.
+    Again {
+        start: u16,
+    },
+    Act(Box<Act>),
+}
+
+/// How long a user thinks.
+#[derive(Clone, Debug)]
+pub(crate) struct Think {
+    pub(crate) time: Time,
+    pub(crate) jitter: Jitter,
+}
+
+/// A time that may differ from user to user.
+#[derive(Clone, Debug)]
+pub(crate) enum Time {
+    Always(Duration),
+    Template(Template),
+}
+
+/// How much longer or shorter than asked a user thinks, at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Jitter {
+    #[default]
+    None,
+    By(Duration),
+    /// This part of the time.
+    Share(f64),
+}
+
+/// How often a loop goes round.
+#[derive(Clone, Debug)]
+pub(crate) enum Times {
+    /// From the first number up to the second; `None` is for ever.
+    Count(u64, Option<u64>),
+    /// As often as the text says: `5`, `-1` or `1-15`.
+    Template(Template),
+    /// Once for each.
+    Over(Arc<[Value]>),
+    /// Once for each element of what a name stands for.
+    OverName(Origin, Box<[Box<str>]>),
+}
+
+/// A step of Phoenix Channels.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// Joins a topic and waits until that is granted.
+    Join {
+        topic: Template,
+        payload: Body,
+        expect: Option<Expect>,
+    },
+    /// Pushes an event; waits for the reply if `waits`.
+    Push {
+        topic: Template,
+        event: Template,
+        payload: Body,
+        expect: Option<Expect>,
+        waits: bool,
+    },
+    /// Waits for an event from the server.
+    Hear {
+        topic: Template,
+        event: Template,
+        expect: Option<Expect>,
+    },
+    /// Leaves a topic and waits until that is granted.
+    Leave { topic: Template },
+}
+
+/// Steps of one scenario, at most.
+pub(crate) const STEPS_MAX: usize = 10_000;
+
+impl Jitter {
+    /// A time near `time`; `random` is from 0 to 1.
+    pub(crate) fn apply(self, time: Duration, random: f64) -> Duration {
+        let by = match self {
+            Self::None => return time,
+            Self::By(by) => by.as_secs_f64(),
+            Self::Share(share) => time.as_secs_f64() * share,
+        };
+        Duration::from_secs_f64((time.as_secs_f64() + by * (2.0 * random - 1.0)).max(0.0))
+    }
+}
+
+/// Reads `5`, `-1` or `1-15` as the first round and the one behind the last.
+pub(crate) fn parse_count(text: &str) -> Option<(u64, Option<u64>)> {
+    let text = text.trim();
+    if text == "-1" {
+        return Some((0, None));
+    }
+    if let Ok(count) = text.parse() {
+        return Some((0, Some(count)));
+    }
+    let (from, to) = text.split_once('-')?;
+    Some((from.trim().parse().ok()?, Some(to.trim().parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_is_even_around_the_time() {
+        let second = Duration::from_secs(1);
+        let share = Jitter::Share(0.5);
+        assert_eq!(share.apply(second, 0.0), Duration::from_millis(500));
+        assert_eq!(share.apply(second, 0.5), second);
+        assert_eq!(share.apply(second, 1.0), Duration::from_millis(1_500));
+        let by = Jitter::By(Duration::from_secs(3));
+        assert_eq!(by.apply(second, 0.0), Duration::ZERO);
+        assert_eq!(Jitter::None.apply(second, 0.0), second);
+    }
+
+    #[test]
+    fn counts_are_numbers_or_ranges() {
+        assert_eq!(parse_count("5"), Some((0, Some(5))));
+        assert_eq!(parse_count("-1"), Some((0, None)));
+        assert_eq!(parse_count("1-15"), Some((1, Some(15))));
+        for text in ["", "many", "-2", "1-", "1-2-3"] {
+            assert_eq!(parse_count(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! A script from its file: overrides laid on top, variables put in, scenarios compiled.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use super::{
+    config::Config,
+    connect::Connect,
+    ensure::Ensure,
+    fields::Fields,
+    flow::Compiler,
+    names::{Names, Variable},
+    payload::Payload,
+    phases::Phase,
+    problem::{Place, Problems},
+    program::{Dialect, Program},
+    tree::{Entry, Node, Value},
+};
+
+/// What the command line says about a script.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ScriptFlags {
+    /// The one of `config.environments` that is laid on top of `config`.
+    pub environment: Option<String>,
+    /// Instead of `config.target`.
+    pub target: Option<String>,
+    /// JSON: variables laid on top of `config.variables`.
+    pub variables: Option<String>,
+    /// JSON: laid on top of the whole script.
+    pub overrides: Option<String>,
+    /// The only scenario that is run.
+    pub scenario: Option<String>,
+}
+
+/// A script that can be run.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub(crate) file: String,
+    pub(crate) phases: Arc<[Phase]>,
+    pub(crate) programs: Vec<Program>,
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) payloads: Vec<Payload>,
+    /// What steps capture, by slot.
+    pub(crate) captures: Vec<String>,
+    pub(crate) timeout: Duration,
+    pub(crate) ensure: Ensure,
+    warnings: Vec<String>,
+}
+
+/// Scenarios of one script, at most.
+const SCENARIOS_MAX: usize = 1_000;
+
+impl Script {
+    /// Reads the script at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn read(path: &Path, flags: &ScriptFlags) -> Result<Self, Problems> {
+        let file = path.display().to_string();
+        let mut problems = Problems::of(&file);
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                let folder = path.parent().unwrap_or(Path::new("."));
+                let environment = |name: &str| std::env::var(name).ok();
+                Self::parse(&file, &text, folder, flags, &environment)
+            }
+            Err(error) => {
+                let place = Place { line: 1, column: 1 };
+                problems.note(place, "", format!("cannot read the script: {error}"));
+                problems.or(None)
+            }
+        }
+    }
+
+    /// Reads the script in `text`, whose files are in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        folder: &Path,
+        flags: &ScriptFlags,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::of(file);
+        let tree = Node::parse(text, &mut problems);
+        let script = tree.and_then(|mut tree| {
+            overlay(&mut tree, flags, &mut problems);
+            let mut warnings = Vec::new();
+            put_in(&mut tree, flags, environment, &mut warnings);
+            compile(file, &tree, folder, flags, warnings, &mut problems)
+        });
+        problems.or(script)
+    }
+
+    /// What is odd about the script and does not keep it from running.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// Lays on top what the command line and the environment say.
+fn overlay(tree: &mut Node, flags: &ScriptFlags, problems: &mut Problems) {
+    let mut lay = |tree: &mut Node, text: &str, flag: &str| {
+        let mut own = Problems::of(flag);
+        let over = Node::parse(text, &mut own).map(Node::without_places);
+        match own.or(over) {
+            Ok(over) if matches!(over.value, Value::Map(_)) => tree.overlay(over),
+            Ok(_) => problems.note(Place::default(), flag, "expected a JSON object"),
+            Err(wrong) => problems.note(Place::default(), flag, wrong.to_string()),
+        }
+    };
+    if let Some(text) = &flags.overrides {
+        lay(tree, text, "--overrides");
+    }
+    if let Some(text) = &flags.variables {
+        let text = format!("{{\"config\": {{\"variables\": {text}}}}}");
+        lay(tree, &text, "--variables");
+    }
+    if let Some(name) = &flags.environment {
+        let all = tree
+            .find("config")
+            .and_then(|node| node.find("environments"));
+        match all.and_then(|all| all.find(name)).cloned() {
+            Some(over) => map_entry(tree, "config").overlay(over),
+            None => {
+                let text = format!("config.environments has no `{name}`");
+                problems.note(Place::default(), "--environment", text);
+            }
+        }
+    }
+    if let Some(target) = &flags.target {
+        map_entry(map_entry(tree, "config"), "target").value = Value::Text(target.clone());
+    }
+}
+
+/// The value of `key` in a map, made if it is not there.
+fn map_entry<'t>(tree: &'t mut Node, key: &str) -> &'t mut Node {
+    if !matches!(tree.value, Value::Map(_)) {
+        tree.value = Value::Map(Vec::new());
+    }
+    let Value::Map(entries) = &mut tree.value else {
+        unreachable!("it was made a map");
+    };
+    let found = entries.iter().position(|entry| entry.key == key);
+    let place = found.unwrap_or_else(|| {
+        let at = Place::default();
+        let value = Value::Null;
+        entries.push(Entry {
+            key: key.to_owned(),
+            at,
+            node: Node { at, value },
+        });
+        entries.len() - 1
+    });
+    &mut entries[place].node
+}
+
+/// Puts in what is the same for the whole run: variables of the environment and the script's own names.
+fn put_in(
+    tree: &mut Node,
+    flags: &ScriptFlags,
+    environment: &dyn Fn(&str) -> Option<String>,
+    warnings: &mut Vec<String>,
+) {
+    let chosen = flags.environment.clone().unwrap_or_default();
+    tree.change_texts(&mut |text| {
+        let mut from = 0;
+        while let Some(start) = text[from..].find("{{").map(|at| from + at) {
+            let Some(end) = text[start..].find("}}").map(|at| start + at + 2) else {
+                return;
+            };
+            let name = text[start..end].trim_matches(['{', '}']).trim();
+            let variable = name
+                .strip_prefix("$env.")
+                .or_else(|| name.strip_prefix("$processEnvironment."));
+            let value = match (variable, name) {
+                (Some(variable), _) => Some(environment(variable).unwrap_or_else(|| {
+                    warnings.push(format!("{variable} is not set in the environment"));
+                    "undefined".to_owned()
+                })),
+                (None, "$environment") => Some(chosen.clone()),
+                _ => None,
+            };
+            from = end;
+            if let Some(value) = value {
+                from = start + value.len();
+                text.replace_range(start..end, &value);
+            }
+        }
+    });
+}
+
+fn compile(
+    file: &str,
+    tree: &Node,
+    folder: &Path,
+    flags: &ScriptFlags,
+    mut warnings: Vec<String>,
+    problems: &mut Problems,
+) -> Option<Script> {
+    let mut fields = Fields::of(tree, "", problems)?;
+    for key in ["before", "after"] {
+        let why = "steps before and after a run are not supported: run them on their own";
+        fields.forbid(key, why, problems);
+    }
+    let config = match fields.take("config") {
+        Some(node) => Config::read(node, folder, problems),
+        None => {
+            fields.missing("config", "target and phases", problems);
+            None
+        }
+    };
+    let scenarios = fields.take("scenarios");
+    let at = fields.at;
+    fields.finish(problems);
+    let config = config?;
+    let (items, node): (&[Node], _) = match scenarios {
+        Some(node) => match &node.value {
+            Value::List(items) => (items, node),
+            _ => (&[], node),
+        },
+        None => (&[], tree),
+    };
+    if items.is_empty() || items.len() > SCENARIOS_MAX {
+        let at = scenarios.map_or(at, |_| node.at);
+        let text = format!("expected a list of 1 to {SCENARIOS_MAX} scenarios");
+        problems.note(at, "scenarios", text);
+        return None;
+    }
+    let captures = captures(tree);
+    let mut unknown = Vec::new();
+    let mut programs = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        let mut names = Names {
+            variables: &config.variables,
+            payloads: &config.payloads,
+            captures: &captures,
+            loops: Vec::new(),
+            unknown: std::mem::take(&mut unknown),
+        };
+        programs.extend(scenario(item, number, &config, &mut names, problems));
+        unknown = names.unknown;
+    }
+    if let Some(wanted) = &flags.scenario {
+        programs.retain(|program| program.name == *wanted);
+        if programs.is_empty() && problems.count() == 0 {
+            let text = format!("no scenario is called `{wanted}`");
+            problems.note(Place::default(), "--scenario-name", text);
+        }
+    }
+    if programs.iter().all(|program| program.weight == 0.0) && problems.count() == 0 {
+        problems.note(
+            node.at,
+            "scenarios",
+            "every weight is 0: no scenario would run",
+        );
+    }
+    let odd =
+        |name: &String| format!("`{name}` in a template stands for nothing: it will be undefined");
+    warnings.extend(unknown.iter().map(odd));
+    let Config {
+        phases,
+        variables,
+        payloads,
+        timeout,
+        ensure,
+        ..
+    } = config;
+    Some(Script {
+        file: file.to_owned(),
+        phases: phases.into(),
+        programs,
+        variables,
+        payloads,
+        captures,
+        timeout,
+        ensure,
+        warnings,
+    })
+}
+
+/// Every name that a step captures, wherever it stands: loops use what comes later in the text.
+fn captures(tree: &Node) -> Vec<String> {
+    fn look(node: &Node, is_capture: bool, names: &mut Vec<String>) {
+        match &node.value {
+            Value::List(items) => items.iter().for_each(|item| look(item, is_capture, names)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    match &entry.node.value {
+                        Value::Text(name) if is_capture && entry.key == "as" => {
+                            if !names.contains(name) && names.len() < usize::from(u16::MAX) {
+                                names.push(name.clone());
+                            }
+                        }
+                        _ => look(&entry.node, entry.key == "capture", names),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut names = Vec::new();
+    if let Some(scenarios) = tree.find("scenarios") {
+        look(scenarios, false, &mut names);
+    }
+    names
+}
+
+fn scenario(
+    node: &Node,
+    number: usize,
+    config: &Config<'_>,
+    names: &mut Names<'_>,
+    problems: &mut Problems,
+) -> Option<Program> {
+    let path = format!("scenarios[{number}]");
+    let mut fields = Fields::of(node, &path, problems)?;
+    let name = fields.text("name", problems);
+    let weight = fields.number("weight", (0.0, 1e9), problems).unwrap_or(1.0);
+    for key in [
+        "beforeScenario",
+        "afterScenario",
+        "beforeRequest",
+        "afterResponse",
+    ] {
+        fields.forbid(key, super::flow::NO_JAVASCRIPT, problems);
+    }
+    let engine = fields.text("engine", problems);
+    let dialect = match engine {
+        Some("ws" | "websocket") => Dialect::Plain,
+        Some("phoenix") => Dialect::Phoenix(config.serializer, config.heartbeat),
+        other => {
+            let found = other.unwrap_or("http, which is meant where none is named");
+            let text = format!("expected engine: ws or engine: phoenix, found {found}");
+            problems.note(fields.place_of("engine"), &fields.path_of("engine"), text);
+            return None;
+        }
+    };
+    let flow_path = fields.path_of("flow");
+    let flow = fields.take("flow");
+    let items: &[Node] = match flow {
+        Some(Node {
+            value: Value::List(items),
+            ..
+        }) => items,
+        Some(node) => {
+            let text = format!("expected a list of steps, found {}", node.kind());
+            problems.note(node.at, &flow_path, text);
+            &[]
+        }
+        None => {
+            fields.missing("flow", "a list of steps", problems);
+            &[]
+        }
+    };
+    fields.finish(problems);
+    let connect_path = format!("{flow_path}[0].connect");
+    let step = items.first().and_then(|first| first.find("connect"));
+    let step = step.map(|step| (step, &*connect_path));
+    let connect = Connect::read(step, node.at, config.connect, names, problems);
+    let mut compiler = Compiler {
+        names,
+        problems,
+        is_phoenix: dialect != Dialect::Plain,
+        jitter: config.jitter,
+        steps: Vec::new(),
+        labels: Vec::new(),
+        topic: None,
+    };
+    compiler.steps(items, &flow_path, true);
+    Some(Program {
+        name: name.map_or_else(|| number.to_string(), str::to_owned),
+        weight,
+        dialect,
+        connect: connect?,
+        steps: compiler.steps.into(),
+        labels: compiler.labels.into(),
+    })
+}
