@@ -1,6 +1,9 @@
 //! `fourtuple load`: opens a crowd of WebSocket clients, holds it, drives it and reports.
 //!
-//! Exit status: 0 when everything that was asked was held, 1 when not, 2 when it could not start.
+//! Exit status: 0 when everything that was asked was held, 1 when not, 2 when it could not start, 3 when
+//! the load of a script could not be generated.
+
+mod script;
 
 use std::{
     ffi::OsString,
@@ -20,6 +23,8 @@ use load::{
 };
 use proto::phoenix::Serializer;
 
+use self::script::Aim;
+
 /// The flags of the subcommand; `load::Options` documents what each means.
 pub(crate) fn command() -> Command {
     Command::new("load")
@@ -28,23 +33,26 @@ pub(crate) fn command() -> Command {
             "Examples:\n  \
              fourtuple load ws://127.0.0.1:4000/socket --connections 10000 --join room:lobby \
              --rate 5000 --hold 30s --publish 1/s\n  \
-             fourtuple load ws://127.0.0.1:9001/echo --raw --connections 256 --push max\n\n\
+             fourtuple load ws://127.0.0.1:9001/echo --raw --connections 256 --push max\n  \
+             fourtuple load scenario.yml --output report.json    an Artillery script\n\n\
              Exit status: 0 if everything asked was held, 1 if not or if a report could not be written,\n\
-             2 if it could not start.",
+             2 if it could not start, 3 if this machine could not generate the load of a script.",
         )
         .arg(
             Arg::new("url")
                 .required(true)
-                .value_name("URL")
-                .value_parser(value_parser!(Target))
+                .value_name("URL|SCRIPT")
+                .value_parser(value_parser!(Aim))
                 .help(
-                    "Server, such as ws://127.0.0.1:4000/socket; /websocket is added for Phoenix",
+                    "Server, such as ws://127.0.0.1:4000/socket (/websocket is added for Phoenix), or \
+                     an Artillery script, .yml, .yaml or .json",
                 ),
         )
         .args(connection_args())
         .args(client_args())
         .args(message_args())
         .args(output_args())
+        .args(script::args())
 }
 
 /// Runs the subcommand.
@@ -54,19 +62,13 @@ pub(crate) fn command() -> Command {
 /// The run could not start; the caller prints why and exits with status 2. A report that could not be
 /// written is told here, with status 1.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let options = options(matches);
-    // Asked for now, so that a report has somewhere to go when the run is over.
-    let json = matches.get_one::<PathBuf>("json");
-    let json = json.map(|path| {
-        // Not emptied before there is something to put into it: options may still be refused.
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
-        file.with_context(|| format!("cannot write {}", path.display()))
-    });
-    let json = json.transpose()?;
+    let aim: &Aim = matches.get_one("url").expect("clap requires it");
+    script::check_flags(matches, matches!(aim, Aim::Script(_)))?;
+    let options = match aim {
+        Aim::Script(path) => return script::run(path, matches),
+        Aim::Url(target) => options(target.clone(), matches),
+    };
+    let json = open_report(matches, "json")?;
     let events: Box<dyn io::Write> = match matches.get_one::<PathBuf>("events") {
         Some(path) => {
             let file = fs::File::create(path);
@@ -93,11 +95,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     };
     // The run is over and cannot be had again: one reader that is gone must not cost the other its report.
     let printed = writeln!(io::stdout(), "{report}").context("cannot print the report");
-    let written = json.map_or(Ok(()), |mut file| {
-        // Fails for what is no file, such as a pipe, and that has nothing to be emptied of.
-        let _ = file.set_len(0);
-        writeln!(file, "{}", report.to_json()).context("cannot write the JSON report")
-    });
+    let written = write_report(json, &report.to_json());
     let followed = progress.result().context("cannot write the events");
     let failed: Vec<_> = [printed.err(), written.err(), followed.err()]
         .into_iter()
@@ -111,6 +109,30 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Opens the file that a flag names, so that a report has somewhere to go when the run is over. It is not
+/// emptied before there is something to put into it: what is asked may still be refused.
+fn open_report(matches: &ArgMatches, flag: &str) -> anyhow::Result<Option<fs::File>> {
+    let Some(path) = matches.get_one::<PathBuf>(flag) else {
+        return Ok(None);
+    };
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Some(file))
+}
+
+fn write_report(file: Option<fs::File>, json: &str) -> anyhow::Result<()> {
+    let Some(mut file) = file else {
+        return Ok(());
+    };
+    // Fails for what is no file, such as a pipe, and that has nothing to be emptied of.
+    let _ = file.set_len(0);
+    writeln!(file, "{json}").context("cannot write the JSON report")
 }
 
 fn connection_args() -> [Arg; 11] {
@@ -316,11 +338,7 @@ fn parse_push(text: String) -> Result<Push, load::RateError> {
 }
 
 /// The options as the flags say them; what no flag names keeps its default.
-fn options(matches: &ArgMatches) -> Options {
-    let target = matches
-        .get_one::<Target>("url")
-        .expect("clap requires the URL")
-        .clone();
+fn options(target: Target, matches: &ArgMatches) -> Options {
     let mut options = Options::new(target);
     set(&mut options.connections, matches, "connections");
     set(&mut options.rate, matches, "rate");
@@ -347,11 +365,7 @@ fn options(matches: &ArgMatches) -> Options {
             "jitter" => Backoff::Jitter,
             _ => Backoff::Phoenix,
         });
-    options.kernel = match matches.get_one::<String>("kernel").map(String::as_str) {
-        Some("epoll") => KernelChoice::Epoll,
-        Some("uring") => KernelChoice::Uring,
-        _ => KernelChoice::Auto,
-    };
+    options.kernel = kernel(matches);
     options.audience = matches
         .get_one::<String>("audience")
         .map(|who| match who.as_str() {
@@ -370,6 +384,14 @@ fn options(matches: &ArgMatches) -> Options {
     options
 }
 
+fn kernel(matches: &ArgMatches) -> KernelChoice {
+    match matches.get_one::<String>("kernel").map(String::as_str) {
+        Some("epoll") => KernelChoice::Epoll,
+        Some("uring") => KernelChoice::Uring,
+        _ => KernelChoice::Auto,
+    }
+}
+
 /// Replaces a default by what a flag says.
 fn set<T: Clone + Send + Sync + 'static>(value: &mut T, matches: &ArgMatches, flag: &str) {
     if let Some(given) = matches.get_one::<T>(flag) {
@@ -385,7 +407,10 @@ mod tests {
         let args = std::iter::once("load").chain(args.split_whitespace());
         command()
             .try_get_matches_from(args)
-            .map(|matches| options(&matches))
+            .map(|matches| match matches.get_one("url") {
+                Some(Aim::Url(target)) => options(target.clone(), &matches),
+                other => panic!("{other:?} is no URL"),
+            })
     }
 
     #[test]
@@ -409,6 +434,31 @@ mod tests {
         );
         assert_eq!(options.sources.as_ref().map(Sources::count), Some(8));
         options.check().expect("an example that works");
+    }
+
+    #[test]
+    fn a_script_is_told_from_a_url_and_flags_are_for_one_of_them() {
+        for (text, is_script) in [
+            ("scenario.yml", true),
+            ("a/b.json", true),
+            ("ws://h/config.yml", false),
+        ] {
+            let aim: Aim = text.parse().expect(text);
+            assert_eq!(matches!(aim, Aim::Script(_)), is_script, "{text}");
+        }
+        let check = |args: &str| {
+            let args = std::iter::once("load").chain(args.split_whitespace());
+            let matches = command().try_get_matches_from(args).expect("flags");
+            let aim = matches.get_one::<Aim>("url");
+            script::check_flags(&matches, matches!(aim, Some(Aim::Script(_))))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(check("a.yml -e dev -q --shards 2 -o report.json"), Ok(()));
+        assert_eq!(check("ws://h/ --rate 3"), Ok(()));
+        let refusal = check("a.yml --rate 3").expect_err("not for scripts");
+        assert!(refusal.contains("--rate is for a URL"), "{refusal}");
+        let refusal = check("ws://h/ -t ws://i/").expect_err("for scripts");
+        assert!(refusal.contains("--target is for scripts"), "{refusal}");
     }
 
     #[test]
@@ -453,7 +503,7 @@ mod tests {
     #[test]
     fn refusals_say_what_was_expected() {
         for (args, words) in [
-            ("", "<URL>"),
+            ("", "<URL|SCRIPT>"),
             ("127.0.0.1", "expected one such as ws://"),
             ("ws://h/ --rate 0", "expected a whole number from 1"),
             (

@@ -28,6 +28,8 @@ mod process_body;
 #[path = "../../crates/proto/tests/wire/script.rs"]
 mod script;
 
+#[path = "../../crates/load/tests/script/body.rs"]
+mod script_body;
 #[path = "../../crates/server/tests/simulated/shard_body.rs"]
 mod shard_body;
 #[path = "../../crates/server/tests/simulated/shard_client.rs"]
@@ -63,6 +65,7 @@ targets! {
     phoenix_connect: phoenix_bodies::fuzz_phoenix_connect;
     server_config: config_body::fuzz_config;
     load_arguments: arguments_body::fuzz_arguments;
+    load_script: script_body::fuzz_script;
     process_files: process_body::fuzz_process_files;
     shard: shard_body::fuzz_shard;
     socket_lines: sockets_bodies::fuzz_socket_lines;

@@ -56,12 +56,7 @@ struct Case {
 impl Driver {
     /// A program of Node with packages from npm, in a folder of its own.
     pub(crate) fn node(home: &Path) -> Result<Self, String> {
-        let mut install = Command::new("npm");
-        install
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(home);
-        let mark = home.join("node_modules/.installed");
-        install_once(&home.join("package-lock.json"), &mark, &mut [install])?;
+        install_node(home)?;
         Self::with_cases(vec!["node".into(), home.join("main.mjs")])
     }
 
@@ -108,6 +103,16 @@ impl Driver {
         };
         self.cases.into_iter().map(trial).collect()
     }
+}
+
+/// Installs the packages of a folder from npm.
+pub(crate) fn install_node(home: &Path) -> Result<(), String> {
+    let mut install = Command::new("npm");
+    install
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(home);
+    let mark = home.join("node_modules/.installed");
+    install_once(&home.join("package-lock.json"), &mark, &mut [install])
 }
 
 /// Runs `commands` unless they have succeeded before for exactly this lock file.

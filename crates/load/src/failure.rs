@@ -62,6 +62,16 @@ pub enum Failure {
     NotBack,
     /// The crowd ended before the connection could.
     Interrupted,
+    /// A step of a script waited for a message in vain.
+    NoResponse,
+    /// A message was not what a step of a script expected.
+    NoMatch,
+    /// A step of a script waited for a message, and an empty one came.
+    EmptyMessage,
+    /// A step of a script speaks in a topic that its user has not joined.
+    NotJoined,
+    /// The server refused a push of a script; says with what.
+    PushRefused(String),
 }
 
 /// The most different texts of one class that are told apart; a server may invent a reason per
@@ -112,11 +122,20 @@ impl Failure {
     /// A refused join with the server's reason. What would move a terminal's cursor or change its
     /// colours is written out: a server must not be able to write lines of the report.
     pub(crate) fn join_refused(reason: &str) -> Self {
+        Self::JoinRefused(Self::clean(reason))
+    }
+
+    /// A refused push with the server's reason, as [`Failure::join_refused`].
+    pub(crate) fn push_refused(reason: &str) -> Self {
+        Self::PushRefused(Self::clean(reason))
+    }
+
+    fn clean(reason: &str) -> String {
         let shown = |c: char| match c {
             c if c.is_control() => c.escape_default().to_string(),
             c => c.to_string(),
         };
-        Self::JoinRefused(reason.chars().take(TEXT_CHARS_MAX).map(shown).collect())
+        reason.chars().take(TEXT_CHARS_MAX).map(shown).collect()
     }
 
     /// The class as a sentence, with what the limit is on this machine where one was met.
@@ -161,6 +180,11 @@ impl Failure {
             Self::Kernel(_) => "kernel",
             Self::NotBack => "not_back",
             Self::Interrupted => "interrupted",
+            Self::NoResponse => "no_response",
+            Self::NoMatch => "no_match",
+            Self::EmptyMessage => "empty_message",
+            Self::NotJoined => "not_joined",
+            Self::PushRefused(_) => "push_refused",
         }
     }
 
@@ -187,6 +211,7 @@ impl Failure {
             Self::HeartbeatTimeout => {
                 Some("the server does not keep up, or does not speak Phoenix: see --raw")
             }
+            Self::NoResponse => Some("the server is slower than config.timeout, or says nothing"),
             Self::ClosedWith(1012) => Some("the server restarts or drains"),
             Self::Vanished => Some("check the server's host and the network to it"),
             Self::Forbidden => {
@@ -200,6 +225,7 @@ impl Failure {
     fn text_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::JoinRefused(text)
+            | Self::PushRefused(text)
             | Self::HandshakeInvalid(text)
             | Self::ProtocolBroken(text)
             | Self::Kernel(text) => Some(text),
@@ -235,6 +261,11 @@ impl fmt::Display for Failure {
             Self::Kernel(what) => write!(f, "the kernel reported: {what}"),
             Self::NotBack => f.write_str("not back at the end of the run"),
             Self::Interrupted => f.write_str("ended by the crowd before it was done"),
+            Self::NoResponse => f.write_str("no message came within the timeout of the step"),
+            Self::NoMatch => f.write_str("a message was not what capture or match expected"),
+            Self::EmptyMessage => f.write_str("an empty message came where one was expected"),
+            Self::NotJoined => f.write_str("a step names a topic that is not joined"),
+            Self::PushRefused(reason) => write!(f, "push refused: {reason}"),
         }
     }
 }
@@ -272,6 +303,21 @@ impl Failures {
 
     pub(crate) fn total(&self) -> u64 {
         self.0.values().sum()
+    }
+
+    /// Each class and how often it happened.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Failure, u64)> {
+        self.0.iter().map(|(failure, &count)| (failure, count))
+    }
+
+    /// Those of which `is_wanted` holds.
+    pub(crate) fn only(&self, is_wanted: impl Fn(&Failure) -> bool) -> Self {
+        let wanted = self.iter().filter(|(failure, _)| is_wanted(failure));
+        Self(
+            wanted
+                .map(|(failure, count)| (failure.clone(), count))
+                .collect(),
+        )
     }
 
     /// The classes, most frequent first.

@@ -28,6 +28,22 @@ pub struct Percentiles {
     pub max_us: u64,
 }
 
+/// A summary of durations in milliseconds, with the fields of Artillery's reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) count: u64,
+    pub(crate) mean: f64,
+    pub(crate) p50: f64,
+    pub(crate) median: f64,
+    pub(crate) p75: f64,
+    pub(crate) p90: f64,
+    pub(crate) p95: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+}
+
 impl Latency {
     const MIN_NANOS: u64 = 1_000;
     const MAX_NANOS: u64 = 3_600_000_000_000;
@@ -67,6 +83,28 @@ impl Latency {
             p999_us: at(0.999),
             max_us: micros(max),
         }
+    }
+
+    /// The same in milliseconds with one decimal, as Artillery's reports have it; `None` when nothing
+    /// was measured.
+    pub(crate) fn summary(&self) -> Option<Summary> {
+        let histogram = self.0.as_ref()?;
+        let millis = |nanos: f64| (nanos / 1e5).round() / 10.0;
+        let max = histogram.max();
+        let at = |quantile| millis(histogram.value_at_quantile(quantile).min(max) as f64);
+        Some(Summary {
+            min: millis(histogram.min() as f64),
+            max: millis(max as f64),
+            count: histogram.len(),
+            mean: millis(histogram.mean()),
+            p50: at(0.5),
+            median: at(0.5),
+            p75: at(0.75),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+        })
     }
 
     fn histogram(&mut self) -> &mut Histogram<u64> {

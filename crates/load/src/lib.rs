@@ -66,7 +66,9 @@ pub use progress::{LiveLine, Moment, PlainLines, Progress, Silent};
 pub use rate::{Rate, RateError};
 pub use report::{Connections, Drop, Latencies, Report, Stages};
 pub use run::{LoadError, run};
-pub use script::{Problems, Script, ScriptFlags, Verdict};
+pub use script::{
+    Problems, Script, ScriptFlags, ScriptOptions, ScriptReport, USER_BYTES, Verdict, run_script,
+};
 pub use share::{Share, ShareError};
 pub use tally::Broadcast;
 pub use target::{Target, TargetError};

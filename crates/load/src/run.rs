@@ -8,7 +8,7 @@ use std::{
 };
 
 use capacity::{End, Kernel, Layout, Machine, Shortage, Sources, Tables};
-use engine::{KernelInUse, Settings, StartError};
+use engine::{KernelChoice, KernelInUse, Settings, StartError};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -125,7 +125,21 @@ fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
 
 /// How many shards the connections need, and whose descriptors these use.
 fn layout(options: &Options, machine: &Machine) -> Result<Layout, LoadError> {
-    let in_use = options.kernel.settle();
+    let few = options.shards(machine.cores_count);
+    let connections = options.connections.into();
+    layout_of(options.kernel, few, options.shards, connections, machine)
+}
+
+/// How many shards `connections` need where `few` are enough by themselves and an operator has counted
+/// `fixed`, and whose descriptors these use.
+pub(crate) fn layout_of(
+    kernel: KernelChoice,
+    few: u16,
+    fixed: Option<u16>,
+    connections: u64,
+    machine: &Machine,
+) -> Result<Layout, LoadError> {
+    let in_use = kernel.settle();
     let in_use = in_use.map_err(|reason| LoadError::Start(StartError::Uring(reason)))?;
     let (kernel, tables) = match in_use {
         KernelInUse::Uring => (Kernel::Uring, Tables::PerShard),
@@ -134,20 +148,15 @@ fn layout(options: &Options, machine: &Machine) -> Result<Layout, LoadError> {
     let few = Layout {
         end: End::Crowd,
         kernel,
-        shards: options.shards(machine.cores_count),
+        shards: few,
         tables,
     };
-    Ok(few.for_connections(
-        options.connections.into(),
-        options.shards,
-        in_use.tables(),
-        machine,
-    ))
+    Ok(few.for_connections(connections, fixed, in_use.tables(), machine))
 }
 
 /// How many connections each shard has descriptors for; where all use those of the process, an equal
 /// share of them.
-fn seats(layout: &Layout, machine: &Machine) -> u32 {
+pub(crate) fn seats(layout: &Layout, machine: &Machine) -> u32 {
     let seats = layout.connections_max(machine) / u64::from(layout.shards);
     u32::try_from(seats).unwrap_or(u32::MAX)
 }
@@ -169,7 +178,10 @@ fn tuples_wanted(options: &Options) -> u64 {
 
 /// As many loopback addresses as `tuples` need when the server is on 127.0.0.0/8, else the one
 /// address from which the machine would talk to it.
-fn default_sources(destination: SocketAddr, tuples: u64) -> Result<Sources, OptionsError> {
+pub(crate) fn default_sources(
+    destination: SocketAddr,
+    tuples: u64,
+) -> Result<Sources, OptionsError> {
     if let IpAddr::V4(address) = destination.ip()
         && address.is_loopback()
     {
@@ -192,7 +204,10 @@ fn default_sources(destination: SocketAddr, tuples: u64) -> Result<Sources, Opti
 
 /// Finds out before the first dial whether every source address is this machine's own, so that
 /// `EADDRNOTAVAIL` later means one thing only.
-fn check_sources(sources: &Sources, destination: SocketAddr) -> Result<(), OptionsError> {
+pub(crate) fn check_sources(
+    sources: &Sources,
+    destination: SocketAddr,
+) -> Result<(), OptionsError> {
     for address in sources.addresses() {
         if address.is_ipv4() != destination.is_ipv4() {
             return Err(OptionsError::SourceFamily(address, destination));
@@ -210,13 +225,29 @@ fn check_sources(sources: &Sources, destination: SocketAddr) -> Result<(), Optio
 
 /// The engine's limits for the crowd's side of a connection.
 fn settings(plan: &Plan, tables: Tables) -> Settings {
+    let options = &plan.options;
+    settings_of(
+        options.connect_timeout,
+        plan.slots_max(),
+        options.kernel,
+        tables,
+    )
+}
+
+/// The engine's limits for a crowd of up to `connections_max` connections in each shard.
+pub(crate) fn settings_of(
+    connect_timeout: Duration,
+    connections_max: u32,
+    kernel: KernelChoice,
+    tables: Tables,
+) -> Settings {
     let mut settings = Settings {
-        handshake_timeout: plan.options.connect_timeout,
+        handshake_timeout: connect_timeout,
         // The server decides how long a connection may be idle; the crowd notices what it decides.
         idle_timeout: None,
         close_timeout: CLOSE_TIMEOUT,
-        connections_max: plan.slots_max(),
-        kernel: plan.options.kernel,
+        connections_max,
+        kernel,
         tables,
         ..Settings::default()
     };

@@ -293,7 +293,7 @@ fn hear_reply(reply: &phoenix::Reply<'_>) -> Heard {
 }
 
 /// The server's words: the `reason` of the response if it has one, else the whole response.
-fn refusal_reason(response: &Payload<'_>) -> String {
+pub(crate) fn refusal_reason(response: &Payload<'_>) -> String {
     let Some(json) = response.as_json() else {
         return "(binary)".to_owned();
     };
@@ -303,7 +303,8 @@ fn refusal_reason(response: &Payload<'_>) -> String {
         .map_or_else(|| json.to_owned(), str::to_owned)
 }
 
-fn encode(
+/// Encodes a message of a client as a whole frame, in `bytes` first.
+pub(crate) fn encode(
     bytes: &mut Vec<u8>,
     serializer: Serializer,
     message: &phoenix::Message<'_>,

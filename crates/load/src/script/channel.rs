@@ -11,13 +11,7 @@ use super::{
 
 impl Compiler<'_, '_> {
     /// Reads a step of Phoenix Channels.
-    pub(crate) fn phoenix(&mut self, kind: &str, node: &Node, key: &str, step: &mut Fields<'_>) {
-        step.take(match kind {
-            "join" => "join",
-            "push" => "push",
-            "expect" => "expect",
-            _ => "leave",
-        });
+    pub(crate) fn phoenix(&mut self, kind: &str, node: &Node, key: &str) {
         let act = match (&node.value, kind) {
             (Value::Text(_), "join" | "leave") => self.short(kind, node, key),
             _ => self.long(kind, node, key),
@@ -31,9 +25,9 @@ impl Compiler<'_, '_> {
     fn short(&mut self, kind: &str, node: &Node, key: &str) -> Option<Act> {
         let topic = self.template(node, key)?;
         if kind == "leave" {
-            return Some(Act::Leave { topic });
+            return Some(Act::Leave { topic: Some(topic) });
         }
-        self.topic = Some(topic.clone());
+        self.has_joined = true;
         Some(Act::Join {
             topic,
             payload: Body::Constant("{}".into()),
@@ -65,21 +59,17 @@ impl Compiler<'_, '_> {
             "push" => fields.boolean("reply", self.problems),
             _ => None,
         };
-        if kind == "join" && topic.is_some() {
-            self.topic.clone_from(&topic);
-        }
-        let Some(topic) = topic.or_else(|| self.topic.clone()) else {
+        if topic.is_none() && (kind == "join" || !self.has_joined) {
             fields.missing("topic", "the topic, such as room:lobby", self.problems);
-            fields.finish(self.problems);
-            return None;
-        };
+        }
+        self.has_joined |= kind == "join";
         if event.is_none() && matches!(kind, "push" | "expect") {
             fields.missing("event", "the name of the event", self.problems);
         }
         fields.finish(self.problems);
         Some(match kind {
             "join" => Act::Join {
-                topic,
+                topic: topic?,
                 payload,
                 expect,
             },

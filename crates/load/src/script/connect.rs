@@ -141,16 +141,9 @@ impl Connect {
         let (protocol_headers, headers): (Vec<_>, Vec<_>) = all_headers
             .into_iter()
             .partition(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
-        let mut all: Vec<_> = protocols
-            .iter()
-            .filter_map(|node| text(node, "subprotocols", names, problems))
-            .collect();
-        for (_, template) in protocol_headers {
-            match template.as_constant() {
-                Some(list) => all.extend(list.split(',').map(|one| Template::constant(one.trim()))),
-                None => all.push(template),
-            }
-        }
+        let protocols = protocols.iter();
+        let protocols = protocols.filter_map(|node| text(node, "subprotocols", names, problems));
+        let all = with_header(protocols.collect(), protocol_headers);
         for (name, _) in &headers {
             let is_own = OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own));
             let is_token =
@@ -202,6 +195,17 @@ impl Connect {
             protocols: self.protocols.iter().map(write).collect(),
         })
     }
+}
+
+/// The subprotocols of a script and those that it gives as a header, which are divided by commas.
+fn with_header(mut all: Vec<Template>, headers: Vec<(String, Template)>) -> Vec<Template> {
+    for (_, template) in headers {
+        match template.as_constant() {
+            Some(list) => all.extend(list.split(',').map(|one| Template::constant(one.trim()))),
+            None => all.push(template),
+        }
+    }
+    all
 }
 
 /// Appends connect parameters to a target that has a query already.

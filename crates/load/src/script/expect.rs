@@ -207,11 +207,15 @@ impl Query {
     fn find(&self, text: &str, body: &Value, scene: &mut Scene<'_>) -> Option<Value> {
         match self {
             Self::Json { path, is_multiple } => {
+                // What is no list and no map has nothing to look for, as in Artillery.
+                if !(body.is_object() || body.is_array()) {
+                    return None;
+                }
                 let all = path.query(body).all();
                 match &*all {
                     [] => None,
                     [one] => Some((*one).clone()),
-                    [first, ..] if !is_multiple => Some((*first).clone()),
+                    several if !is_multiple => Some(several.iter().copied().cloned().collect()),
                     several => Some(several[scene.random.usize(..several.len())].clone()),
                 }
             }
@@ -310,14 +314,16 @@ mod tests {
         }
         let several = found("capture: {json: '$.list[*]', as: a}").expect("one of them");
         assert!([1, 2, 3].map(|n| json!(n)).contains(&several[0].1));
-        let first = found("capture: {json: '$.list[*]', as: a, multiple: false}");
-        assert_eq!(first, Some(vec![(0, json!(1))]));
+        let all = found("capture: {json: '$.list[*]', as: a, multiple: false}");
+        assert_eq!(all, Some(vec![(0, json!([1, 2, 3]))]));
     }
 
     #[test]
     fn a_message_that_is_no_json_is_its_text() {
-        let judged = judge("match: {json: $, value: hello}", "hello").expect("a step");
+        let judged = judge("match: {regexp: .+, value: hello}", "hello").expect("a step");
         assert_eq!(judged, Some(Vec::new()));
+        let judged = judge("match: {json: $, value: hello}", "hello").expect("a step");
+        assert_eq!(judged, None);
         assert_eq!(
             judge("capture: {json: $.a, as: a}", "hello").expect("a step"),
             None

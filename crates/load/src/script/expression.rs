@@ -12,10 +12,10 @@ pub(crate) struct Expression(Term);
 enum Term {
     Number(f64),
     Name(String),
-    Not(Box<Term>),
-    Minus(Box<Term>),
-    Call(Function, Vec<Term>),
-    Both(Operator, Box<(Term, Term)>),
+    Not(Box<Self>),
+    Minus(Box<Self>),
+    Call(Function, Vec<Self>),
+    Both(Operator, Box<(Self, Self)>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,8 +29,8 @@ pub(crate) struct Compiler<'c, 's> {
     pub(crate) jitter: Jitter,
     pub(crate) steps: Vec<Step>,
     pub(crate) labels: Vec<Box<str>>,
-    /// The topic of the last join, for steps that name none.
-    pub(crate) topic: Option<Template>,
+    /// Whether a step has joined a topic, for those that name none.
+    pub(crate) has_joined: bool,
 }
 
 /// The steps of `engine: ws`, each by its key.
@@ -63,7 +63,7 @@ impl Compiler<'_, '_> {
     }
 
     fn step(&mut self, item: &Node, path: &str) {
-        let known: &[&str] = if self.is_phoenix {
+        let known: &[&'static str] = if self.is_phoenix {
             &PHOENIX_STEPS
         } else {
             &STEPS
@@ -97,40 +97,36 @@ impl Compiler<'_, '_> {
             return;
         };
         let (node, key) = (&entry.node, format!("{path}.{}", entry.key));
+        if let Some(known) = known.iter().find(|known| **known == entry.key) {
+            fields.take(known);
+        }
         match &*entry.key {
             "send" => {
-                fields.take("send");
                 self.send(node, &key);
             }
             "wait" => {
-                fields.take("wait");
                 self.wait(node, &key);
             }
             "think" => {
-                fields.take("think");
                 self.think(node, &key, &mut fields);
             }
             "loop" => {
-                fields.take("loop");
                 self.repeat(node, &key, &mut fields);
             }
             "log" => {
-                fields.take("log");
                 if let Some(template) = self.template(node, &key) {
                     self.push(Step::Log(template), &key);
                 }
             }
             "function" => {
-                fields.take("function");
                 self.problems.note(entry.at, &key, NO_JAVASCRIPT);
             }
             "connect" => {
                 let text = "only the first step may connect: a user has one connection, which is \
                             open before its first step";
-                fields.take("connect");
                 self.problems.note(entry.at, &key, text);
             }
-            _ => self.phoenix(&entry.key, node, &key, &mut fields),
+            _ => self.phoenix(&entry.key, node, &key),
         }
         fields.finish(self.problems);
     }

@@ -64,10 +64,11 @@ impl Turn {
 impl Scene<'_> {
     /// What a name stands for; nothing when it stands for nothing.
     pub(crate) fn value(&self, var: &Var) -> Value {
-        self.origin(&var.origin, &var.path).unwrap_or_default()
+        self.find(&var.origin, &var.path).unwrap_or_default()
     }
 
-    fn origin(&self, origin: &Origin, path: &[Box<str>]) -> Option<Value> {
+    /// What an origin gives, and what `path` takes of it.
+    pub(crate) fn find(&self, origin: &Origin, path: &[Box<str>]) -> Option<Value> {
         match origin {
             Origin::Known(value) => follow(value, path),
             Origin::Capture(slot, otherwise) => {
@@ -75,7 +76,7 @@ impl Scene<'_> {
                 let found = captures.and_then(|all| all.get(usize::from(*slot))?.as_ref());
                 match (found, otherwise) {
                     (Some(value), _) => follow(value, path),
-                    (None, Some(otherwise)) => self.origin(otherwise, path),
+                    (None, Some(otherwise)) => self.find(otherwise, path),
                     (None, None) => None,
                 }
             }

@@ -4,7 +4,10 @@
 //!   map), `config`, `phases`, `payload`, `ensure` and its `expression`;
 //! - a scenario: `flow` and `channel` (its steps) become a `program`, with `connect`, `template`, `names`
 //!   (what a name stands for) and `expect` (capture and match);
-//! - a user: `memory`.
+//! - a user: `user` and its `memory`, woken by `alarms`;
+//! - a shard: `cast`, the engine's app;
+//! - what came of it: `figures`, `metrics` (Artillery's names), `report`;
+//! - the whole: `perform`.
 //!
 //! Everything that is wrong with a script is found before the first connection.
 
@@ -14,6 +17,7 @@
 )]
 
 mod alarms;
+mod cast;
 mod channel;
 mod config;
 mod connect;
@@ -21,20 +25,28 @@ mod ensure;
 mod expect;
 mod expression;
 mod fields;
+mod figures;
 mod flow;
 mod memory;
+mod metrics;
 mod names;
 mod payload;
+mod perform;
 mod phases;
 mod problem;
 mod program;
 mod read;
+mod report;
 mod template;
 mod tree;
+mod user;
 
 pub use ensure::Verdict;
+pub use perform::{ScriptOptions, run_script};
 pub use problem::Problems;
 pub use read::{Script, ScriptFlags};
+pub use report::ScriptReport;
+pub use user::USER_BYTES;
 
 #[cfg(test)]
 mod tests;

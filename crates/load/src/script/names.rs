@@ -13,7 +13,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Origin {
     /// What a step has captured, or as long as nothing is, what the name stands for otherwise.
-    Capture(u16, Option<Box<Origin>>),
+    Capture(u16, Option<Box<Self>>),
     /// The user's element of a variable with several.
     Variable(u16),
     /// A column of the user's row of a file.

@@ -118,6 +118,9 @@ fn read_one(mut fields: Fields<'_>, folder: &Path, problems: &mut Problems) -> O
 fn load(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let size = fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    if !size.is_file() {
+        return Err(format!("{shown} is no file"));
+    }
     if size.len() > FILE_BYTES_MAX {
         return Err(format!("{shown} is over {} MiB long", FILE_BYTES_MAX >> 20));
     }

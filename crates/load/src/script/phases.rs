@@ -156,7 +156,7 @@ fn read_one(node: &Node, path: &str, problems: &mut Problems) -> Option<Phase> {
 
 impl Phase {
     /// How many users arrive, nearly.
-    fn arrivals_about(&self) -> f64 {
+    pub(crate) fn arrivals_about(&self) -> f64 {
         match self.pace {
             Pace::Pause => 0.0,
             Pace::Uniform { count, .. } => count as f64,
@@ -218,7 +218,7 @@ impl Arrivals {
             Pace::Pause => None,
             Pace::Uniform { interval_ms, count } => {
                 self.taken += 1;
-                (self.taken <= count).then(|| interval_ms * self.taken as f64)
+                (self.taken <= count).then_some(interval_ms * self.taken as f64)
             }
             Pace::Poisson { mean_ms } => {
                 self.last_ms -= mean_ms * (1.0 - self.random.f64()).ln();

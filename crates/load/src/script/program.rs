@@ -94,7 +94,7 @@ pub(crate) enum Times {
     OverName(Origin, Box<[Box<str>]>),
 }
 
-/// A step of Phoenix Channels.
+/// A step of Phoenix Channels. Without a topic it is for the one that was joined last.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// Joins a topic and waits until that is granted.
@@ -105,7 +105,7 @@ pub(crate) enum Act {
     },
     /// Pushes an event; waits for the reply if `waits`.
     Push {
-        topic: Template,
+        topic: Option<Template>,
         event: Template,
         payload: Body,
         expect: Option<Expect>,
@@ -113,12 +113,12 @@ pub(crate) enum Act {
     },
     /// Waits for an event from the server.
     Hear {
-        topic: Template,
+        topic: Option<Template>,
         event: Template,
         expect: Option<Expect>,
     },
     /// Leaves a topic and waits until that is granted.
-    Leave { topic: Template },
+    Leave { topic: Option<Template> },
 }
 
 /// Steps of one scenario, at most.

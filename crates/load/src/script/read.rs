@@ -61,7 +61,7 @@ impl Script {
         let mut problems = Problems::of(&file);
         match fs::read_to_string(path) {
             Ok(text) => {
-                let folder = path.parent().unwrap_or(Path::new("."));
+                let folder = path.parent().unwrap_or_else(|| Path::new("."));
                 let environment = |name: &str| std::env::var(name).ok();
                 Self::parse(&file, &text, folder, flags, &environment)
             }
@@ -232,33 +232,8 @@ fn compile(
         return None;
     }
     let captures = captures(tree);
-    let mut unknown = Vec::new();
-    let mut programs = Vec::new();
-    for (number, item) in items.iter().enumerate() {
-        let mut names = Names {
-            variables: &config.variables,
-            payloads: &config.payloads,
-            captures: &captures,
-            loops: Vec::new(),
-            unknown: std::mem::take(&mut unknown),
-        };
-        programs.extend(scenario(item, number, &config, &mut names, problems));
-        unknown = names.unknown;
-    }
-    if let Some(wanted) = &flags.scenario {
-        programs.retain(|program| program.name == *wanted);
-        if programs.is_empty() && problems.count() == 0 {
-            let text = format!("no scenario is called `{wanted}`");
-            problems.note(Place::default(), "--scenario-name", text);
-        }
-    }
-    if programs.iter().all(|program| program.weight == 0.0) && problems.count() == 0 {
-        problems.note(
-            node.at,
-            "scenarios",
-            "every weight is 0: no scenario would run",
-        );
-    }
+    let (programs, unknown) = programs(items, &config, &captures, problems);
+    let programs = chosen(programs, node.at, flags, problems);
     let odd =
         |name: &String| format!("`{name}` in a template stands for nothing: it will be undefined");
     warnings.extend(unknown.iter().map(odd));
@@ -281,6 +256,49 @@ fn compile(
         ensure,
         warnings,
     })
+}
+
+/// Reads the scenarios; gives also the names that stood for nothing.
+fn programs(
+    items: &[Node],
+    config: &Config<'_>,
+    captures: &[String],
+    problems: &mut Problems,
+) -> (Vec<Program>, Vec<String>) {
+    let mut names = Names {
+        variables: &config.variables,
+        payloads: &config.payloads,
+        captures,
+        loops: Vec::new(),
+        unknown: Vec::new(),
+    };
+    let mut programs = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        names.loops.clear();
+        programs.extend(scenario(item, number, config, &mut names, problems));
+    }
+    (programs, names.unknown)
+}
+
+/// Those scenarios that are to run.
+fn chosen(
+    mut programs: Vec<Program>,
+    at: Place,
+    flags: &ScriptFlags,
+    problems: &mut Problems,
+) -> Vec<Program> {
+    if let Some(wanted) = &flags.scenario {
+        programs.retain(|program| program.name == *wanted);
+        if programs.is_empty() && problems.count() == 0 {
+            let text = format!("no scenario is called `{wanted}`");
+            problems.note(Place::default(), "--scenario-name", text);
+        }
+    }
+    if programs.iter().all(|program| program.weight == 0.0) && problems.count() == 0 {
+        let text = "every weight is 0: no scenario would run";
+        problems.note(at, "scenarios", text);
+    }
+    programs
 }
 
 /// Every name that a step captures, wherever it stands: loops use what comes later in the text.
@@ -330,16 +348,7 @@ fn scenario(
         fields.forbid(key, super::flow::NO_JAVASCRIPT, problems);
     }
     let engine = fields.text("engine", problems);
-    let dialect = match engine {
-        Some("ws" | "websocket") => Dialect::Plain,
-        Some("phoenix") => Dialect::Phoenix(config.serializer, config.heartbeat),
-        other => {
-            let found = other.unwrap_or("http, which is meant where none is named");
-            let text = format!("expected engine: ws or engine: phoenix, found {found}");
-            problems.note(fields.place_of("engine"), &fields.path_of("engine"), text);
-            return None;
-        }
-    };
+    let dialect = dialect(engine, config, &fields, problems)?;
     let flow_path = fields.path_of("flow");
     let flow = fields.take("flow");
     let items: &[Node] = match flow {
@@ -369,7 +378,7 @@ fn scenario(
         jitter: config.jitter,
         steps: Vec::new(),
         labels: Vec::new(),
-        topic: None,
+        has_joined: false,
     };
     compiler.steps(items, &flow_path, true);
     Some(Program {
@@ -380,4 +389,22 @@ fn scenario(
         steps: compiler.steps.into(),
         labels: compiler.labels.into(),
     })
+}
+
+/// What a scenario speaks.
+fn dialect(
+    engine: Option<&str>,
+    config: &Config<'_>,
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> Option<Dialect> {
+    match engine {
+        Some("ws" | "websocket") => return Some(Dialect::Plain),
+        Some("phoenix") => return Some(Dialect::Phoenix(config.serializer, config.heartbeat)),
+        _ => {}
+    }
+    let found = engine.unwrap_or("http, which is meant where none is named");
+    let text = format!("expected engine: ws or engine: phoenix, found {found}");
+    problems.note(fields.place_of("engine"), &fields.path_of("engine"), text);
+    None
 }

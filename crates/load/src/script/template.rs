@@ -270,9 +270,9 @@ pub(crate) enum Shape {
     /// Whole JSON, the same for everybody.
     Constant(Box<str>),
     Value(Template),
-    List(Box<[Shape]>),
+    List(Box<[Self]>),
     /// In the order of the script.
-    Map(Box<[(Template, Shape)]>),
+    Map(Box<[(Template, Self)]>),
 }
 
 impl Body {

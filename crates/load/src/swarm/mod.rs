@@ -24,7 +24,7 @@ mod plan;
 mod publishing;
 mod pushing;
 #[cfg(test)]
-mod rehearsal;
+pub(crate) mod rehearsal;
 mod returning;
 mod settling;
 #[cfg(test)]

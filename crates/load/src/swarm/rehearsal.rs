@@ -28,7 +28,7 @@ use crate::{
 };
 
 #[path = "../../tests/room/mod.rs"]
-pub(super) mod room;
+pub(crate) mod room;
 
 use room::{Manners, Room};
 

@@ -1,0 +1,103 @@
+//! Hearing: what the server says, and what a step that waits makes of it.
+
+use std::borrow::Cow;
+
+use engine::{Io, Message};
+
+use super::{Cast, Order, Plan, State, scene};
+use crate::{
+    failure::Failure,
+    script::{
+        expect::Expect,
+        program::{Act, Dialect, Step},
+    },
+};
+
+impl Cast {
+    /// A message for the user in slot `index`.
+    pub(super) fn hear(&mut self, index: u32, message: Message<'_>, io: &mut Io<'_, Order>) {
+        let plan = std::sync::Arc::clone(&self.plan);
+        let Some(user) = self.users.find(index) else {
+            return;
+        };
+        let bytes = match message {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) => bytes.len(),
+        };
+        self.figures.received += 1;
+        self.figures.received_bytes += bytes as u64;
+        match plan.program(user.program).dialect {
+            Dialect::Plain => {
+                // Only the first message after a step is looked at; the others are counted.
+                if user.state != State::Waiting {
+                    return;
+                }
+                let text = match message {
+                    Message::Text(text) => Cow::Borrowed(text),
+                    Message::Binary(bytes) => String::from_utf8_lossy(bytes),
+                };
+                if text.is_empty() {
+                    self.give_up(index, Failure::EmptyMessage, io);
+                } else if !self.answer(&plan, index, &text, io) {
+                    self.give_up(index, Failure::NoMatch, io);
+                }
+            }
+            Dialect::Phoenix(serializer, _) => {
+                self.hear_channel(&plan, index, serializer, message, io);
+            }
+        }
+    }
+
+    /// Gives the step that waits its message and goes on; `false` when the message is not what the step
+    /// expects.
+    pub(super) fn answer(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        text: &str,
+        io: &mut Io<'_, Order>,
+    ) -> bool {
+        let now = self.watch.now(io.now());
+        let Some(user) = self.users.find(index) else {
+            return true;
+        };
+        let (program, step) = (user.program, usize::from(user.step));
+        let captured = match expected(&plan.program(program).steps[step]) {
+            None => Vec::new(),
+            Some(expect) => {
+                let judged = expect.judge(text, &mut scene(plan, user, &mut self.random));
+                match judged {
+                    Some(captured) => captured,
+                    None => return false,
+                }
+            }
+        };
+        for (slot, value) in captured {
+            let memory = user.memory.get_or_insert_default();
+            memory.keep(slot, value, plan.script.captures.len());
+        }
+        let step = plan.first_steps[usize::from(program)] + step;
+        self.figures.answer_step(step, now.since(user.due));
+        user.due = now;
+        user.state = State::Acting;
+        user.step += 1;
+        self.alarms.clear(index);
+        self.act(index, io);
+        true
+    }
+}
+
+/// What a step makes of its message.
+fn expected(step: &Step) -> Option<&Expect> {
+    match step {
+        Step::Send { expect, .. } => expect.as_deref(),
+        Step::Wait(expect) => Some(expect),
+        Step::Act(act) => match &**act {
+            Act::Join { expect, .. } | Act::Push { expect, .. } | Act::Hear { expect, .. } => {
+                expect.as_ref()
+            }
+            Act::Leave { .. } => None,
+        },
+        _ => None,
+    }
+}

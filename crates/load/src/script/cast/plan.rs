@@ -1,0 +1,66 @@
+//! What all shards of a run know alike, and what follows from a user's number.
+
+use std::{net::SocketAddr, sync::atomic::AtomicU32};
+
+use crate::script::{memory::Scene, program::Program, read::Script, user::User};
+
+/// What all shards of a run know alike.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) script: Script,
+    /// The server's address of each scenario, by its place in `destinations`.
+    pub(crate) servers: Box<[usize]>,
+    pub(crate) destinations: Box<[(SocketAddr, capacity::Sources)]>,
+    /// The seed of what is left to chance.
+    pub(crate) run: u64,
+    pub(crate) shards: u16,
+    /// Connections of one shard at once, at most.
+    pub(crate) slots_max: u32,
+    /// Users that are there, of all shards.
+    pub(crate) active: AtomicU32,
+    /// Of each scenario, the place of its first step among all.
+    pub(crate) first_steps: Box<[usize]>,
+}
+
+impl Plan {
+    /// What decides about everything that the user `number` has of several.
+    pub(crate) fn seed(&self, number: u32) -> u64 {
+        (self.run ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// A scenario.
+    pub(super) fn program(&self, number: u16) -> &Program {
+        &self.script.programs[usize::from(number)]
+    }
+
+    /// The scenario of the user `number`, by weight.
+    pub(super) fn choose(&self, number: u32) -> u16 {
+        let programs = &self.script.programs;
+        let total: f64 = programs.iter().map(|program| program.weight).sum();
+        let mut left = fastrand::Rng::with_seed(self.seed(number)).f64() * total;
+        for (number, program) in programs.iter().enumerate() {
+            if left < program.weight {
+                return number as u16;
+            }
+            left -= program.weight;
+        }
+        let last = programs.iter().rposition(|program| program.weight > 0.0);
+        last.unwrap_or(0) as u16
+    }
+}
+
+/// What a template sees of one user; not a method, so that the rest of the cast stays free.
+pub(super) fn scene<'a>(
+    plan: &'a Plan,
+    user: &'a User,
+    random: &'a mut fastrand::Rng,
+) -> Scene<'a> {
+    Scene {
+        variables: &plan.script.variables,
+        payloads: &plan.script.payloads,
+        memory: user.memory.as_deref(),
+        seed: plan.seed(user.number),
+        number: user.number,
+        random,
+    }
+}

@@ -1,0 +1,374 @@
+//! What becomes of scripts on the simulated kernel, against a room with good and bad manners.
+
+use std::{path::Path, sync::mpsc};
+
+use engine::{
+    Reactor, Settings,
+    sim::{Faults, Net, Shard},
+};
+
+use super::*;
+use crate::{
+    script::{
+        Script, ScriptFlags,
+        metrics::Metrics,
+        perform::first_steps,
+        report::{Run, ScriptReport},
+    },
+    swarm::rehearsal::room::{Join, Manners, Room, Third},
+};
+
+const SHARDS: u16 = 2;
+
+/// What a run of `script` counted, and the lines that it logged.
+struct Performance {
+    figures: Figures,
+    periods: u32,
+    lines: Vec<String>,
+    report: ScriptReport,
+    metrics: Metrics,
+}
+
+impl Performance {
+    fn count(&self, name: &str) -> u64 {
+        self.metrics.find(name).unwrap_or(0.0) as u64
+    }
+}
+
+fn perform(script: &str, manners: Manners) -> Performance {
+    perform_over(script, manners, Duration::from_secs(600))
+}
+
+fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance {
+    let flags = ScriptFlags::default();
+    let script = Script::parse("s.yml", script, Path::new("."), &flags, &|_| None);
+    let script = script.unwrap_or_else(|problems| panic!("{problems}"));
+    let destination: SocketAddr = "10.0.0.1:4000".parse().expect("an address");
+    let net = Net::new(7, Faults::default());
+    let listen = net.kernel(Some(destination));
+    let settings = Settings::default();
+    let mut server = Reactor::simulate([listen], &settings, |_, _| Room::new(manners.clone()));
+    let sources: capacity::Sources = "10.0.0.2-10.0.0.3".parse().expect("sources");
+    let plan = Arc::new(Plan {
+        servers: vec![0; script.programs.len()].into(),
+        destinations: [(destination, sources)].into(),
+        run: 7,
+        shards: SHARDS,
+        slots_max: 10_000,
+        active: 0.into(),
+        first_steps: first_steps(&script),
+        script,
+    });
+    let (sender, handed) = mpsc::sync_channel(10_000);
+    let kernels: Vec<_> = (0..SHARDS).map(|_| net.kernel(None)).collect();
+    let settings = Settings {
+        idle_timeout: None,
+        connections_max: plan.slots_max,
+        ..Settings::default()
+    };
+    let mut cast = Reactor::simulate(kernels, &settings, |shard, _| {
+        Cast::new(Arc::clone(&plan), sender.clone(), shard.0, Watch::Turns)
+    });
+    for shard in &mut cast {
+        shard.with_app(|cast, io| cast.handle_mail(Order::Start, io));
+    }
+    let began = net.now();
+    {
+        let mut shards: Vec<&mut dyn Shard> = vec![&mut server[0]];
+        shards.extend(cast.iter_mut().map(|shard| shard as &mut dyn Shard));
+        let until = net.now().after(limit);
+        net.run(&mut shards, until, || false);
+    }
+    for shard in &mut cast {
+        shard.with_app(|cast, io| cast.handle_mail(Order::Close, io));
+    }
+    let mut shards: Vec<&mut dyn Shard> = vec![&mut server[0]];
+    shards.extend(cast.iter_mut().map(|shard| shard as &mut dyn Shard));
+    net.run(
+        &mut shards,
+        net.now().after(Duration::from_secs(60)),
+        || false,
+    );
+    let mut all: Option<Figures> = None;
+    let (mut lines, mut periods, mut ended) = (Vec::new(), 0, 0);
+    for handed in handed.try_iter() {
+        match handed {
+            Handed::Line(line) => lines.push(line),
+            Handed::Period {
+                period,
+                figures,
+                is_last,
+            } => {
+                periods = periods.max(period + 1);
+                ended += u16::from(is_last);
+                match &mut all {
+                    Some(all) => all.merge(*figures),
+                    None => all = Some(*figures),
+                }
+            }
+        }
+    }
+    assert_eq!(ended, SHARDS, "each shard hands in its last once");
+    let figures = all.expect("figures");
+    let whole = figures.completed + figures.failed.total() + figures.interrupted;
+    assert_eq!(whole, figures.created, "each user ends once");
+    assert_eq!(plan.active.load(Relaxed), 0);
+    let run = Run {
+        span: (0, net.now().since(began).as_millis() as u64),
+        intermediate: Vec::new(),
+        interrupted: false,
+        carrier: "sim".to_owned(),
+        shards: SHARDS,
+    };
+    let report = ScriptReport::new(&plan.script, &figures, run);
+    let metrics = Metrics::of(&figures, &plan.script, 1.0);
+    Performance {
+        figures,
+        periods,
+        lines,
+        report,
+        metrics,
+    }
+}
+
+/// A script with these phases and this flow against the echo.
+fn echo(phases: &str, flow: &str) -> String {
+    format!(
+        "config:\n  target: ws://10.0.0.1:4000/echo\n  phases: {phases}\n  timeout: 2\n  \
+         variables: {{zip: ['1', '2', '3'], list: [{{n: 4}}, {{n: 5}}]}}\n\
+         scenarios:\n  - engine: ws\n    name: echoes\n    flow:\n{flow}"
+    )
+}
+
+/// One against the room.
+fn channels(flow: &str) -> String {
+    format!(
+        "config:\n  target: ws://10.0.0.1:4000/socket\n  timeout: 2\n  phases: [{{duration: 1, \
+         arrivalCount: 10}}]\n  phoenix: {{heartbeat: 3s}}\n\
+         scenarios:\n  - engine: phoenix\n    flow:\n{flow}"
+    )
+}
+
+#[test]
+fn a_script_of_echoes_counts_what_it_sends_and_hears() {
+    let script = echo(
+        "[{duration: 10, arrivalRate: 5}]",
+        "      - send: hello\n      - think: 1\n      - send: {zip: '{{ zip }}'}\n      \
+         - loop: [{send: '{{ zip }}'}]\n        count: 10\n      - think: 500ms\n",
+    );
+    let run = perform(&script, Manners::default());
+    assert_eq!(run.count("vusers.created"), 50);
+    assert_eq!(run.count("vusers.created_by_name.echoes"), 50);
+    assert_eq!(run.count("vusers.completed"), 50);
+    assert_eq!(run.metrics.find("vusers.failed"), Some(0.0));
+    assert_eq!(run.count("websocket.messages_sent"), 50 * 12);
+    assert_eq!(run.count("websocket.messages_received"), 50 * 12);
+    // Arriving takes 10 s and being there 1.5 s.
+    assert_eq!(run.periods, 2);
+    let session = run.metrics.summaries["vusers.session_length"];
+    assert!((1_499.0..1_510.0).contains(&session.min), "{session:?}");
+    assert!(session.max < 1_700.0, "{session:?}");
+}
+
+#[test]
+fn what_is_captured_is_sent_again() {
+    let script = echo(
+        "[{duration: 1, arrivalCount: 6}]",
+        "      - send: {payload: {id: '{{ $randomNumber(10, 99) }}'}, capture: {json: $.id, as: id}}\n      \
+         - think: 100ms\n      \
+         - send: {payload: 'id={{ id }}', match: {regexp: 'id=(\\d\\d)', group: 1, value: '{{ id }}'}, \
+         capture: {regexp: '=.+', as: tail}}\n      - log: 'tail {{ tail }} of {{ id }}'\n",
+    );
+    let run = perform(&script, Manners::default());
+    // The number is captured as a number, and what a regular expression finds is a text.
+    assert_eq!(run.count("errors.Failed capture or match"), 6);
+    let script = script.replace("value: '{{ id }}'", "value: '{{ id }}', strict: false");
+    let run = perform(&script, Manners::default());
+    assert_eq!(
+        (run.count("vusers.completed"), run.lines.len()),
+        (6, 6),
+        "{}",
+        run.report
+    );
+    for line in &run.lines {
+        let digits = &line[line.len() - 2..];
+        assert_eq!(*line, format!("tail ={digits} of {digits}"));
+    }
+    assert_eq!(run.figures.awaited, 12);
+    assert_eq!(run.figures.steps[0].response.percentiles().count, 6);
+}
+
+#[test]
+fn loops_go_round_as_often_as_they_say() {
+    let flow = "      - loop:\n          - log: 'o {{ $loopCount }}'\n          - loop: [{log: 'i {{ $loopElement.n }}'}]\n            over: list\n        count: '1-3'\n      \
+                - loop: [{log: 'w {{ word }}'}]\n        over: [a, b]\n        loopElement: word\n";
+    let run = perform(
+        &echo("[{duration: 1, arrivalCount: 1}]", flow),
+        Manners::default(),
+    );
+    let expected = ["o 1", "i 4", "i 5", "o 2", "i 4", "i 5", "w a", "w b"];
+    assert_eq!(run.lines, expected);
+}
+
+#[test]
+fn users_beyond_the_limit_are_skipped_or_do_not_arrive() {
+    let flow = "      - think: 5\n";
+    let run = perform(
+        &echo("[{duration: 10, arrivalRate: 10, maxVusers: 20}]", flow),
+        Manners::default(),
+    );
+    assert_eq!(
+        run.count("vusers.created") + run.count("vusers.skipped"),
+        100
+    );
+    assert_eq!(run.count("vusers.created"), 40);
+    let run = perform(
+        &echo("[{duration: 10, arrivalRate: 100, hold: 20}]", flow),
+        Manners::default(),
+    );
+    assert_eq!(run.count("vusers.skipped"), 0);
+    // Each of the 20 places is taken again each time that it is free.
+    assert!(
+        (40..=60).contains(&run.count("vusers.created")),
+        "{}",
+        run.report
+    );
+}
+
+#[test]
+fn thinking_is_an_open_loop_and_a_stall_shows_as_lateness() {
+    let flow = "      - loop: [{send: x}, {think: 100ms}]\n        count: 50\n";
+    let run = perform(
+        &echo("[{duration: 1, arrivalCount: 2}]", flow),
+        Manners::default(),
+    );
+    let session = run.metrics.summaries["vusers.session_length"];
+    assert!((5_000.0..5_060.0).contains(&session.max), "{session:?}");
+    assert_eq!(run.figures.steps[1].begun, 100);
+    assert_eq!(run.figures.steps[1].late, 0);
+}
+
+#[test]
+fn each_way_to_fail_has_its_name() {
+    let wait = "      - send: {payload: x, match: {regexp: x, value: x}}\n      - wait: {match: {regexp: y, value: y}}\n";
+    let one = "[{duration: 1, arrivalCount: 3}]";
+    let run = perform(&echo(one, wait), Manners::default());
+    assert_eq!(run.count("errors.response timeout"), 3, "{}", run.report);
+    let run = perform(
+        &echo(one, wait),
+        Manners {
+            status: Some(503),
+            ..Manners::default()
+        },
+    );
+    assert_eq!(run.count("errors.Unexpected server response: 503"), 3);
+    let elsewhere = echo(one, wait).replace("4000/echo", "4000/echo\n  ws: {subprotocols: [mine]}");
+    let run = perform(&elsewhere, Manners::default());
+    assert_eq!(run.count("errors.handshake_invalid"), 3, "{}", run.report);
+    assert!(
+        run.report
+            .to_string()
+            .contains("chose none of the subprotocols")
+    );
+}
+
+#[test]
+fn a_user_that_is_closed_while_it_thinks_has_failed_at_once() {
+    let flow = "      - join: room:lobby\n      - think: 400ms\n      - push: {event: e, payload: {a: 1}}\n      - think: 5\n";
+    let run = perform(
+        &channels(flow),
+        Manners {
+            third: Third::Closed,
+            ..Manners::default()
+        },
+    );
+    assert_eq!(
+        run.count("errors.closed_with_code_1012"),
+        1,
+        "{}",
+        run.report
+    );
+    assert_eq!(run.count("vusers.completed"), 9);
+}
+
+#[test]
+fn phoenix_users_join_push_expect_and_leave() {
+    let flow = "      - join: {topic: 'room:lobby', payload: {user: ada}}\n      \
+                - think: 1\n      \
+                - push: {event: new_msg, payload: {body: '{{ $uuid }}'}, reply: true}\n      \
+                - expect: {event: new_msg, capture: {json: $.body, as: body}}\n      \
+                - think: 10\n      - leave: room:lobby\n";
+    let run = perform(&channels(flow), Manners::default());
+    // The last to push hears nobody after its reply but itself, and that is enough.
+    assert_eq!(run.count("vusers.completed"), 10, "{}", run.report);
+    assert!(run.figures.heartbeats >= 20, "{}", run.figures.heartbeats);
+    for (manners, name) in [
+        (
+            Manners {
+                join: Join::Refused,
+                ..Manners::default()
+            },
+            "errors.join_refused",
+        ),
+        (
+            Manners {
+                join: Join::Unanswered,
+                ..Manners::default()
+            },
+            "errors.response timeout",
+        ),
+        (
+            Manners {
+                refuses_pushes: true,
+                ..Manners::default()
+            },
+            "errors.push_refused",
+        ),
+        (
+            Manners {
+                ignores_pushes: true,
+                ..Manners::default()
+            },
+            "errors.response timeout",
+        ),
+    ] {
+        let run = perform(&channels(flow), manners);
+        assert_eq!(run.count(name), 10, "{name}: {}", run.report);
+    }
+    let silent = Manners {
+        ignores_heartbeats: true,
+        ..Manners::default()
+    };
+    let run = perform(&channels(flow), silent);
+    assert_eq!(run.count("errors.heartbeat_timeout"), 10, "{}", run.report);
+    let run = perform(
+        &channels("      - push: {topic: a, event: e}\n"),
+        Manners::default(),
+    );
+    assert_eq!(run.count("errors.not_joined"), 10, "{}", run.report);
+}
+
+#[test]
+fn a_run_that_is_ended_early_says_who_was_there() {
+    let flow = "      - loop: [{think: 1}]\n";
+    let run = perform_over(
+        &echo("[{duration: 5, arrivalRate: 2}]", flow),
+        Manners::default(),
+        Duration::from_secs(3),
+    );
+    assert_eq!(run.figures.interrupted, run.figures.created);
+    assert!(run.figures.created >= 5);
+}
+
+#[test]
+fn weights_share_the_users() {
+    let script = "config: {target: 'ws://10.0.0.1:4000/echo', phases: [{duration: 10, arrivalRate: 100}]}\n\
+                  scenarios:\n  - {engine: ws, name: often, weight: 8, flow: [send: a]}\n  \
+                  - {engine: ws, name: seldom, weight: 2, flow: [send: b]}\n  \
+                  - {engine: ws, name: never, weight: 0, flow: [send: c]}\n";
+    let run = perform(script, Manners::default());
+    let often = run.count("vusers.created_by_name.often");
+    assert!((750..850).contains(&often), "{often}");
+    assert_eq!(run.count("vusers.created_by_name.never"), 0);
+    assert_eq!(run.count("vusers.completed"), 1_000);
+}

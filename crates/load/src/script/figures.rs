@@ -1,0 +1,123 @@
+//! What a run of a script counts, under Artillery's names: of one period and one shard, and all together.
+
+use std::time::Duration;
+
+use crate::{failure::Failures, latency::Latency};
+
+/// What was counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) created: u64,
+    /// Of these, by scenario.
+    pub(crate) created_by: Box<[u64]>,
+    pub(crate) completed: u64,
+    /// Arrivals that `maxVusers` kept out.
+    pub(crate) skipped: u64,
+    /// Users that were there when the run was ended early.
+    pub(crate) interrupted: u64,
+    /// Why users failed.
+    pub(crate) failed: Failures,
+    pub(crate) sent: u64,
+    /// Bytes of frames, heads and masks included.
+    pub(crate) sent_bytes: u64,
+    pub(crate) received: u64,
+    /// Bytes of messages.
+    pub(crate) received_bytes: u64,
+    /// Of the received, those that a step waited for.
+    pub(crate) awaited: u64,
+    pub(crate) heartbeats: u64,
+    /// Source tuples that turned out to be in use by others.
+    pub(crate) tuples_busy: u64,
+    /// From a user's arrival to its end.
+    pub(crate) session: Latency,
+    /// From the intended dial to the open WebSocket.
+    pub(crate) connect: Latency,
+    /// How much later than meant users were dialled.
+    pub(crate) lateness: Latency,
+    /// From when a step was meant to send to the message that it waited for.
+    pub(crate) response: Latency,
+    /// By step of all scenarios, in their order.
+    pub(crate) steps: Box<[StepFigures]>,
+    /// Users that were there at the end of the period.
+    pub(crate) active: u64,
+}
+
+/// What was counted of one step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StepFigures {
+    /// How often it was begun.
+    pub(crate) begun: u64,
+    /// Of these, more than [`LATE`] after it was meant to.
+    pub(crate) late: u64,
+    /// How much later than meant it was begun.
+    pub(crate) lateness: Latency,
+    /// From when it was meant to begin to the message that it waited for.
+    pub(crate) response: Latency,
+}
+
+/// How late a step may begin without being called late.
+pub(crate) const LATE: Duration = Duration::from_millis(10);
+
+impl Figures {
+    /// Nothing counted, for so many scenarios and steps.
+    pub(crate) fn new(programs: usize, steps: usize) -> Self {
+        Self {
+            created_by: vec![0; programs].into(),
+            steps: vec![StepFigures::default(); steps].into(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what another shard or another period has counted.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.created += other.created;
+        for (mine, others) in self.created_by.iter_mut().zip(&other.created_by) {
+            *mine += others;
+        }
+        self.completed += other.completed;
+        self.skipped += other.skipped;
+        self.interrupted += other.interrupted;
+        self.failed.merge(other.failed);
+        self.sent += other.sent;
+        self.sent_bytes += other.sent_bytes;
+        self.received += other.received;
+        self.received_bytes += other.received_bytes;
+        self.awaited += other.awaited;
+        self.heartbeats += other.heartbeats;
+        self.tuples_busy += other.tuples_busy;
+        self.active += other.active;
+        for (mine, others) in [
+            (&mut self.session, &other.session),
+            (&mut self.connect, &other.connect),
+            (&mut self.lateness, &other.lateness),
+            (&mut self.response, &other.response),
+        ] {
+            mine.merge(others);
+        }
+        for (mine, others) in self.steps.iter_mut().zip(&other.steps) {
+            mine.begun += others.begun;
+            mine.late += others.late;
+            mine.lateness.merge(&others.lateness);
+            mine.response.merge(&others.response);
+        }
+    }
+
+    /// Counts that a step is begun, so much later than meant.
+    pub(crate) fn begin_step(&mut self, step: usize, late: Duration) {
+        let Some(step) = self.steps.get_mut(step) else {
+            return;
+        };
+        step.begun += 1;
+        step.late += u64::from(late > LATE);
+        step.lateness.record(late);
+    }
+
+    /// Counts the message that a step waited for.
+    pub(crate) fn answer_step(&mut self, step: usize, after: Duration) {
+        self.awaited += 1;
+        self.response.record(after);
+        if let Some(step) = self.steps.get_mut(step) {
+            step.response.record(after);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! `fourtuple load SCRIPT.yml`: runs an Artillery script and reports in Artillery's shape.
+//!
+//! Exit status: 0 when every check of the script held, 1 when one did not, 2 when the script cannot be
+//! run, 3 when this machine could not generate the load.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Arg, ArgMatches, parser::ValueSource};
+use load::{
+    Interrupt, LoadError, OptionsError, Script, ScriptFlags, ScriptOptions, Target, TargetError,
+    run_script,
+};
+
+use super::set;
+
+/// This machine could not generate the load.
+const NOT_GENERATED: u8 = 3;
+
+/// What the crowd is given: a server, or a script that names one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    Url(Target),
+    Script(PathBuf),
+}
+
+impl FromStr for Aim {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let path = Path::new(text);
+        let is_script = path
+            .extension()
+            .is_some_and(|end| ["yml", "yaml", "json"].iter().any(|known| end == *known));
+        if !text.contains("://") && (is_script || path.is_file()) {
+            return Ok(Self::Script(path.to_owned()));
+        }
+        text.parse().map(Self::Url)
+    }
+}
+
+/// Flags that only a script knows.
+const SCRIPT_FLAGS: [&str; 6] = [
+    "target",
+    "environment",
+    "variables",
+    "overrides",
+    "scenario-name",
+    "output",
+];
+
+/// Flags that a crowd and a script share.
+const SHARED_FLAGS: [&str; 6] = [
+    "url",
+    "sources",
+    "shards",
+    "kernel",
+    "connect-timeout",
+    "quiet",
+];
+
+pub(super) fn args() -> [Arg; 6] {
+    let flag = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .help(help)
+            .help_heading("Scripts")
+    };
+    [
+        flag("target", "URL", "Instead of the script's config.target").short('t'),
+        flag(
+            "environment",
+            "NAME",
+            "Lay config.environments.NAME on top of config",
+        )
+        .short('e'),
+        flag("variables", "JSON", "Lay these on top of config.variables").short('v'),
+        flag("overrides", "JSON", "Lay this on top of the whole script"),
+        flag("scenario-name", "NAME", "Run this scenario alone"),
+        flag(
+            "output",
+            "FILE",
+            "Write the report as JSON, in Artillery's shape",
+        )
+        .short('o')
+        .value_parser(clap::value_parser!(PathBuf)),
+    ]
+}
+
+/// Refuses flags that mean nothing for what is run.
+pub(super) fn check_flags(matches: &ArgMatches, is_script: bool) -> anyhow::Result<()> {
+    for id in matches.ids() {
+        let name = id.as_str();
+        if matches.value_source(name) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        if !is_script && SCRIPT_FLAGS.contains(&name) {
+            bail!("--{name} is for scripts (`fourtuple load SCRIPT.yml`), and this is a URL");
+        }
+        if is_script && !SCRIPT_FLAGS.contains(&name) && !SHARED_FLAGS.contains(&name) {
+            bail!("--{name} is for a URL: what a script does, the script says");
+        }
+    }
+    Ok(())
+}
+
+/// Runs a script.
+///
+/// # Errors
+///
+/// It could not start because of how it was asked; the caller prints why and exits with status 2.
+pub(super) fn run(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let script = Script::read(path, &flags(matches))?;
+    for warning in script.warnings() {
+        eprintln!("fourtuple: {}: {warning}", path.display());
+    }
+    let output = super::open_report(matches, "output")?;
+    let mut options = ScriptOptions::default();
+    options.sources = matches.get_one("sources").cloned();
+    options.shards = matches.get_one("shards").copied();
+    options.kernel = super::kernel(matches);
+    set(&mut options.connect_timeout, matches, "connect-timeout");
+    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
+    let is_quiet = matches.get_flag("quiet");
+    let mut tell = |text: &str| {
+        if !is_quiet {
+            // A reader that is gone must not cost the run its report.
+            let _ = writeln!(io::stdout(), "{text}");
+        }
+    };
+    let report = match run_script(script, &options, &mut tell, &interrupt) {
+        Ok(report) => report,
+        Err(
+            error @ (LoadError::Shard(_)
+            | LoadError::Start(_)
+            | LoadError::Options(OptionsError::Shortage(_))),
+        ) => {
+            eprintln!("fourtuple: {error}");
+            return Ok(ExitCode::from(NOT_GENERATED));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let printed = writeln!(io::stdout(), "{report}").context("cannot print the report");
+    let written = super::write_report(output, &report.to_json());
+    let mut is_told = true;
+    for error in [printed.err(), written.err()].into_iter().flatten() {
+        eprintln!("fourtuple: {error:#}");
+        is_told = false;
+    }
+    if let Some(limit) = report.limits.first() {
+        eprintln!(
+            "fourtuple: this machine could not generate the load: {}",
+            limit.text
+        );
+        return Ok(ExitCode::from(NOT_GENERATED));
+    }
+    Ok(if report.is_met() && is_told {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn flags(matches: &ArgMatches) -> ScriptFlags {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let mut flags = ScriptFlags::default();
+    flags.environment = text("environment");
+    flags.target = text("target");
+    flags.variables = text("variables");
+    flags.overrides = text("overrides");
+    flags.scenario = text("scenario-name");
+    flags
+}
