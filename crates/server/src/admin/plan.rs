@@ -26,6 +26,11 @@ use crate::control::Control;
 /// The most connections that a plan is made for, as on the command line.
 const CONNECTIONS_MAX: u64 = u32::MAX as u64;
 
+/// The longest time between two heartbeats: a day.
+const HEARTBEAT_S_MAX: u32 = 86_400;
+/// The most messages to a connection in a second.
+const MESSAGE_RATE_MAX: f64 = 1_000_000.0;
+
 /// What may be asked; the names of the command line.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -120,14 +125,21 @@ impl Asked {
             asked.nat = Some(parse::<Nat, _>("nat", text)?);
         }
         if let Some(seconds) = self.heartbeat_s {
+            if seconds > HEARTBEAT_S_MAX {
+                return Err(format!(
+                    "heartbeat_s is {seconds}: expected 0 to {HEARTBEAT_S_MAX}"
+                ));
+            }
             asked.heartbeat = Some(Duration::from_secs(seconds.into()));
         }
-        if let Some(rate) = self.message_rate.filter(|rate| *rate > 0.0) {
-            let interval = Duration::try_from_secs_f64(rate.recip());
-            asked.message_interval =
-                Some(interval.map_err(|_| {
-                    format!("message_rate is {rate}: expected messages per second")
-                })?);
+        if let Some(rate) = self.message_rate {
+            if !(0.0..=MESSAGE_RATE_MAX).contains(&rate) {
+                return Err(format!(
+                    "message_rate is {rate}: expected 0 to {MESSAGE_RATE_MAX} per second"
+                ));
+            }
+            // A rate so low that its interval is no time at all is none.
+            asked.message_interval = Duration::try_from_secs_f64(rate.recip()).ok();
         }
         if let Some(rate) = self.connect_rate {
             asked.connects_per_second = number("connect_rate", rate)?;
