@@ -160,3 +160,66 @@ fn the_busiest_topic_is_known_by_its_rate() {
     let ratio = rate("deliveries_per_s") / rate("messages_per_s");
     assert!((5.0..=6.5).contains(&ratio), "{busy}");
 }
+
+#[test]
+fn who_reads_slowly_is_listed_first() {
+    let relay = Relay::start_with_admin(&["--shards", "2", "--socket-id-param", "user"]);
+    let api = Api::of(&relay);
+    let mut wires = ["slow", "quick"].map(|user| {
+        let target = format!("/socket/websocket?vsn=2.0.0&user={user}");
+        Wire::open_at(relay.addr(), &target)
+    });
+    wires[0].join("1", "room:slow");
+    wires[1].join("1", "room:quick");
+    // It reads nothing, so what the kernel does not take waits with the server.
+    let large = serde_json::json!({
+        "topic": "room:slow", "event": "e", "payload": "x".repeat(200_000),
+    });
+    let outbox = |connection: &Value| connection["outbox_bytes"].as_u64().expect("a number");
+    let found = || api.see("/api/v1/connections?socket_id=slow")["connections"][0].clone();
+    for _ in 0..100 {
+        if outbox(&found()) > 0 {
+            break;
+        }
+        assert_eq!(api.post("/api/v1/publish", &large).status, 202);
+    }
+    assert!(outbox(&found()) > 0, "20 MB are with the kernel");
+    let page = api.see_until("/api/v1/connections?sort=outbox&limit=5", |page| {
+        page["connections"][0].is_object()
+    });
+    let listed = page["connections"].as_array().expect("a list");
+    assert_eq!(
+        (listed.len(), &listed[0]["socket_id"]),
+        (1, &"slow".into()),
+        "{page}"
+    );
+    assert!(
+        outbox(&listed[0]) > 0 && page["as_of_s"].is_number(),
+        "{page}"
+    );
+}
+
+#[test]
+fn many_shards_are_walked_through_page_by_page() {
+    let relay = Relay::start_with_admin(&["--shards", "110", "--kernel", "epoll"]);
+    let api = Api::of(&relay);
+    let mut wires: Vec<_> = (0..300).map(|_| Wire::open(relay.addr())).collect();
+    wires.iter_mut().for_each(|wire| wire.join("1", "room:all"));
+    let (all, count) = pages(api, "/api/v1/connections?limit=100", "connections");
+    assert_eq!((all.len(), texts(&all, "id").len()), (300, 300));
+    // A request looks through 32 places of tables at most, and here each shard has one.
+    assert!(count >= 110_usize.div_ceil(32), "{count} pages");
+    let (members, _) = pages(api, "/api/v1/connections?topic=room%3Aall", "connections");
+    assert_eq!(texts(&members, "id"), texts(&all, "id"));
+    let (topics, _) = pages(api, "/api/v1/topics?search=room%3A*", "topics");
+    assert_eq!(
+        (topics.len(), &topics[0]["members"]),
+        (1, &300.into()),
+        "{topics:?}"
+    );
+    let closed = api.post(
+        "/api/v1/disconnect",
+        &serde_json::json!({"topic": "room:all"}),
+    );
+    assert_eq!(closed.json["closed"], 300, "{closed:?}");
+}
