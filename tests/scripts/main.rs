@@ -123,7 +123,6 @@ fn a_capture_is_sent_again_and_a_loop_follows() {
 fn headers_and_subprotocols_reach_the_server() {
     let echo = Echo::start(Ways {
         protocol: Some("my-custom-protocol"),
-        ..Ways::default()
     });
     let text = format!(
         "config:\n  target: {}\n  phases: [{{duration: 1, arrivalCount: 3}}]\n  ws:\n    \

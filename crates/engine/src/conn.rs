@@ -51,7 +51,8 @@ pub(crate) struct Conn {
 
 const _: () = assert!(size_of::<Conn>() == 96);
 
-/// What an idle connection takes in the engine, all of it in its slab.
+/// What an idle connection takes in the engine, all of it in its slab. An IPv6 peer's address stands in a
+/// table beside, at about 40 bytes more.
 pub const CONNECTION_BYTES: usize = 104;
 
 const _: () = assert!(Slab::<Conn>::SLOT_BYTES == CONNECTION_BYTES);

@@ -36,6 +36,9 @@ pub struct Busiest<K> {
     /// The place of each key in the list.
     places: HashMap<K, usize, RandomState>,
     list: Vec<Frequent<K>>,
+    /// What the rarest came, and where to look for the next of these.
+    rarest_times: u64,
+    cursor: usize,
 }
 
 impl<K: Clone + Eq + Hash> Busiest<K> {
@@ -58,9 +61,8 @@ impl<K: Clone + Eq + Hash> Busiest<K> {
             self.list.push(new);
             return;
         }
-        let rarest = self.list.iter().enumerate();
-        let rarest = rarest.min_by_key(|(_, known)| known.times);
-        let (place, old) = rarest.expect("the list is full, so it is not empty");
+        let place = self.rarest();
+        let old = &self.list[place];
         new.times += old.times;
         new.error = old.times;
         self.places.remove(&old.key);
@@ -68,9 +70,26 @@ impl<K: Clone + Eq + Hash> Busiest<K> {
         self.list[place] = new;
     }
 
+    /// The place of one that came no more often than any other. The list is gone through once for each number
+    /// of times that is the smallest, so finding the next costs a few steps and not all.
+    fn rarest(&mut self) -> usize {
+        loop {
+            for _ in 0..self.list.len() {
+                let place = self.cursor;
+                self.cursor = (self.cursor + 1) % self.list.len();
+                if self.list[place].times <= self.rarest_times {
+                    return place;
+                }
+            }
+            let times = self.list.iter().map(|known| known.times);
+            self.rarest_times = times.min().unwrap_or(0);
+        }
+    }
+
     /// Returns what was counted, in no order, and begins anew.
     pub fn take(&mut self) -> Vec<Frequent<K>> {
         self.places.clear();
+        (self.rarest_times, self.cursor) = (0, 0);
         std::mem::take(&mut self.list)
     }
 }
@@ -81,6 +100,8 @@ impl<K> Default for Busiest<K> {
             // Seeded, because clients choose the names.
             places: HashMap::with_hasher(RandomState::default()),
             list: Vec::new(),
+            rarest_times: 0,
+            cursor: 0,
         }
     }
 }

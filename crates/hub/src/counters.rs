@@ -45,6 +45,8 @@ pub struct Counters {
     pub broadcasts_received: u64,
     /// Broadcasts delivered to members on this shard.
     pub deliveries: u64,
+    /// Broadcasts that reached a member on this shard.
+    pub fanouts: u64,
     /// Pushes, replies and deliveries that the client's serializer cannot carry.
     pub undeliverable: u64,
     /// Mail for connections and channels that were gone.

@@ -135,6 +135,7 @@ impl<S: Socket> Hub<S> {
             }
         }
         let reached = self.counters.deliveries - before;
+        self.counters.fanouts += u64::from(reached > 0);
         if let Some(busiest) = &mut self.busiest
             && reached > 0
         {

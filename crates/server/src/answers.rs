@@ -19,7 +19,10 @@ const CLOSED_MAX: usize = 1_000;
 
 impl<S: Socket> Shard<S> {
     pub(crate) fn answer(&mut self, question: Question, io: &mut Io<'_, ShardMail>) {
-        // Whoever asked may have gone; then the answer is for nobody.
+        // A shard that stood still finds many questions that nobody waits for any more.
+        if question.is_void() {
+            return;
+        }
         match question {
             Question::Facts(asked, reply) => {
                 let _ = reply.send(self.facts(asked, io));

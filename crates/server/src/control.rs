@@ -162,9 +162,10 @@ impl Control {
         }
     }
 
-    /// Says from here on that it is draining, which [`Control::drain`] then begins.
-    pub(crate) fn announce_drain(&self) {
-        self.0.draining.store(true, Relaxed);
+    /// Says from here on that it is draining, which [`Control::drain`] then begins; returns whether it was
+    /// said before.
+    pub(crate) fn announce_drain(&self) -> bool {
+        self.0.draining.swap(true, Relaxed)
     }
 
     /// Begins to close everything in order. Waits while a shard's mailbox is full.

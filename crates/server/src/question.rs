@@ -134,6 +134,21 @@ pub(crate) struct Look {
 /// Items in one answer.
 pub(crate) const ITEMS_MAX: usize = 100;
 
+impl Question {
+    /// Whether nobody waits for the answer any more, so that there is nothing to do.
+    pub(crate) fn is_void(&self) -> bool {
+        match self {
+            Self::Facts(_, reply) => reply.is_closed(),
+            Self::Look(_, reply) => reply.is_closed(),
+            Self::Conn(_, reply) => reply.is_closed(),
+            Self::Conns(_, _, _, reply) => reply.is_closed(),
+            Self::Topics(_, _, _, reply) => reply.is_closed(),
+            Self::Members(_, reply) => reply.is_closed(),
+            Self::Close(_, _, reply) => reply.is_closed(),
+        }
+    }
+}
+
 impl Pattern {
     pub(crate) fn new(text: &str) -> Self {
         Self(text.to_owned())

@@ -43,6 +43,7 @@ const ONE_OF: u32 = 16;
 pub(crate) struct Before {
     joins: u64,
     deliveries: u64,
+    fanouts: u64,
     began: Option<Instant>,
 }
 
@@ -66,8 +67,9 @@ impl Tally {
     /// Before mail, which is not timed.
     pub(crate) const fn before_mail(hub: &hub::Counters) -> Before {
         Before {
-            joins: hub.joins,
+            joins: joins_count(hub),
             deliveries: hub.deliveries,
+            fanouts: hub.fanouts,
             began: None,
         }
     }
@@ -76,7 +78,7 @@ impl Tally {
     pub(crate) fn after(&mut self, before: Before, hub: &hub::Counters, now: Time) -> bool {
         if let Some(began) = before.began {
             let took = micros(began.elapsed());
-            if hub.joins > before.joins {
+            if joins_count(hub) > before.joins {
                 self.joins.record(took);
             } else {
                 self.handlers.record(took);
@@ -86,7 +88,10 @@ impl Tally {
         if reached == 0 {
             return false;
         }
-        self.fanout_members.record(reached);
+        // Of several broadcasts that one input caused, their mean.
+        let count = (hub.fanouts - before.fanouts).max(1);
+        self.fanout_members
+            .record_many(reached.div_ceil(count), count);
         self.writing_since
             .replace(self.writing_since.unwrap_or(now))
             .is_none()
@@ -110,6 +115,11 @@ impl Sample {
         self.messages_count = self.messages_count.wrapping_add(1);
         self.messages_count <= ALL_OF || self.messages_count.is_multiple_of(ONE_OF)
     }
+}
+
+/// Joins, granted or not.
+const fn joins_count(hub: &hub::Counters) -> u64 {
+    hub.joins + hub.joins_refused + hub.joins_over_limit + hub.joins_crashed
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -137,6 +147,7 @@ mod tests {
         for (now, is_first) in [(10, true), (20, false)] {
             let before = Tally::before_mail(&hub);
             hub.deliveries += 3;
+            hub.fanouts += 1;
             assert_eq!(tally.after(before, &hub, at(now)), is_first);
         }
         assert!(!tally.after(Tally::before_mail(&hub), &hub, at(30)));

@@ -172,10 +172,9 @@ impl Admin {
             is_elsewhere,
         } = self;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let config = &control.config().admin;
-        if tls.is_none() && !config.users.is_empty() && !is_local(address) {
+        if tls.is_none() && !is_local(address) {
             tracing::warn!(
-                "passwords come to the admin side at {address} unencrypted; a certificate for it is named with \
+                "keys and passwords come to the admin side at {address} unencrypted; a certificate for it is named with \
                  `--admin-tls-cert` and `--admin-tls-key` (admin.tls_cert, admin.tls_key)"
             );
         }
@@ -196,6 +195,8 @@ impl Admin {
                 let routes = routes::routes(state);
                 listener::serve(listener, Service { routes, tls }, connections_max, &stopped).await;
             });
+            // A file that is on a machine that does not answer must not keep this one from ending.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("admin".to_owned());
         let thread = thread.spawn(serve).map_err(AdminError::Thread)?;

@@ -25,7 +25,7 @@ use crate::control::Control;
 const EVERY: Duration = Duration::from_secs(1);
 /// Slices of the census that a look takes when nobody watches, and when somebody does.
 const SLICES: u32 = 1;
-const SLICES_WATCHED: u32 = 8;
+const SLICES_WATCHED: u32 = 4;
 /// Samples kept: ten minutes.
 const KEPT: usize = 600;
 
@@ -44,7 +44,10 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// The last of the background, from which the next sample is counted.
     reading: Option<Arc<Reading>>,
+    /// The last of all, whoever wanted it.
+    newest: Option<Arc<Reading>>,
     sample: Option<Arc<Sample>>,
     history: VecDeque<(f64, Line)>,
     board: Board,
@@ -93,7 +96,9 @@ impl Observatory {
         let looks = board::look(&self.0.control, slices).await;
         self.known().board.update(looks, Instant::now());
         let before = self.known().reading.clone();
-        let now = Arc::new(Reading::take(&self.0.control, before.as_deref()).await);
+        let newest = self.known().newest.clone();
+        let now = Arc::new(Reading::take(&self.0.control, newest.as_deref()).await);
+        self.keep(&now);
         let sample = before
             .as_deref()
             .map(|before| Sample::between(before, &now, resident_bytes()));
@@ -128,8 +133,20 @@ impl Observatory {
 
     /// A reading of now, for whoever needs it fresher than a second.
     pub(crate) async fn read(&self) -> Reading {
-        let before = self.known().reading.clone();
-        Reading::take(&self.0.control, before.as_deref()).await
+        let before = self.known().newest.clone();
+        let reading = Reading::take(&self.0.control, before.as_deref()).await;
+        self.keep(&Arc::new(reading.clone()));
+        reading
+    }
+
+    /// Keeps a reading for those that follow, if none that was taken later is there: counts of a shard that does
+    /// not answer are those it told last, whoever asked, and never go back.
+    fn keep(&self, reading: &Arc<Reading>) {
+        let mut known = self.known();
+        let is_newer = |newest: &Arc<Reading>| newest.taken < reading.taken;
+        if known.newest.as_ref().is_none_or(is_newer) {
+            known.newest = Some(Arc::clone(reading));
+        }
     }
 
     /// What there is most of.

@@ -36,7 +36,9 @@ pub(crate) struct ShardReading {
     pub(crate) waiting_count: usize,
     /// Its own words; older than the rest when it has not answered in time.
     pub(crate) facts: Arc<Facts>,
-    /// For how long it has not answered; zero when it has.
+    /// When the question was asked that it answered last, or when it was first asked.
+    answered: Instant,
+    /// How long ago that was, if it has not answered this time; else zero.
     pub(crate) late: Duration,
 }
 
@@ -87,9 +89,13 @@ impl ShardReading {
         asked: Instant,
     ) -> Self {
         let counters = control.counters(shard);
+        let answered = match (&facts, before) {
+            (None, Some(before)) => before.answered,
+            _ => asked,
+        };
         let late = match &facts {
             Some(_) => Duration::ZERO,
-            None => asked.elapsed() + before.map_or(Duration::ZERO, |before| before.late),
+            None => answered.elapsed(),
         };
         let known = || before.map(|before| Arc::clone(&before.facts));
         let facts = facts.map(Arc::new).or_else(known);
@@ -99,6 +105,7 @@ impl ShardReading {
             outboxes: counters.outboxes.distribution(),
             waiting_count: control.waiting_count(shard),
             facts: facts.unwrap_or_default(),
+            answered,
             late,
         }
     }

@@ -197,7 +197,7 @@ impl Span<'_> {
             joins_per_s: self.rate(|shard| shard.facts.hub.joins),
             messages_in_per_s: self.rate(|shard| shard.engine.messages_in),
             messages_out_per_s: self.rate(|shard| shard.engine.frames_out),
-            broadcasts_per_s: self.rate(|shard| shard.facts.fanout_members.count),
+            broadcasts_per_s: self.rate(|shard| shard.facts.hub.fanouts),
             deliveries_per_s: self.rate(|shard| shard.facts.hub.deliveries),
             heartbeats_per_s: self.rate(|shard| shard.facts.hub.heartbeats),
             bytes_in_per_s: self.rate(|shard| shard.engine.bytes_in),

@@ -122,6 +122,7 @@ impl Tls {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // They may have changed since they were read: then they are read once too often.
         let mut known = None;
+        let mut failed = None;
         loop {
             ticks.tick().await;
             let files = self.0.files.clone();
@@ -133,9 +134,9 @@ impl Tls {
             let Ok(Some((version, read, is_first))) = looked.await else {
                 continue;
             };
-            known = Some(version);
             match read {
                 Ok(config) => {
+                    known = Some(version);
                     let mut current = self
                         .0
                         .current
@@ -146,9 +147,11 @@ impl Tls {
                         tracing::info!("the admin side has a new certificate");
                     }
                 }
-                Err(error) => tracing::error!(
+                // Tried again, since what is wrong may change without the files: their owner, or their rights.
+                Err(error) if failed.replace(version) != Some(version) => tracing::error!(
                     "the admin side keeps its certificate, since the new one cannot be used: {error}"
                 ),
+                Err(_) => {}
             }
         }
     }

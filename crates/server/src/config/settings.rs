@@ -188,7 +188,7 @@ settings! {
         /// How many connections the control plane holds at once, each viewer of the dashboard being one.
         ///
         /// The next waits until another has ended.
-        connections_max: u16 = 256, Count { min: 4, max: 10_000, unit: "connections" };
+        connections_max: u16 = 48, Count { min: 4, max: 10_000, unit: "connections" };
 
         /// How long the body of a request may be.
         ///

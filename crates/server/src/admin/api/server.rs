@@ -189,8 +189,10 @@ pub(crate) async fn drain(
 ) -> Result<(StatusCode, Json<Drained>), Problem> {
     tracing::info!("closing all connections, as asked for by the HTTP API");
     let control = state.control;
-    // Whoever asks after this answer is told so.
-    control.announce_drain();
+    // Whoever asks after this answer is told so. One drain is enough.
+    if control.announce_drain() {
+        return Ok((StatusCode::ACCEPTED, Json(Drained { draining: true })));
+    }
     // On a thread of its own: it waits while a mailbox is full.
     let thread = std::thread::Builder::new().name("drain".to_owned());
     thread.spawn(move || control.drain()).map_err(|error| {

@@ -86,7 +86,8 @@ pub(crate) fn named(id: &str, kind: Kind) -> Result<Conn, Problem> {
 
 fn place(address: &str, kind: Kind) -> Result<Search, Problem> {
     if let Ok(ip) = address.parse::<IpAddr>() {
-        return Ok(Search::Address(ip, None));
+        // As the engine keeps it: RFC 4291 §2.5.5.2.
+        return Ok(Search::Address(ip.to_canonical(), None));
     }
     let place = address.parse::<SocketAddr>().map_err(|_| {
         let detail = format!(
@@ -95,7 +96,10 @@ fn place(address: &str, kind: Kind) -> Result<Search, Problem> {
         );
         Problem::new(kind, detail)
     })?;
-    Ok(Search::Address(place.ip(), Some(place.port())))
+    Ok(Search::Address(
+        place.ip().to_canonical(),
+        Some(place.port()),
+    ))
 }
 
 #[cfg(test)]
@@ -120,6 +124,7 @@ mod tests {
         let v6 = "2001:db8::7".parse().unwrap();
         assert_eq!(search("2001:db8::7"), Search::Address(v6, None));
         assert_eq!(search("[2001:db8::7]:9"), Search::Address(v6, Some(9)));
+        assert_eq!(search("::ffff:192.0.2.7"), Search::Address(ip, None));
         for text in ["", "example.com", "192.0.2.7:", "1.2.3", "[::1]"] {
             assert!(address(text).is_err(), "{text}");
         }

@@ -67,6 +67,16 @@ impl Attempts {
         *full_at = ((*full_at).max(now) + EVERY).min(now + EVERY * BURST);
     }
 
+    /// Gives the token back that was taken before it was known that nothing is wrong.
+    pub(super) fn refund(&self, address: IpAddr, now: Duration) {
+        let mut known = self.known();
+        let full_at = match known.full_at.get_mut(&source(address)) {
+            Some(full_at) => full_at,
+            None => &mut known.others_full_at,
+        };
+        *full_at = full_at.saturating_sub(EVERY).max(now);
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,6 +117,9 @@ mod tests {
         assert_eq!(attempts.check(one, now + EVERY), Ok(()));
         attempts.fail(one, now + EVERY);
         assert_eq!(attempts.check(one, now + EVERY), Err(EVERY));
+        attempts.refund(one, now + EVERY);
+        assert_eq!(attempts.check(one, now + EVERY), Ok(()));
+        attempts.fail(one, now + EVERY);
         // After a minute all is forgotten.
         let later = now + EVERY * (BURST + 1);
         for _ in 0..BURST {

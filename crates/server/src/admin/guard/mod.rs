@@ -147,22 +147,36 @@ impl Guard {
     }
 
     /// Finds out who asks, and what they may.
+    ///
+    /// What is right and costs nothing to see always passes: others at the same address, behind one proxy,
+    /// must not be able to keep somebody out.
     async fn identify(&self, claim: &Claim) -> Result<Who<'_>, Refusal> {
         let address = claim.address;
-        self.attempts_left(address)?;
-        let who = match &claim.credential {
+        let known = match &claim.credential {
             Credential::Key(key) => self.keys.find(key),
-            Credential::Password { name, password } => {
-                let still_allowed = || self.attempts_left(address);
-                self.passwords.check(name, password, still_allowed).await?
-            }
+            Credential::Password { name, password } => self.passwords.remembered(name, password),
             Credential::Unreadable => None,
         };
-        who.ok_or_else(|| {
+        if let Some(who) = known {
+            return Ok(who);
+        }
+        self.attempts_left(address)?;
+        let charge = || {
+            self.attempts_left(address)?;
             self.attempts.fail(address, self.started.elapsed());
-            self.say(StatusCode::UNAUTHORIZED, address);
-            claim.challenge
-        })
+            Ok(())
+        };
+        if let Credential::Password { name, password } = &claim.credential {
+            let who = self.passwords.check(name, password, charge).await?;
+            if let Some(who) = who {
+                self.attempts.refund(address, self.started.elapsed());
+                return Ok(who);
+            }
+        } else {
+            charge()?;
+        }
+        self.say(StatusCode::UNAUTHORIZED, address);
+        Err(claim.challenge)
     }
 
     fn attempts_left(&self, address: IpAddr) -> Result<(), Refusal> {

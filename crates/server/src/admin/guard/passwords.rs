@@ -28,7 +28,8 @@ pub(super) struct Passwords {
     users: Vec<User>,
     /// Makes what is remembered worthless elsewhere.
     pepper: [u8; 32],
-    seats: Semaphore,
+    /// A seat is given back when the thread is done, also when nobody waits for it any more.
+    seats: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl Passwords {
         Self {
             users: users.iter().map(user).collect(),
             pepper,
-            seats: Semaphore::new(THREADS),
+            seats: Arc::new(Semaphore::new(THREADS)),
         }
     }
 
@@ -62,40 +63,47 @@ impl Passwords {
         self.users.is_empty()
     }
 
+    /// Which user it is, if the password was right a while ago. Costs nothing.
+    pub(super) fn remembered(&self, name: &str, password: &str) -> Option<Who<'_>> {
+        let user = self.users.iter().find(|user| user.name == name)?;
+        let digest = self.digest(name, password);
+        user.remembers(&digest, Instant::now()).then(|| user.who())
+    }
+
     /// Which user it is; nothing when the name or the password is wrong.
     ///
     /// # Errors
     ///
-    /// Those of `still_allowed`, which is asked again when it is this password's turn: whoever tries many
-    /// at once is not ahead of whoever tries one after the other.
+    /// Those of `charge`, which is called when it is this password's turn and before it is looked at: whoever
+    /// tries many at once is not ahead of whoever tries one after the other, and whoever does not wait for
+    /// the answer has paid.
     pub(super) async fn check(
         &self,
         name: &str,
         password: &str,
-        still_allowed: impl Fn() -> Result<(), Refusal>,
+        charge: impl Fn() -> Result<(), Refusal>,
     ) -> Result<Option<Who<'_>>, Refusal> {
         let user = self.users.iter().find(|user| user.name == name);
-        let digest = self.digest(name, password);
-        let is_remembered = || user.is_some_and(|user| user.remembers(&digest, Instant::now()));
-        if is_remembered() {
-            return Ok(user.map(User::who));
-        }
         // A name that nobody has takes as long as one that somebody has.
         let Some(checked) = user.or_else(|| self.users.first()) else {
+            charge()?;
             return Ok(None);
         };
-        let seat = self.seats.acquire().await;
-        still_allowed()?;
+        let seat = Arc::clone(&self.seats).acquire_owned().await;
+        charge()?;
         // The same browser may have asked with another request meanwhile.
-        if is_remembered() {
-            return Ok(user.map(User::who));
+        if let Some(who) = self.remembered(name, password) {
+            return Ok(Some(who));
         }
-        let (hash, password) = (Arc::clone(&checked.hash), password.to_owned());
-        let is_right = spawn_blocking(move || is_right(&hash, &password)).await;
-        drop(seat);
+        let (hash, shown) = (Arc::clone(&checked.hash), password.to_owned());
+        let is_right = spawn_blocking(move || {
+            let _seat = seat;
+            is_right(&hash, &shown)
+        });
+        let is_right = is_right.await;
         let right = user.filter(|_| is_right.unwrap_or(false));
         if let Some(user) = right {
-            user.remember(digest, Instant::now());
+            user.remember(self.digest(name, password), Instant::now());
         }
         Ok(right.map(User::who))
     }
@@ -183,9 +191,9 @@ mod tests {
         assert!(passwords.users[0].remembers(&digest, now));
         assert!(!passwords.users[0].remembers(&digest, now + REMEMBERED));
         assert!(!passwords.users[0].remembers(&passwords.digest("eva", "wrong"), now));
-        // It is not asked again whether they may try: nothing was tried.
-        let again = passwords.check("eva", "right", || panic!("it is remembered"));
-        assert!(runtime.block_on(again).is_ok_and(|who| who.is_some()));
+        // It costs nothing to see that, so nobody is asked whether they may try.
+        assert!(passwords.remembered("eva", "right").is_some());
+        assert!(passwords.remembered("eva", "wrong").is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request, State as Held},
+    http::Method,
     middleware::Next,
     response::Response,
 };
@@ -47,7 +48,7 @@ impl Spans {
 /// Lets a request through, and keeps how it went.
 pub(super) async fn record(Held(spans): Held<Spans>, request: Request, next: Next) -> Response {
     let start = SystemTime::now();
-    let method = request.method().to_string();
+    let method = method(request.method());
     // The route, not the path: there are few of them, and no path with a topic in it leaves the server.
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or("", MatchedPath::as_str).to_owned();
@@ -71,7 +72,7 @@ pub(super) async fn record(Held(spans): Held<Spans>, request: Request, next: Nex
         start_time_unix_nano: nanos(start),
         end_time_unix_nano: nanos(SystemTime::now()),
         attributes: vec![
-            text("http.request.method", method),
+            text("http.request.method", method.to_owned()),
             text("http.route", route),
             attribute(
                 "http.response.status_code",
@@ -85,6 +86,21 @@ pub(super) async fn record(Held(spans): Held<Spans>, request: Request, next: Nex
         ..Span::default()
     });
     response
+}
+
+/// The name of a method. One that HTTP does not know is not kept: its name may be as long as a head.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [(&Method, &str); 7] = [
+        (&Method::GET, "GET"),
+        (&Method::HEAD, "HEAD"),
+        (&Method::POST, "POST"),
+        (&Method::PUT, "PUT"),
+        (&Method::DELETE, "DELETE"),
+        (&Method::PATCH, "PATCH"),
+        (&Method::OPTIONS, "OPTIONS"),
+    ];
+    let known = KNOWN.iter().find(|(known, _)| *known == method);
+    known.map_or("_OTHER", |(_, name)| name)
 }
 
 pub(super) fn request(spans: Vec<Span>, resource: Resource) -> ExportTraceServiceRequest {

@@ -9,6 +9,8 @@
 const KEPT = 600
 /** Seconds without a sample after which the numbers are old. */
 const SILENCE_S = 3.5
+/** Seconds after which a stream that says nothing is taken for dead: none of its ends may know. */
+const DEAD_S = 10
 /** Waits before the next try, in milliseconds; the last for ever. */
 const WAITS = [250, 500, 1000, 2000, 4000]
 
@@ -23,11 +25,13 @@ export class Live extends EventTarget {
   #source = null
   #tries = 0
   #timer = 0
+  /** When the stream was opened or said something last. */
+  #since = 0
 
   start() {
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#open()))
     setInterval(() => this.#check(), 500)
-    this.#open()
+    if (!document.hidden) this.#open()
   }
 
   /** Calls `listener` now, if there is a sample, and with each that comes; returns how to stop it. */
@@ -52,6 +56,7 @@ export class Live extends EventTarget {
       return
     }
     const source = (this.#source = new EventSource("/api/v1/events"))
+    this.#since = performance.now()
     source.addEventListener("sample", (event) => this.#take(JSON.parse(event.data)))
     source.addEventListener("error", () => {
       if (this.#source === source) this.#again()
@@ -75,7 +80,7 @@ export class Live extends EventTarget {
       }
     }
     this.sample = sample
-    this.heard = performance.now()
+    this.heard = this.#since = performance.now()
     this.#tries = 0
     this.#become("live")
     this.dispatchEvent(new Event("sample"))
@@ -96,7 +101,9 @@ export class Live extends EventTarget {
   }
 
   #check() {
-    if (this.state === "live" && this.age() > SILENCE_S) this.#become("stale")
+    const isOpen = this.#source instanceof EventSource
+    if (isOpen && performance.now() - this.#since > DEAD_S * 1000) this.#again()
+    else if (this.state === "live" && this.age() > SILENCE_S) this.#become("stale")
     else if (this.state === "stale") this.dispatchEvent(new Event("state"))
   }
 

@@ -26,8 +26,17 @@ let isFirst = true
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?")
   const [name, ...rest] = path.split("/")
-  const argument = rest.length ? decodeURIComponent(rest.join("/")) : null
+  const argument = rest.length ? decoded(rest.join("/")) : null
   return { name: name || "overview", argument, query: new URLSearchParams(query) }
+}
+
+/** The text that percent-encoding stands for; what is none is taken as it is. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 function route() {

@@ -13,7 +13,6 @@ export class Client extends EventTarget {
   #joins = new Map()
   /** What is waited for, by ref. */
   #waiting = new Map()
-  #beat = 0
 
   get isOpen() {
     return this.#socket?.readyState === WebSocket.OPEN
@@ -27,16 +26,25 @@ export class Client extends EventTarget {
   /** Connects to `url`, the socket's path; parameters are sent in the query, as Phoenix wants them. */
   connect(url, params = {}) {
     this.disconnect()
+    this.#joins.clear()
+    this.#waiting.clear()
     const address = new URL(`${url.replace(/\/+$/, "")}/websocket`)
     for (const [name, value] of Object.entries({ ...params, vsn: "2.0.0" })) address.searchParams.set(name, value)
     const socket = (this.#socket = new WebSocket(address))
     this.#tell("note", `connecting to ${address}`)
+    let beat = 0
     socket.addEventListener("open", () => {
       this.#tell("note", "open")
-      this.#beat = setInterval(() => this.#send(null, "phoenix", "heartbeat", {}), HEARTBEAT_MS)
+      beat = setInterval(() => this.#send(null, "phoenix", "heartbeat", {}), HEARTBEAT_MS)
     })
-    socket.addEventListener("message", (event) => this.#hear(event.data))
-    socket.addEventListener("close", (event) => this.#end(socket, event))
+    socket.addEventListener("message", (event) => {
+      // One that is saying goodbye may still speak when the next is there.
+      if (socket === this.#socket) this.#hear(event.data)
+    })
+    socket.addEventListener("close", (event) => {
+      clearInterval(beat)
+      this.#end(socket, event)
+    })
     this.#changed()
   }
 
@@ -96,7 +104,6 @@ export class Client extends EventTarget {
 
   #end(socket, { code, reason }) {
     if (socket !== this.#socket) return
-    clearInterval(this.#beat)
     this.#socket = null
     this.#joins.clear()
     this.#waiting.clear()
