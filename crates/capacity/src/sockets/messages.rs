@@ -1,15 +1,19 @@
 //! The bytes of sock_diag(7): what is asked, and what is answered.
 //!
 //! ```text
-//!  request  | nlmsghdr 16 | inet_diag_req_v2 56 |
+//!  request  | nlmsghdr 16 | inet_diag_req_v2 56 | or | nlmsghdr 16 | inet_diag_req 60 |
+//!           | nlattr 4: length u16, type 1 u16 | program |       where a filter needs one
 //!  answer   | nlmsghdr 16 | inet_diag_msg 72 | attributes | ┈ padded to 4 ┈ | nlmsghdr 16 | …
 //!
 //!  nlmsghdr           0 length u32   4 type u16    6 flags u16   8 sequence u32   12 port u32
 //!  inet_diag_req_v2   0 family u8    1 protocol u8 2 ext u8      4 states u32     8 sockid
+//!  inet_diag_req      0 family u8    3 ext u8      4 sockid        52 states u32  56 0 u32
 //!  inet_diag_msg      0 family u8    1 state u8    4 sockid     56 rqueue u32    60 wqueue u32
 //!                    64 uid u32     68 inode u32
 //!  sockid, 48 bytes   0 local port   2 remote port 4 local address   20 remote address   36 …
 //! ```
+//!
+//! The older request, `inet_diag_req`, lists both families in one walk through the kernel's tables.
 //!
 //! Ports and addresses are big-endian, everything else is in the order of the machine. The fields
 //! are read where they lie: packet crates make structs with a list of attributes of each message,
@@ -22,13 +26,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use rustix::io::Errno;
 use thiserror::Error;
 
-use super::{Family, Socket, State, States};
-
-/// The length of a request.
-pub const REQUEST_BYTES: usize = HEADER_BYTES + REQUEST_BODY_BYTES;
+use super::{Family, Filter, Socket, State, bytecode};
 
 const HEADER_BYTES: usize = 16;
 const REQUEST_BODY_BYTES: usize = 56;
+const OLD_REQUEST_BODY_BYTES: usize = 60;
+const ATTRIBUTE_BYTES: usize = 4;
 const ANSWER_BYTES: usize = 72;
 
 /// Messages begin at multiples of this.
@@ -46,39 +49,60 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 /// `linux/sock_diag.h`.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
+/// `linux/inet_diag.h`.
+const TCPDIAG_GETSOCK: u16 = 18;
+const INET_DIAG_REQ_BYTECODE: u16 = 1;
+
 const IPPROTO_TCP: u8 = 6;
 
 /// What is asked: a list of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     /// Told back in every answer.
     pub sequence: u32,
-    /// Sockets of this family.
-    pub family: Family,
-    /// Sockets in one of these states. Without any, the answer is the end of an empty list, which
-    /// tells at no cost that lists are to be had.
-    pub states: States,
-    /// Sockets with this local port.
-    pub local_port: Option<u16>,
-    /// Sockets with this remote port.
-    pub remote_port: Option<u16>,
+    /// Sockets of this family, or of both in one list.
+    pub family: Option<Family>,
+    /// Sockets that it admits, whatever inodes it wants. Without any state, the answer is the end of an
+    /// empty list, which tells at no cost that lists are to be had.
+    pub filter: &'a Filter,
 }
 
-impl Request {
+impl Request<'_> {
     /// The request in bytes.
-    pub fn encode(&self) -> [u8; REQUEST_BYTES] {
-        let mut bytes = [0; REQUEST_BYTES];
+    pub fn encode(&self) -> Vec<u8> {
+        let program = self.filter.except.as_ref().map(bytecode::all_but);
+        let (kind, body_bytes, sockid_at, states_at) = match self.family {
+            Some(_) => (SOCK_DIAG_BY_FAMILY, REQUEST_BODY_BYTES, 8, 4),
+            None => (TCPDIAG_GETSOCK, OLD_REQUEST_BODY_BYTES, 4, 52),
+        };
+        let attribute_at = HEADER_BYTES + body_bytes;
+        let mut bytes = vec![0; attribute_at];
+        if let Some(program) = program {
+            let length = (ATTRIBUTE_BYTES + program.len()) as u16;
+            bytes.extend(length.to_ne_bytes());
+            bytes.extend(INET_DIAG_REQ_BYTECODE.to_ne_bytes());
+            bytes.extend(program);
+        }
+        let length = bytes.len() as u32;
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
-        put(0, &(REQUEST_BYTES as u32).to_ne_bytes());
-        put(4, &SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        put(0, &length.to_ne_bytes());
+        put(4, &kind.to_ne_bytes());
         put(6, &(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
         put(8, &self.sequence.to_ne_bytes());
-        put(HEADER_BYTES, &[self.family.number(), IPPROTO_TCP]);
-        put(HEADER_BYTES + 4, &self.states.bits().to_ne_bytes());
+        match self.family {
+            Some(family) => put(HEADER_BYTES, &[family.number(), IPPROTO_TCP]),
+            // It asks for both, and yet the kernel wants to see one.
+            None => put(HEADER_BYTES, &[Family::V4.number()]),
+        }
+        put(
+            HEADER_BYTES + states_at,
+            &self.filter.states.bits().to_ne_bytes(),
+        );
         // The ports of a dump are a filter, 0 is any: net/ipv4/inet_diag.c `inet_diag_dump_icsk`.
         let port = |port: Option<u16>| port.unwrap_or(0).to_be_bytes();
-        put(HEADER_BYTES + 8, &port(self.local_port));
-        put(HEADER_BYTES + 10, &port(self.remote_port));
+        let sockid_at = HEADER_BYTES + sockid_at;
+        put(sockid_at, &port(self.filter.local_port));
+        put(sockid_at + 2, &port(self.filter.remote_port));
         bytes
     }
 }
@@ -166,7 +190,9 @@ fn parse_answer(message: &[u8]) -> Answer {
         sequence: u32_at(header, 8).unwrap_or(0),
         is_interrupted: flags & NLM_F_DUMP_INTR != 0,
         content: match kind {
-            SOCK_DIAG_BY_FAMILY => parse_socket(body).map_or(Content::Odd, Content::Socket),
+            SOCK_DIAG_BY_FAMILY | TCPDIAG_GETSOCK => {
+                parse_socket(body).map_or(Content::Odd, Content::Socket)
+            }
             NLMSG_DONE => parse_errno(body).map_or(Content::Done, Content::Failed),
             // An error without a number acknowledges, which nobody asked for.
             NLMSG_ERROR => parse_errno(body).map_or(Content::Nothing, Content::Failed),
@@ -222,6 +248,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sockets::{LocalEnd, States};
 
     /// A message with its header, in the order of the machine.
     fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
@@ -244,12 +271,14 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn a_request_is_these_bytes() {
+        let listeners = Filter {
+            states: States::only(State::Listen),
+            ..Filter::at(4_000)
+        };
         let request = Request {
             sequence: 0x0102_0304,
-            family: Family::V6,
-            states: States::only(State::Listen),
-            local_port: Some(4_000),
-            remote_port: None,
+            family: Some(Family::V6),
+            filter: &listeners,
         };
         let mut bytes = vec![
             72, 0, 0, 0, 20, 0, 1, 3, 4, 3, 2, 1, 0, 0, 0, 0, // nlmsghdr
@@ -257,18 +286,44 @@ mod tests {
             0x0f, 0xa0, 0, 0, // ports
         ];
         bytes.resize(72, 0);
-        assert_eq!(request.encode()[..], bytes);
+        assert_eq!(request.encode(), bytes);
 
-        let all = Request {
+        let request = Request {
             sequence: 0,
-            family: Family::V4,
-            states: States::ALL,
-            local_port: None,
-            remote_port: Some(443),
+            family: Some(Family::V4),
+            filter: &Filter::towards(443),
         };
-        let encoded = all.encode();
+        let encoded = request.encode();
         assert_eq!(encoded[16..24], [2, 6, 0, 0, 0xfe, 0x0f, 0, 0]);
         assert_eq!(encoded[24..28], [0, 0, 0x01, 0xbb]);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn a_request_for_both_families_is_the_older_one() {
+        let end = LocalEnd {
+            family: Family::V4,
+            local: ([0, 0, 0, 0], 4_000).into(),
+        };
+        let others = Filter {
+            except: Some(end),
+            ..Filter::towards(443)
+        };
+        let request = Request {
+            sequence: 7,
+            family: None,
+            filter: &others,
+        };
+        let mut bytes = vec![
+            100, 0, 0, 0, 18, 0, 1, 3, 7, 0, 0, 0, 0, 0, 0, 0, // nlmsghdr
+            2, 0, 0, 0, // AF_INET
+            0, 0, 0x01, 0xbb, // ports
+        ];
+        bytes.resize(16 + 52, 0);
+        bytes.extend([0xfe, 0x0f, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([24, 0, 1, 0]);
+        bytes.extend(bytecode::all_but(&end));
+        assert_eq!(request.encode(), bytes);
     }
 
     /// As Linux 6 writes it, with two attributes behind the fields.
@@ -340,6 +395,7 @@ mod tests {
     fn ends_errors_and_flags_are_told_apart() {
         let errno = |code: i32| (-code).to_ne_bytes();
         for (kind, body, content) in [
+            (TCPDIAG_GETSOCK, &[0; 72][..], Content::Odd),
             (NLMSG_DONE, &[][..], Content::Done),
             (NLMSG_DONE, &errno(0), Content::Done),
             (NLMSG_DONE, &errno(12), Content::Failed(Errno::NOMEM)),

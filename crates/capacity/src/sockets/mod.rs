@@ -9,6 +9,7 @@
 //! ```
 //!
 //! - [`Sockets`]: hands out every socket, one after the other, from a buffer that is used again;
+//! - [`Filter`]: which of them, by conditions that the kernel checks;
 //! - [`Tally`]: what a diagnosis wants to know of them, in bounded memory;
 //! - [`Pair`]: who competes for the source ports towards one destination, and [`LocalPorts`] for which;
 //! - [`SockStat`] and [`Counters`]: what the kernel counts itself.
@@ -18,7 +19,6 @@
 //! hash bucket come or go just then.
 
 use std::{
-    collections::HashSet,
     fmt, io,
     path::{Path, PathBuf},
     time::Instant,
@@ -27,7 +27,10 @@ use std::{
 use rustix::io::Errno;
 use thiserror::Error;
 
+mod bytecode;
+mod census;
 mod counters;
+mod filter;
 #[doc(hidden)]
 pub mod lines;
 mod local_ports;
@@ -40,7 +43,9 @@ mod sock_stat;
 mod socket;
 mod tally;
 
+pub use census::Derived;
 pub use counters::{Counter, Counters};
+pub use filter::{Filter, LocalEnd};
 pub use local_ports::LocalPorts;
 pub use pairs::{Others, PAIRS_MAX, Pair};
 pub use sock_stat::SockStat;
@@ -73,44 +78,6 @@ pub enum Source {
     ProcInstead(Errno),
     /// The files in /proc, because the caller wanted so.
     Proc,
-}
-
-/// Which sockets are handed out: those that meet every condition. Without any, all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
-    /// In one of these states.
-    pub states: States,
-    /// With this local port, as those of a server. The kernel leaves out the others, which saves
-    /// most of the time of a list.
-    pub local_port: Option<u16>,
-    /// With this remote port, as those of a client; the same.
-    pub remote_port: Option<u16>,
-    /// With one of these inodes, as those of a process by the links in its `/proc/PID/fd`. A
-    /// connection that nobody has accepted and one in TIME_WAIT have no inode and are in no
-    /// process.
-    pub inodes: Option<HashSet<u32>>,
-}
-
-impl Default for Filter {
-    fn default() -> Self {
-        Self {
-            states: States::ALL,
-            local_port: None,
-            remote_port: None,
-            inodes: None,
-        }
-    }
-}
-
-impl Filter {
-    /// Whether a socket meets every condition.
-    pub fn admits(&self, socket: &Socket) -> bool {
-        let is_port = |wanted: Option<u16>, port| wanted.is_none_or(|wanted| wanted == port);
-        self.states.contains(socket.state)
-            && is_port(self.local_port, socket.local.port())
-            && is_port(self.remote_port, socket.remote.port())
-            && (self.inodes.as_ref()).is_none_or(|inodes| inodes.contains(&socket.inode))
-    }
 }
 
 /// How the making of a list went.
@@ -194,7 +161,7 @@ impl Sockets {
         })
     }
 
-    /// Hands out every socket that the filter admits, IPv4 first, and returns how that went. Takes
+    /// Hands out every socket that the filter admits, and returns how that went. Takes
     /// until the deadline at most, but for what `each` takes.
     ///
     /// # Errors
@@ -207,15 +174,31 @@ impl Sockets {
         deadline: Instant,
         mut each: impl FnMut(Socket),
     ) -> Result<Dump, SocketsError> {
-        let mut dump = Dump::default();
-        for family in Family::ALL {
-            let part = match &mut self.reader {
-                Reader::Netlink(netlink) => netlink.list(family, filter, deadline, &mut each)?,
-                Reader::Proc(files) => files.list(family, filter, deadline, &mut each)?,
-            };
-            dump.append(&part);
+        match &mut self.reader {
+            Reader::Netlink(netlink) => netlink.list(filter, u64::MAX, deadline, &mut each),
+            Reader::Proc(files) => {
+                let mut dump = Dump::default();
+                for family in Family::ALL {
+                    dump.append(&files.list(family, filter, deadline, &mut each)?);
+                }
+                Ok(dump)
+            }
         }
-        Ok(dump)
+    }
+
+    /// Hands out about `sockets_max` sockets that the filter admits, those which the kernel happens to
+    /// list first: its tables are hashed, so these are any. None where /proc is read.
+    fn for_some(
+        &mut self,
+        filter: &Filter,
+        sockets_max: u64,
+        deadline: Instant,
+        mut each: impl FnMut(Socket),
+    ) -> Result<Dump, SocketsError> {
+        match &mut self.reader {
+            Reader::Netlink(netlink) => netlink.list(filter, sockets_max, deadline, &mut each),
+            Reader::Proc(_) => Ok(Dump::default()),
+        }
     }
 
     /// What is read, and why.
@@ -299,52 +282,6 @@ mod tests {
             "No such file",
         ] {
             assert!(words.contains(part), "{words}");
-        }
-    }
-
-    #[test]
-    fn a_filter_admits_what_meets_every_condition() {
-        let socket = Socket {
-            family: Family::V4,
-            state: State::Established,
-            local: ([127, 0, 0, 1], 4_000).into(),
-            remote: ([127, 0, 0, 2], 50_000).into(),
-            rqueue: 0,
-            wqueue: 0,
-            inode: 7,
-            uid: 0,
-        };
-        let all = Filter {
-            states: States::only(State::Established),
-            local_port: Some(4_000),
-            remote_port: Some(50_000),
-            inodes: Some([6, 7].into()),
-        };
-        assert!(Filter::default().admits(&socket) && all.admits(&socket));
-        let others = [
-            Filter {
-                states: States::ALL.without(State::Established),
-                ..all.clone()
-            },
-            Filter {
-                local_port: Some(50_000),
-                ..all.clone()
-            },
-            Filter {
-                remote_port: Some(4_000),
-                ..all.clone()
-            },
-            Filter {
-                inodes: Some([6].into()),
-                ..all.clone()
-            },
-            Filter {
-                inodes: Some([].into()),
-                ..all
-            },
-        ];
-        for filter in others {
-            assert!(!filter.admits(&socket), "{filter:?}");
         }
     }
 }

@@ -24,6 +24,11 @@ use super::{
 /// `netlink_dump`): some 260 sockets a system call.
 const BUFFER_BYTES: usize = 32 * 1_024;
 
+/// One list of both families walks through the kernel's tables once.
+const BOTH_AT_ONCE: [Option<Family>; 1] = [None];
+/// For kernels that do not know the older request.
+const ONE_BY_ONE: [Option<Family>; 2] = [Some(Family::V4), Some(Family::V6)];
+
 /// How long the kernel may take to say that it has lists.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -35,6 +40,8 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Netlink {
     socket: OwnedFd,
     buffer: Box<[u8]>,
+    /// The lists that make one of all sockets.
+    lists: &'static [Option<Family>],
     /// The number of the last request.
     sequence: u32,
     /// The last list was not read to its end; what is left of it would be in the way of the next.
@@ -42,36 +49,58 @@ pub(super) struct Netlink {
 }
 
 impl Netlink {
-    /// Opens the socket and asks for an empty list of each family: a sandbox, or a kernel without
-    /// the module `tcp_diag`, refuses only then.
+    /// Opens the socket and asks for an empty list: a sandbox, or a kernel without the module
+    /// `tcp_diag`, refuses only then.
     pub(super) fn open() -> Result<Self, Errno> {
         let mut netlink = Self {
             socket: open_socket()?,
             buffer: vec![0; BUFFER_BYTES].into(),
+            lists: &BOTH_AT_ONCE,
             sequence: 0,
             is_unfinished: false,
         };
+        if netlink.probe().is_err() {
+            netlink.lists = &ONE_BY_ONE;
+            netlink.probe()?;
+        }
+        Ok(netlink)
+    }
+
+    fn probe(&mut self) -> Result<(), Errno> {
         let nothing = Filter {
             states: States::NONE,
             ..Filter::default()
         };
         let deadline = Instant::now() + PROBE_TIMEOUT;
-        for family in Family::ALL {
-            match netlink.list(family, &nothing, deadline, &mut |_| {}) {
-                Ok(_) => {}
-                Err(SocketsError::Netlink(errno)) => return Err(errno),
-                Err(SocketsError::Late) => return Err(Errno::TIMEDOUT),
-                Err(_) => return Err(Errno::BADMSG),
-            }
+        match self.list(&nothing, u64::MAX, deadline, &mut |_| {}) {
+            Ok(_) => Ok(()),
+            Err(SocketsError::Netlink(errno)) => Err(errno),
+            Err(SocketsError::Late) => Err(Errno::TIMEDOUT),
+            Err(_) => Err(Errno::BADMSG),
         }
-        Ok(netlink)
     }
 
-    /// Hands out the sockets of one family.
+    /// Hands out the sockets that the filter admits; of each list no more than come with the one that
+    /// makes them `sockets_max` or more.
     pub(super) fn list(
         &mut self,
-        family: Family,
         filter: &Filter,
+        sockets_max: u64,
+        deadline: Instant,
+        each: &mut impl FnMut(Socket),
+    ) -> Result<Dump, SocketsError> {
+        let mut dump = Dump::default();
+        for family in self.lists {
+            dump.append(&self.list_one(*family, filter, sockets_max, deadline, each)?);
+        }
+        Ok(dump)
+    }
+
+    fn list_one(
+        &mut self,
+        family: Option<Family>,
+        filter: &Filter,
+        sockets_max: u64,
         deadline: Instant,
         each: &mut impl FnMut(Socket),
     ) -> Result<Dump, SocketsError> {
@@ -83,9 +112,7 @@ impl Netlink {
         let request = Request {
             sequence: self.sequence,
             family,
-            states: filter.states,
-            local_port: filter.local_port,
-            remote_port: filter.remote_port,
+            filter,
         };
         let bytes = request.encode();
         retry_on_intr(|| send(&self.socket, &bytes, SendFlags::empty()))?;
@@ -95,6 +122,9 @@ impl Netlink {
             let datagram = &self.buffer[..length];
             if read_datagram(datagram, self.sequence, filter, &mut dump, each)? {
                 self.is_unfinished = false;
+                return Ok(dump);
+            }
+            if dump.sockets_count >= sockets_max {
                 return Ok(dump);
             }
         }
@@ -270,10 +300,10 @@ mod tests {
         let soon = || Instant::now() + Duration::from_secs(60);
         for _ in 0..3 {
             // The deadline is over once the first list is on its way.
-            let late = netlink.list(Family::V4, &all, Instant::now(), &mut |_| {});
+            let late = netlink.list(&all, u64::MAX, Instant::now(), &mut |_| {});
             assert!(matches!(late, Err(SocketsError::Late)));
             let mut count = 0;
-            let dump = netlink.list(Family::V4, &all, soon(), &mut |_| count += 1);
+            let dump = netlink.list(&all, u64::MAX, soon(), &mut |_| count += 1);
             let dump = dump.expect("the kernel lists its sockets");
             assert!(count >= 1 && dump.sockets_count == count);
             assert_eq!(dump.odd_count, 0);

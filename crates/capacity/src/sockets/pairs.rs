@@ -45,6 +45,11 @@ pub struct Pair {
     pub explicit_count: u64,
     /// Those of both with a port below 1024, which are not among the [`PORTS`].
     pub privileged_count: u64,
+    /// Those of both that are among the inodes that were asked for ([`Tally::of_network`]); one in
+    /// TIME_WAIT has none.
+    ///
+    /// [`Tally::of_network`]: super::Tally::of_network
+    pub own_count: u64,
     /// How many sockets more than these there may be; 0 unless there are more than [`PAIRS_MAX`]
     /// pairs.
     pub missed_max: u64,
@@ -59,6 +64,7 @@ impl Pair {
             time_wait_count: 0,
             explicit_count: 0,
             privileged_count: 0,
+            own_count: 0,
             missed_max,
         }
     }
@@ -86,7 +92,7 @@ impl Pair {
         self.used() + self.missed_max
     }
 
-    fn add(&mut self, socket: &Socket, ports: &LocalPorts) {
+    fn add(&mut self, socket: &Socket, ports: &LocalPorts, is_own: bool) {
         let port = socket.local.port();
         match socket.state {
             State::TimeWait => self.time_wait_count += 1,
@@ -94,6 +100,7 @@ impl Pair {
         }
         self.explicit_count += u64::from(!ports.contains(port));
         self.privileged_count += u64::from(port < *PORTS.start());
+        self.own_count += u64::from(is_own);
     }
 }
 
@@ -126,16 +133,16 @@ impl Pairs {
         }
     }
 
-    pub(super) fn add(&mut self, socket: &Socket, ports: &LocalPorts) {
+    pub(super) fn add(&mut self, socket: &Socket, ports: &LocalPorts, is_own: bool) {
         let ends = (socket.local.ip(), socket.remote);
         if let Some(pair) = self.by_ends.get_mut(&ends) {
-            return pair.add(socket, ports);
+            return pair.add(socket, ports, is_own);
         }
         if self.by_ends.len() >= self.pairs_max {
             self.forget_half();
         }
         let mut pair = Pair::new(ends.0, ends.1, self.forgotten.per_pair_max);
-        pair.add(socket, ports);
+        pair.add(socket, ports, is_own);
         self.by_ends.insert(ends, pair);
     }
 
@@ -203,9 +210,9 @@ mod tests {
             (2_024, State::TimeWait),
             (1_023, State::CloseWait),
         ] {
-            pairs.add(&socket(1, 4_000, port, state), &ports);
+            pairs.add(&socket(1, 4_000, port, state), &ports, false);
         }
-        pairs.add(&socket(2, 4_000, 1_024, State::Established), &ports);
+        pairs.add(&socket(2, 4_000, 1_024, State::Established), &ports, true);
         let (list, others) = pairs.into_list();
         let pair = Pair {
             source: [10, 0, 0, 1].into(),
@@ -214,11 +221,12 @@ mod tests {
             time_wait_count: 2,
             explicit_count: 3,
             privileged_count: 1,
+            own_count: 0,
             missed_max: 0,
         };
         assert_eq!(list[0], pair);
         assert_eq!((list.len(), others), (2, Others::default()));
-        assert_eq!(list[1].used(), 1);
+        assert_eq!((list[1].used(), list[1].own_count), (1, 1));
         assert_eq!(ports.count(), 990);
         assert_eq!(pair.left_to_kernel(ports.count()), 987);
         assert_eq!(pair.left_to_program(), 64_507);
@@ -234,11 +242,11 @@ mod tests {
             stranger
                 .remote
                 .set_ip((0x0b00_0000 + number).to_be_bytes().into());
-            pairs.add(&stranger, &ports);
+            pairs.add(&stranger, &ports, false);
             assert!(pairs.by_ends.len() <= PAIRS_MAX);
             if number % 10 == 0 {
                 let port = 1_024 + (number / 10) as u16;
-                pairs.add(&socket(1, 4_000, port, State::Established), &ports);
+                pairs.add(&socket(1, 4_000, port, State::Established), &ports, false);
             }
         }
         let (list, others) = pairs.into_list();
@@ -292,7 +300,7 @@ mod tests {
                 let destination = destination * destination / 12;
                 let state = if is_time_wait { State::TimeWait } else { State::Established };
                 let socket = socket(source, destination, 40_000, state);
-                pairs.add(&socket, &ports);
+                pairs.add(&socket, &ports, false);
                 prop_assert!(pairs.by_ends.len() <= pairs_max);
                 *exact.entry((socket.local.ip(), socket.remote)).or_default() += 1;
             }

@@ -11,14 +11,14 @@
 //! dialled from the address of a listener counts as served.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Instant,
 };
 
 use super::{
-    Dump, Family, Filter, LocalPorts, Others, PAIRS_MAX, Pair, Socket, Sockets, SocketsError,
-    Source, State, States, pairs::Pairs,
+    Derived, Dump, Family, Filter, LocalEnd, LocalPorts, Others, PAIRS_MAX, Pair, Socket, Sockets,
+    SocketsError, Source, State, States, pairs::Pairs,
 };
 
 /// The most listeners that are listed, and the most addresses whose connections are told apart.
@@ -58,6 +58,9 @@ pub struct Tally {
     pub pairs: Vec<Pair>,
     /// Connections that are neither served nor in one of the pairs.
     pub others: Others,
+    /// Of these the ones that were counted without being listed; what they have unread or unsent is
+    /// in no sum. `None` where every socket was listed.
+    pub derived: Option<Derived>,
 }
 
 /// A socket that waits for connections.
@@ -137,7 +140,7 @@ impl Tally {
         };
         let mut restarts = 0;
         loop {
-            let mut count = Count::new(source, filter, ports);
+            let mut count = Count::new(source, filter, None, ports);
             let mut dump = list(&listeners, &mut |socket| count.add_listener(&socket))?;
             dump.append(&list(filter, &mut |socket| count.add(&socket))?);
             if !dump.is_interrupted || restarts == RESTARTS_MAX {
@@ -149,7 +152,7 @@ impl Tally {
 
     /// Counts sockets that were listed before, as `source` would have.
     pub fn of(sockets: &[Socket], source: Source, filter: &Filter, ports: &LocalPorts) -> Self {
-        let mut count = Count::new(source, filter, ports);
+        let mut count = Count::new(source, filter, None, ports);
         let listeners = sockets
             .iter()
             .filter(|socket| socket.state == State::Listen);
@@ -222,8 +225,10 @@ impl ByState {
 }
 
 /// A tally in the making.
-struct Count<'a> {
+pub(super) struct Count<'a> {
     filter: &'a Filter,
+    /// The inodes that are told from others.
+    own: Option<&'a HashSet<u32>>,
     ports: &'a LocalPorts,
     tally: Tally,
     /// Where in `tally.served` an address of a listener is. Invariant: at most [`LISTENERS_MAX`].
@@ -234,7 +239,12 @@ struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    fn new(source: Source, filter: &'a Filter, ports: &'a LocalPorts) -> Self {
+    pub(super) fn new(
+        source: Source,
+        filter: &'a Filter,
+        own: Option<&'a HashSet<u32>>,
+        ports: &'a LocalPorts,
+    ) -> Self {
         let tally = Tally {
             source,
             is_approximate: false,
@@ -248,9 +258,11 @@ impl<'a> Count<'a> {
             served: Vec::new(),
             pairs: Vec::new(),
             others: Others::default(),
+            derived: None,
         };
         Self {
             filter,
+            own,
             ports,
             tally,
             servers: HashMap::new(),
@@ -260,7 +272,7 @@ impl<'a> Count<'a> {
     }
 
     /// Counts a listener that the filter admits; every other one is known from now on, too.
-    fn add_listener(&mut self, socket: &Socket) {
+    pub(super) fn add_listener(&mut self, socket: &Socket) {
         let is_admitted = self.filter.admits(socket);
         let is_listed = is_admitted && self.tally.listeners.len() < LISTENERS_MAX;
         if is_admitted {
@@ -294,7 +306,7 @@ impl<'a> Count<'a> {
     }
 
     /// Counts a socket that the filter admits, unless it is a listener, which was counted before.
-    fn add(&mut self, socket: &Socket) {
+    pub(super) fn add(&mut self, socket: &Socket) {
         if socket.state == State::Listen {
             return;
         }
@@ -308,13 +320,47 @@ impl<'a> Count<'a> {
             // It has no tuple any more.
             _ if socket.state == State::Close => {}
             Some(index) => self.tally.served[index].add(socket.state),
-            None => self.pairs.add(socket, self.ports),
+            None => {
+                let is_own = self.own.is_some_and(|own| own.contains(&socket.inode));
+                self.pairs.add(socket, self.ports, is_own);
+            }
         }
+    }
+
+    /// Counts the established connections to `end`, none of which was added: those of `open_count`
+    /// that were not added either. Half-closed ones are open, too (RFC 4022, `tcpCurrEstab`).
+    pub(super) fn derive(&mut self, end: LocalEnd, open_count: u64) {
+        let tally = &mut self.tally;
+        let added = [State::Established, State::CloseWait].map(|state| tally.by_state.count(state));
+        let established_count = open_count.saturating_sub(added.iter().sum());
+        tally.by_state.0[State::Established as usize - 1] += established_count;
+        if let Some(index) = self.servers.get(&(end.family, end.local)) {
+            tally.served[*index].live_count += established_count;
+        }
+        tally.derived = Some(Derived {
+            end,
+            established_count,
+        });
+    }
+
+    /// Where the listeners of one address listen.
+    pub(super) fn end(&self, index: usize) -> LocalEnd {
+        let served = &self.tally.served[index];
+        LocalEnd {
+            family: served.family,
+            local: served.local,
+        }
+    }
+
+    /// How many addresses have a listener on this port.
+    pub(super) fn ends_at(&self, port: u16) -> usize {
+        let all = self.servers.keys();
+        all.filter(|(_, local)| local.port() == port).count()
     }
 
     /// The listener whose connection this is, found as the kernel finds it for a new one: that of
     /// the very address, else that of any. A connection has the family of its listener.
-    fn server(&self, socket: &Socket) -> Option<usize> {
+    pub(super) fn server(&self, socket: &Socket) -> Option<usize> {
         let port = socket.local.port();
         // Nobody is served who was not heard of yet.
         if !self.is_served[usize::from(port)] || socket.state == State::SynSent {
@@ -333,7 +379,7 @@ impl<'a> Count<'a> {
             .find_map(|ends| self.servers.get(&ends).copied())
     }
 
-    fn finish(self, dump: &Dump) -> Tally {
+    pub(super) fn finish(self, dump: &Dump) -> Tally {
         let mut tally = self.tally;
         tally.is_approximate = dump.is_interrupted;
         tally.odd_count = dump.odd_count;
@@ -356,9 +402,10 @@ impl<'a> Count<'a> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::vec, prelude::*, sample::select};
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::sockets::filter::tests::any_socket;
 
     fn socket(state: State, local: &str, remote: &str) -> Socket {
         let is_v6 = local.starts_with('6');
@@ -567,9 +614,9 @@ mod tests {
     fn all_listeners_of_a_port_are_asked_for_and_then_what_was_asked() {
         let filter = Filter {
             states: States::only(State::Established),
-            local_port: Some(4_000),
             remote_port: Some(50_000),
             inodes: Some([5].into()),
+            ..Filter::at(4_000)
         };
         let mut asked = Vec::new();
         let tally = Tally::of_lists(
@@ -584,30 +631,9 @@ mod tests {
         assert_eq!(tally.expect("no list fails").by_state.total(), 0);
         let listeners = Filter {
             states: States::only(State::Listen),
-            local_port: Some(4_000),
-            ..Filter::default()
+            ..Filter::at(4_000)
         };
         assert_eq!(asked, [listeners, filter]);
-    }
-
-    fn any_socket() -> impl Strategy<Value = Socket> {
-        let state = select(&State::ALL[..]);
-        let address = (
-            0..3_u8,
-            prop_oneof![Just(4_000), Just(5_000), Just(40_000_u16)],
-        );
-        (any::<bool>(), state, address.clone(), address, 0..3_u32).prop_map(
-            |(is_v6, state, local, remote, number)| Socket {
-                family: if is_v6 { Family::V6 } else { Family::V4 },
-                state,
-                local: ([local.0.min(1) * 10, 0, 0, local.0], local.1).into(),
-                remote: ([10, 9, 0, remote.0], remote.1).into(),
-                rqueue: number,
-                wqueue: number,
-                inode: number,
-                uid: 0,
-            },
-        )
     }
 
     proptest! {

@@ -88,18 +88,12 @@ pub(crate) fn inode(socket: impl AsFd) -> u32 {
 
 /// The sockets with this local port.
 pub(crate) fn at(server: SocketAddr) -> Filter {
-    Filter {
-        local_port: Some(server.port()),
-        ..Filter::default()
-    }
+    Filter::at(server.port())
 }
 
 /// The sockets with this remote port.
 pub(crate) fn towards(server: SocketAddr) -> Filter {
-    Filter {
-        remote_port: Some(server.port()),
-        ..Filter::default()
-    }
+    Filter::towards(server.port())
 }
 
 /// Those of them with these inodes.

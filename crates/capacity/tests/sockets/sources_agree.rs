@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, net::SocketAddr, time::Instant};
 
-use capacity::sockets::{Socket, Sockets, SocketsError, Source, State};
+use capacity::sockets::{
+    Family, Filter, LocalEnd, Socket, Sockets, SocketsError, Source, State, States,
+};
 
 use crate::loopback::{at, deadline, dial, listener, local, sources, towards};
 
@@ -20,8 +22,13 @@ impl End {
             Self::Server(server) => at(server),
             Self::Client(server) => towards(server),
         };
+        self.list_of(sockets, &filter)
+    }
+
+    /// Those of them that the filter admits.
+    fn list_of(self, sockets: &mut Sockets, filter: &Filter) -> HashSet<Socket> {
         let (mut found, mut count) = (HashSet::new(), 0);
-        let dump = sockets.for_each(&filter, deadline(), |mut socket| {
+        let dump = sockets.for_each(filter, deadline(), |mut socket| {
             count += 1;
             assert!(filter.admits(&socket));
             if socket.state == State::Listen {
@@ -70,6 +77,51 @@ fn both_sources_list_the_same_sockets() {
                 }
                 let differ: Vec<_> = lists[0].symmetric_difference(&lists[1]).collect();
                 assert!(Instant::now() < deadline, "{}: {differ:#?}", lists[0].len());
+            }
+        }
+    }
+}
+
+/// What the kernel leaves out is what the filter does not admit.
+#[test]
+fn every_condition_means_the_same_to_both_sources() {
+    for (family, address) in [(Family::V4, "127.0.0.1:0"), (Family::V6, "[::]:0")] {
+        let listener = listener(address, 300);
+        let end = LocalEnd {
+            family,
+            local: local(&listener),
+        };
+        let mut server = local(&listener);
+        server.set_ip([127, 0, 0, 1].into());
+        let _streams: Vec<_> = (0..60).map(|_| dial([127, 0, 0, 93], server)).collect();
+        let except = |local: SocketAddr| Filter {
+            except: Some(LocalEnd { local, ..end }),
+            ..at(server)
+        };
+        let elsewhere = SocketAddr::from(([127, 0, 0, 2], server.port()));
+        let another = SocketAddr::new(end.local.ip(), server.port() ^ 1);
+        let answered = |filter| Filter {
+            states: States::only(State::Established),
+            ..filter
+        };
+        let (server_end, client_end) = (End::Server(server), End::Client(server));
+        for (filter, wanted_end, wanted) in [
+            (except(end.local), server_end, 0),
+            (answered(except(end.local)), server_end, 0),
+            (except(another), server_end, 61),
+            (except(elsewhere), server_end, 61),
+            (answered(except(elsewhere)), server_end, 60),
+            (answered(towards(server)), client_end, 60),
+        ] {
+            let deadline = deadline();
+            for sockets in &mut sources() {
+                loop {
+                    let found = wanted_end.list_of(sockets, &filter).len();
+                    if found == wanted {
+                        break;
+                    }
+                    assert!(Instant::now() < deadline, "{filter:?}: {found}");
+                }
             }
         }
     }
