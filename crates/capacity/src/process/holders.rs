@@ -17,6 +17,9 @@ use super::{
 /// How many descriptors are looked at in one search, over all processes.
 const DESCRIPTORS_MAX: usize = 1 << 20;
 
+/// How many descriptors of each table are looked at first, the lowest.
+const DESCRIPTORS_FIRST: usize = 256;
+
 /// How many processes are looked at; `kernel.pid_max` is rarely higher.
 const PROCESSES_MAX: usize = 1 << 16;
 
@@ -27,14 +30,26 @@ pub struct Holders {
     pub pids: Vec<Pid>,
     /// How many processes may not be looked into by this user.
     pub denied_count: u64,
-    /// Whether everything was looked at that may be; a search has bounds.
+    /// Whether everything was looked at that may be; a search has bounds, and ends early where somebody
+    /// was found.
     pub is_all: bool,
 }
 
 impl Holders {
     /// Looks for the processes that hold a socket with one of the `inodes`, which are those that socket
-    /// statistics name. Only those that end meanwhile, or that this user may not look into, are missed.
+    /// statistics name. A listener is among the first descriptors of a server and of its workers, so
+    /// all of them are looked at only where nobody is found there. Else only those are missed that end
+    /// meanwhile, or that this user may not look into.
     pub fn of(root: &Path, inodes: &[u64]) -> Known<Self> {
+        let first = Self::among(root, inodes, DESCRIPTORS_FIRST)?;
+        if !first.pids.is_empty() || first.is_all {
+            return Ok(first);
+        }
+        Self::among(root, inodes, DESCRIPTORS_LISTED_MAX)
+    }
+
+    /// The same among the lowest `each_max` descriptors of every table.
+    fn among(root: &Path, inodes: &[u64], each_max: usize) -> Known<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let odd = |errno| Unknown::of_file("/proc", errno);
         let proc = openat(CWD, root.join("proc"), flags, Mode::empty()).map_err(odd)?;
@@ -45,6 +60,7 @@ impl Holders {
         pids.sort_unstable();
         let mut search = Search {
             inodes,
+            each_max,
             descriptors_left: DESCRIPTORS_MAX,
             is_all: pids.len() <= PROCESSES_MAX,
         };
@@ -66,6 +82,8 @@ impl Holders {
 /// A search under way.
 struct Search<'a> {
     inodes: &'a [u64],
+    /// How many descriptors of a table are looked at.
+    each_max: usize,
     descriptors_left: usize,
     /// No bound was met so far.
     is_all: bool,
@@ -96,7 +114,7 @@ impl Search<'_> {
     fn is_in(&mut self, directory: &Directory, table: &OwnedFd) -> Known<bool> {
         let descriptors = numbers(table).map_err(|errno| directory.unknown("fd", errno))?;
         for (looked_at, descriptor) in descriptors.enumerate() {
-            if looked_at == DESCRIPTORS_LISTED_MAX || self.descriptors_left == 0 {
+            if looked_at == self.each_max || self.descriptors_left == 0 {
                 self.is_all = false;
                 break;
             }
