@@ -17,6 +17,8 @@ mod bodies;
 mod config_body;
 #[path = "../../crates/server/tests/simulated/hall.rs"]
 mod hall;
+#[path = "../../crates/capacity/tests/process/machine_body.rs"]
+mod machine_body;
 #[path = "../../crates/proto/tests/wire/phoenix_bodies.rs"]
 mod phoenix_bodies;
 #[path = "../../crates/capacity/tests/process/body.rs"]
@@ -67,6 +69,7 @@ targets! {
     load_arguments: arguments_body::fuzz_arguments;
     load_script: script_body::fuzz_script;
     process_files: process_body::fuzz_process_files;
+    machine_files: machine_body::fuzz_machine_files;
     shard: shard_body::fuzz_shard;
     socket_lines: sockets_bodies::fuzz_socket_lines;
     socket_messages: sockets_bodies::fuzz_socket_messages;

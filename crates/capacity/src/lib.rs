@@ -28,6 +28,8 @@ pub mod ledger;
 pub mod limit;
 mod live;
 pub mod machine;
+#[doc(hidden)]
+pub mod numbers;
 pub mod plan;
 pub mod process;
 pub mod sockets;

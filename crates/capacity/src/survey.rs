@@ -4,7 +4,7 @@
 //! What cannot be read says why, and hides nothing else.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +13,9 @@ use rustix::process::{Resource, getrlimit};
 use crate::{
     Grouped, Known, Limit, Machine, Setting, SockStat, Unknown,
     machine::{first_number, meminfo_bytes},
+    numbers::{
+        local_addresses, local_addresses_v6, neighbours_count, number_at, one_line, threads_count,
+    },
     process::{Bounds, Pid, Process, directory::text_below},
     sockets::LocalPorts,
     tuples::PORTS_COUNT,
@@ -47,7 +50,7 @@ impl Survey {
         Self::read_below(Path::new("/"), Pid::of_this_process())
     }
 
-    /// What `limit` is now, in words: `20,000`. For who has just met it and has perhaps no descriptor left;
+    /// What `limit` is now, in words: `20,000`. For who has just met it and has perhaps no descriptor left:
     /// then some limits cannot be read, and `None` is the answer.
     pub fn present(limit: Limit) -> Option<String> {
         if limit == Limit::Descriptors {
@@ -56,14 +59,7 @@ impl Survey {
                 .map(|soft| Grouped(soft).to_string());
         }
         let reader = Reader::new(Path::new("/"), Pid::of_this_process());
-        let reading = reader.reading(limit).ok()?;
-        Some(match reading.value {
-            u64::MAX => "without a limit".to_owned(),
-            value if reading.text.contains(' ') => {
-                format!("{} ({})", reading.text, Grouped(value))
-            }
-            value => Grouped(value).to_string(),
-        })
+        reader.present(limit)
     }
 
     /// As [`Survey::read`] from the files below `root`, for the process `pid` there.
@@ -134,6 +130,18 @@ impl Reader {
             sockstat: SockStat::read_below(root),
             root: root.to_owned(),
         }
+    }
+
+    /// A limit in words.
+    fn present(&self, limit: Limit) -> Option<String> {
+        let reading = self.reading(limit).ok()?;
+        Some(match reading.value {
+            u64::MAX => "without a limit".to_owned(),
+            value if reading.text.contains(' ') => {
+                format!("{} ({})", reading.text, Grouped(value))
+            }
+            value => Grouped(value).to_string(),
+        })
     }
 
     fn reading(&self, limit: Limit) -> Known<Reading> {
@@ -242,20 +250,8 @@ impl Reader {
             Limit::Orphans => self.sockstat.orphan_count,
             Limit::TcpMemory => self.sockstat.mem_pages,
             Limit::Conntrack => number("/proc/sys/net/netfilter/nf_conntrack_count"),
-            Limit::Neighbours => {
-                let table = self.text("/proc/net/arp").ok()?;
-                Some(table.lines().skip(1).count() as u64)
-            }
-            Limit::Threads | Limit::ProcessIds => {
-                // 0.50 0.60 0.34 8/306 8888: runnable and all threads.
-                let load = self.text("/proc/loadavg").ok()?;
-                load.split_whitespace()
-                    .nth(3)?
-                    .split_once('/')?
-                    .1
-                    .parse()
-                    .ok()
-            }
+            Limit::Neighbours => Some(neighbours_count(&self.text("/proc/net/arp").ok()?)),
+            Limit::Threads | Limit::ProcessIds => threads_count(&self.text("/proc/loadavg").ok()?),
             Limit::MemoryMaps => {
                 let maps = self.text("/proc/self/maps").ok()?;
                 Some(maps.lines().count() as u64)
@@ -274,42 +270,9 @@ impl Reader {
     fn addresses_count(&self) -> Option<u64> {
         let trie = self.text("/proc/net/fib_trie").ok()?;
         let v6 = self.text("/proc/net/if_inet6").unwrap_or_default();
-        let loopback_v6 = "00000000000000000000000000000001";
-        let v6 = v6.lines().filter(|line| {
-            // fe80::/10 needs a scope to be dialled from and is no address to the world.
-            !line.starts_with(loopback_v6) && !line.starts_with("fe8")
-        });
         // A connection is of one family.
-        Some(local_addresses(&trie).max(v6.count() as u64))
+        Some(local_addresses(&trie).max(local_addresses_v6(&v6)))
     }
-}
-
-/// Addresses of /proc/net/fib_trie, IPv4: a line `|-- 10.0.0.7`, and `/32 host LOCAL` below it.
-fn local_addresses(trie: &str) -> u64 {
-    let mut found = BTreeSet::new();
-    let mut last = "";
-    for line in trie.lines() {
-        if let Some((_, address)) = line.split_once("|-- ") {
-            last = address.trim();
-        } else if line.contains("/32 host LOCAL") && !last.starts_with("127.") {
-            found.insert(last);
-        }
-    }
-    found.len() as u64
-}
-
-fn number_at(text: &str, place: usize) -> Known<u64> {
-    let odd = || Unknown::odd("the file", text, "whole numbers");
-    let word = text.split_whitespace().nth(place).ok_or_else(odd)?;
-    match word {
-        "max" | "unlimited" => Ok(u64::MAX),
-        // A negative number is "not made", as in tcp_ehash_entries of a namespace that shares the table.
-        word => word.trim_start_matches('-').parse().map_err(|_| odd()),
-    }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -450,41 +413,5 @@ mod tests {
         assert_eq!(Survey::present(Limit::Descriptors), soft);
         assert!(Survey::present(Limit::AcceptQueue).is_some());
         assert_eq!(Survey::present(Limit::CloudTracking), None);
-    }
-
-    #[test]
-    fn numbers_have_their_place() {
-        assert_eq!(number_at("1\t2\t3", 2), Ok(3));
-        assert_eq!(number_at("max", 0), Ok(u64::MAX));
-        // tcp_ehash_entries of a namespace that shares the table of its host.
-        assert_eq!(number_at("-262144", 0), Ok(262_144));
-        for odd in ["", "1 2", "x y z"] {
-            assert!(number_at(odd, 2).is_err(), "{odd}");
-        }
-    }
-
-    #[test]
-    fn addresses_are_counted_once_and_without_loopback() {
-        let trie = "\
-Main:
-  +-- 0.0.0.0/0 3 0 5
-     |-- 0.0.0.0
-        /0 universe UNICAST
-     +-- 10.0.0.0/24 2 0 2
-        |-- 10.0.0.7
-           /32 host LOCAL
-        |-- 10.0.0.255
-           /32 link BROADCAST
-     +-- 127.0.0.0/8 2 0 2
-        |-- 127.0.0.1
-           /32 host LOCAL
-Local:
-        |-- 10.0.0.7
-           /32 host LOCAL
-        |-- 10.0.0.8
-           /32 host LOCAL
-";
-        assert_eq!(local_addresses(trie), 2);
-        assert_eq!(local_addresses(""), 0);
     }
 }

@@ -4,6 +4,7 @@ mod body;
 #[path = "../../../proto/tests/wire/corpus.rs"]
 mod corpus;
 mod live_processes;
+mod machine_body;
 mod other_machines;
 mod runtimes;
 mod tree;
@@ -18,6 +19,20 @@ fn any_bytes_are_the_files_of_a_process() {
         cases: 2_000,
         random_bytes: 0..200,
         body: body::fuzz_process_files,
+    }
+    .check();
+}
+
+#[test]
+fn any_bytes_are_the_files_of_a_machine() {
+    corpus::Corpus {
+        folder: concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/process/corpus/machine_files"
+        ),
+        cases: 2_000,
+        random_bytes: 0..200,
+        body: machine_body::fuzz_machine_files,
     }
     .check();
 }
