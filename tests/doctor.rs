@@ -4,13 +4,18 @@ mod support;
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use support::binary::{fourtuple, output_of};
+use support::{
+    binary::{fourtuple, output_of},
+    relay::Relay,
+};
 
 fn run(arguments: &[&str]) -> Output {
     output_of(fourtuple().args(arguments))
@@ -161,6 +166,140 @@ fn who_listens_is_found_by_the_port() {
     drop(listener);
     let words = complaint(&["doctor", "--port", &port]);
     assert!(words.contains("nobody listens on port"), "{words}");
+}
+
+/// Looks until what is found is as it should be.
+#[track_caller]
+fn found_eventually(arguments: &[&str], is_wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = run(&[arguments, &["--json"]].concat());
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        if is_wanted(&found) {
+            return found;
+        }
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(Instant::now() < deadline, "{found:#}{complaint}");
+    }
+}
+
+/// Each end of the list with its number.
+fn numbers<'a>(list: &'a Value, end: &str) -> Vec<(&'a str, u64)> {
+    let list = list.as_array().expect("a list").iter();
+    list.map(|it| {
+        (
+            it[end].as_str().expect("an end"),
+            it["live"].as_u64().expect("a number"),
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn of_our_own_server_a_port_shows_what_is_on_that_port() {
+    let server = Relay::start(&[]);
+    let address = server.addr();
+    let _clients: Vec<_> = (0..20)
+        .map(|_| TcpStream::connect(address).expect("it listens"))
+        .collect();
+    // Somebody else has a listener and connections, too.
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let other = other
+        .local_addr()
+        .map(|address| (other, address))
+        .expect("bound");
+    let _others = [(); 3].map(|()| TcpStream::connect(other.1).expect("it listens"));
+
+    let (port, local) = (address.port().to_string(), address.to_string());
+    let wanted = [(&*local, 20)];
+    let is_wanted =
+        |found: &Value| found["served"].is_array() && numbers(&found["served"], "local") == wanted;
+    let found = found_eventually(&["doctor", "--port", &port], is_wanted);
+    assert_eq!(found["runtime"], "fourtuple");
+    assert_eq!(found["connections"], 20);
+    assert_eq!(found["pairs"], Value::Array(vec![]));
+    // Its listeners are found without the port, too.
+    let pid = found["pid"].to_string();
+    let found = found_eventually(&["doctor", "--pid", &pid], is_wanted);
+    assert_eq!(found["connections"], 20);
+    let gauges = found["gauges"].as_array().expect("a list");
+    let queues = gauges.iter().filter(|gauge| {
+        let label = gauge["label"].as_str().expect("a label");
+        label.starts_with("accept queue of ")
+    });
+    assert_eq!(queues.count(), 1, "{gauges:#?}");
+}
+
+#[test]
+fn of_our_own_crowd_the_tuples_are_those_to_where_its_url_leads() {
+    let server = Relay::start(&[]);
+    let mut crowd = fourtuple()
+        .args([
+            "load",
+            &server.url(),
+            "--connections",
+            "30",
+            "--hold",
+            "1h",
+            "--quiet",
+        ])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let _other = TcpStream::connect(other.local_addr().expect("bound")).expect("it listens");
+    let (pid, destination) = (crowd.id().to_string(), server.addr().to_string());
+    let wanted = [(&*destination, 30)];
+    let found = found_eventually(&["doctor", "--pid", &pid], |found| {
+        found["pairs"].is_array() && numbers(&found["pairs"], "destination") == wanted
+    });
+    assert_eq!(found["connections"], 30);
+    assert_eq!(found["served"], Value::Array(vec![]));
+    let cautions = found["cautions"].to_string();
+    assert!(cautions.contains("where its URL leads"), "{cautions}");
+    crowd.kill().expect("our child");
+    crowd.wait().expect("our child");
+}
+
+#[test]
+fn every_process_that_shares_a_port_is_shown() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let _clients = [(); 3].map(|()| TcpStream::connect(address).expect("it listens"));
+    // As a pre-fork server does it: the worker has the very listener, as its standard input.
+    let ours = listener.try_clone().expect("a descriptor");
+    let mut worker = Command::new("sleep")
+        .arg("1000")
+        .stdin(OwnedFd::from(ours))
+        .spawn()
+        .expect("a worker");
+    let port = address.port().to_string();
+    let found = json(&["doctor", "--port", &port], 0);
+    let processes = found["processes"].as_array().expect("a list");
+    let mut pids: Vec<_> = processes.iter().map(|it| it["pid"].as_u64()).collect();
+    pids.sort_unstable();
+    let mut wanted = [std::process::id(), worker.id()].map(|pid| Some(u64::from(pid)));
+    wanted.sort_unstable();
+    assert_eq!(pids, wanted);
+    let served = numbers(&found["served"], "local");
+    assert_eq!(
+        served,
+        [(&*address.to_string(), 3)],
+        "counted once: {found:#}"
+    );
+    let gauges = found["gauges"].as_array().expect("a list");
+    for pid in wanted.into_iter().flatten() {
+        let label = format!("descriptors of process {pid}");
+        assert!(gauges.iter().any(|it| it["label"] == *label), "{gauges:#?}");
+    }
+    let said = text(&run(&["doctor", "--port", &port]), 0);
+    assert!(said.contains(": sleep\n"), "{said}");
+    assert!(
+        said.contains("its connections are those of all of them"),
+        "{said}"
+    );
+    worker.kill().expect("our child");
+    worker.wait().expect("our child");
 }
 
 #[test]

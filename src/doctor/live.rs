@@ -1,17 +1,20 @@
-//! `fourtuple doctor --pid` and `--port`: one program, from outside.
+//! `fourtuple doctor --pid` and `--port`: a program, or those that share a port, from outside.
 
 use std::{fmt::Write as _, path::Path, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, bail};
 use capacity::{
-    Bytes, Grouped, Live,
-    process::{Holders, Pid, Process},
-    sockets::{Counter, Filter, LocalPorts, Sockets, State, States, Tally},
+    Bytes, Grouped, Live, Program,
+    process::{Holders, Pid, Process, RuntimeLimit},
+    sockets::{Counter, Filter, LocalPorts, Pair, Served, Sockets, State, States, Tally},
 };
 use serde_json::{Value, json};
 
 /// Gauges that a report shows.
 const GAUGES_MAX: usize = 24;
+
+/// Pairs that programs are given.
+const PAIRS_MAX: usize = 64;
 
 /// Prints what a program uses of its limits.
 ///
@@ -19,7 +22,7 @@ const GAUGES_MAX: usize = 24;
 ///
 /// There is no such program, or nobody listens on the port.
 pub(super) fn run(pid: Option<u32>, port: Option<u16>, is_json: bool) -> anyhow::Result<ExitCode> {
-    let live = look(pid, port)?;
+    let live = Live::look(&named(pid, port)?, port).context("cannot look at the process")?;
     if is_json {
         super::print(&format!("{:#}\n", json(&live)))?;
     } else {
@@ -32,23 +35,21 @@ pub(super) fn run(pid: Option<u32>, port: Option<u16>, is_json: bool) -> anyhow:
     })
 }
 
-/// Looks at what was named; at the machine if nothing was.
-pub(super) fn look(pid: Option<u32>, port: Option<u16>) -> anyhow::Result<Live> {
-    let pid = match (pid, port) {
-        (Some(pid), _) => Some(Pid(pid)),
-        (None, Some(port)) => Some(holder(port)?),
-        (None, None) => None,
-    };
-    Live::look(pid).context("cannot look at the process")
+/// The processes that were named; none for the machine as a whole.
+pub(super) fn named(pid: Option<u32>, port: Option<u16>) -> anyhow::Result<Vec<Pid>> {
+    Ok(match (pid, port) {
+        (Some(pid), _) => vec![Pid(pid)],
+        (None, Some(port)) => holders(port)?,
+        (None, None) => Vec::new(),
+    })
 }
 
-/// The process that listens on `port`, the first of several.
-fn holder(port: u16) -> anyhow::Result<Pid> {
+/// The processes that listen on `port`: a server of several processes, or a master and its workers.
+fn holders(port: u16) -> anyhow::Result<Vec<Pid>> {
     // Without connections: the kernel then looks at listeners alone.
     let filter = Filter {
         states: States::only(State::Listen),
-        local_port: Some(port),
-        ..Filter::default()
+        ..Filter::at(port)
     };
     let mut sockets = Sockets::open()?;
     let deadline = Instant::now() + capacity::LIST_MAX;
@@ -60,32 +61,31 @@ fn holder(port: u16) -> anyhow::Result<Pid> {
         );
     }
     let inodes: Vec<u64> = tally.listeners.iter().map(|it| it.inode.into()).collect();
-    let root = Path::new("/");
-    let holders = Holders::of(root, &inodes)?;
-    // Of a master and its workers, the one that serves most.
-    let open_count = |pid: &Pid| {
-        let process = Process::read(root, *pid).ok()?;
-        process.descriptors.ok().map(|it| it.open_count)
-    };
-    let busiest = holders.pids.iter().copied().max_by_key(open_count);
-    if holders.pids.len() > 1 {
-        let others: Vec<_> = holders.pids.iter().map(ToString::to_string).collect();
-        eprintln!(
-            "port {port} is held by processes {}: the one with most descriptors is shown",
-            others.join(", ")
-        );
+    let holders = Holders::of(Path::new("/"), &inodes)?;
+    if !holders.pids.is_empty() {
+        return Ok(busiest_first(holders.pids));
     }
-    busiest.with_context(|| match holders.is_all {
-        true => format!(
+    match holders.is_all {
+        true => bail!(
             "the process that listens on port {port} cannot be found: {} processes may not be looked \
              into by this user; run as root, or name it with --pid",
             holders.denied_count
         ),
-        false => format!(
+        false => bail!(
             "the process that listens on port {port} was not found among the first that were looked at: \
              name it with --pid"
         ),
-    })
+    }
+}
+
+/// Of very many, those that serve most are looked at.
+fn busiest_first(mut pids: Vec<Pid>) -> Vec<Pid> {
+    pids.sort_by_cached_key(|pid| {
+        let process = Process::read(Path::new("/"), *pid).ok();
+        let descriptors = process.and_then(|it| it.descriptors.ok());
+        std::cmp::Reverse(descriptors.map_or(0, |it| it.open_count))
+    });
+    pids
 }
 
 fn text(live: &Live) -> String {
@@ -100,12 +100,21 @@ fn text(live: &Live) -> String {
 }
 
 fn write_program(text: &mut String, live: &Live) -> std::fmt::Result {
-    if let Some(process) = &live.process {
+    for program in &live.programs {
+        let process = &program.process;
         write!(text, "process {}: {}", process.pid, process.program())?;
-        if let Some(name) = live.runtime.name() {
+        if let Some(name) = program.runtime.name() {
             write!(text, " ({name})")?;
         }
         writeln!(text)?;
+    }
+    if live.programs.len() > 1
+        && let Some(port) = live.port
+    {
+        writeln!(
+            text,
+            "These share port {port}: its connections are those of all of them."
+        )?;
     }
     for caution in live.cautions() {
         writeln!(text, "\n{caution}")?;
@@ -146,20 +155,32 @@ fn write_gauges(text: &mut String, live: &Live) -> std::fmt::Result {
 }
 
 fn write_runtime(text: &mut String, live: &Live) -> std::fmt::Result {
-    for limit in &live.runtime_limits {
-        let value = match &limit.value {
-            Ok(value) => format!("{} {}", Grouped(*value), limit.unit),
-            Err(unknown) => unknown.to_string(),
-        };
-        writeln!(text, "\n{}: {value}", limit.name)?;
-        if let Some(used) = limit.used {
-            writeln!(text, "  used     {}", Grouped(used))?;
+    // Workers of one server have the same limits: explained once, by who uses most.
+    let mut explained = Vec::new();
+    for program in &live.programs {
+        for limit in &program.limits {
+            if explained.contains(&(&limit.name, &limit.value)) {
+                continue;
+            }
+            explained.push((&limit.name, &limit.value));
+            write_limit(text, limit)?;
         }
-        writeln!(text, "  read     {}", limit.source)?;
-        writeln!(text, "  meaning  {}", limit.meaning)?;
-        writeln!(text, "  remedy   to hold more, {}", limit.remedy)?;
     }
     Ok(())
+}
+
+fn write_limit(text: &mut String, limit: &RuntimeLimit) -> std::fmt::Result {
+    let value = match &limit.value {
+        Ok(value) => format!("{} {}", Grouped(*value), limit.unit),
+        Err(unknown) => unknown.to_string(),
+    };
+    writeln!(text, "\n{}: {value}", limit.name)?;
+    if let Some(used) = limit.used {
+        writeln!(text, "  used     {}", Grouped(used))?;
+    }
+    writeln!(text, "  read     {}", limit.source)?;
+    writeln!(text, "  meaning  {}", limit.meaning)?;
+    writeln!(text, "  remedy   to hold more, {}", limit.remedy)
 }
 
 fn write_sockets(text: &mut String, live: &Live) -> std::fmt::Result {
@@ -167,7 +188,8 @@ fn write_sockets(text: &mut String, live: &Live) -> std::fmt::Result {
         Ok(tally) => tally,
         Err(error) => return writeln!(text, "\nsockets: {error}"),
     };
-    let about = if tally.is_approximate { "about " } else { "" };
+    let is_about = tally.is_approximate || tally.derived.is_some();
+    let about = if is_about { "about " } else { "" };
     writeln!(
         text,
         "\nsockets of this network, {about}by state (read by {}):",
@@ -179,23 +201,17 @@ fn write_sockets(text: &mut String, live: &Live) -> std::fmt::Result {
             count => writeln!(text, "  {state:<12} {:>13}", Grouped(count))?,
         }
     }
-    writeln!(
-        text,
-        "  unread by their programs: {} bytes in {} sockets; not yet acknowledged: {} bytes in {}",
-        Grouped(tally.unread_bytes),
-        Grouped(tally.unread_count),
-        Grouped(tally.unsent_bytes),
-        Grouped(tally.unsent_count)
-    )?;
+    write_queues(text, tally)?;
     if let (Some(count), Some(bytes)) = (live.connections_count(), live.kernel_bytes()) {
         writeln!(
             text,
-            "  connections of the program: {}, about {} of the kernel's memory while they are idle",
+            "  connections of {}: {}, about {} of the kernel's memory while they are idle",
+            whose(live),
             Grouped(count),
             Bytes(bytes)
         )?;
     }
-    for served in &tally.served {
+    for served in live.served() {
         writeln!(
             text,
             "  served at {}: {} connections, {} in TIME_WAIT",
@@ -228,12 +244,47 @@ fn write_sockets(text: &mut String, live: &Live) -> std::fmt::Result {
     Ok(())
 }
 
-/// What the control group of the process says of its memory.
+/// Whose connections are counted.
+fn whose(live: &Live) -> &'static str {
+    match live.programs.len() {
+        0 => "all programs",
+        1 => "the program",
+        _ => "these programs",
+    }
+}
+
+/// What waits in the sockets that were listed.
+fn write_queues(text: &mut String, tally: &Tally) -> std::fmt::Result {
+    if let Some(derived) = &tally.derived {
+        writeln!(
+            text,
+            "  of the established, {} at {} were not listed: they are the kernel's count of open \
+             connections (CurrEstab) less those that were, and what waits in them is not known",
+            Grouped(derived.established_count),
+            derived.end.local
+        )?;
+    }
+    let which = if tally.derived.is_some() {
+        "of the others, "
+    } else {
+        ""
+    };
+    writeln!(
+        text,
+        "  {which}unread by their programs: {} bytes in {} sockets; not yet acknowledged: {} bytes in {}",
+        Grouped(tally.unread_bytes),
+        Grouped(tally.unread_count),
+        Grouped(tally.unsent_bytes),
+        Grouped(tally.unsent_count)
+    )
+}
+
+/// What the control group of the busiest process says of its memory.
 fn write_memory(text: &mut String, live: &Live) -> std::fmt::Result {
-    let Some(process) = &live.process else {
+    let Some(program) = live.programs.first() else {
         return Ok(());
     };
-    let group = match &process.cgroup.memory {
+    let group = match &program.process.cgroup.memory {
         Ok(group) => group,
         Err(unknown) => return writeln!(text, "\nmemory of its control group: {unknown}"),
     };
@@ -258,7 +309,9 @@ fn write_memory(text: &mut String, live: &Live) -> std::fmt::Result {
     Ok(())
 }
 
+/// The process that uses most is named by itself, too.
 fn json(live: &Live) -> Value {
+    let first = live.programs.first();
     let gauges = live.gauges().into_iter().map(|gauge| {
         json!({
             "limit": gauge.limit.name(),
@@ -268,7 +321,45 @@ fn json(live: &Live) -> Value {
             "full": gauge.is_full(),
         })
     });
-    let runtime = live.runtime_limits.iter().map(|limit| {
+    let counters = Counter::ALL.into_iter().map(|counter| {
+        (
+            counter.name().to_owned(),
+            json!(live.counters.value(counter)),
+        )
+    });
+    json!({
+        "pid": first.map(|it| it.process.pid.0),
+        "program": first.map(|it| it.process.program().to_owned()),
+        "runtime": first.and_then(|it| it.runtime.name()),
+        "runtime_limits": first.map_or_else(Vec::new, runtime_limits),
+        "processes": live.programs.iter().map(process).collect::<Vec<_>>(),
+        "port": live.port,
+        "gauges": gauges.collect::<Vec<_>>(),
+        "connections": live.connections_count(),
+        "kernel_bytes": live.kernel_bytes(),
+        "cautions": live.cautions(),
+        "alarms": live.alarms(),
+        "served": live.served().map(served).collect::<Vec<_>>(),
+        "pairs": live.pairs.iter().take(PAIRS_MAX).map(pair).collect::<Vec<_>>(),
+        "sockets": live.sockets.as_ref().ok().map(sockets),
+        "sockets_unknown": live.sockets.as_ref().err().map(ToString::to_string),
+        "counters": counters.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn process(program: &Program) -> Value {
+    let descriptors = program.process.descriptors.as_ref();
+    json!({
+        "pid": program.process.pid.0,
+        "program": program.process.program(),
+        "runtime": program.runtime.name(),
+        "descriptors": descriptors.ok().map(|it| it.open_count),
+        "runtime_limits": runtime_limits(program),
+    })
+}
+
+fn runtime_limits(program: &Program) -> Vec<Value> {
+    let limits = program.limits.iter().map(|limit| {
         json!({
             "name": limit.name,
             "value": limit.value.as_ref().ok(),
@@ -280,25 +371,27 @@ fn json(live: &Live) -> Value {
             "remedy": limit.remedy,
         })
     });
-    let counters = Counter::ALL.into_iter().map(|counter| {
-        (
-            counter.name().to_owned(),
-            json!(live.counters.value(counter)),
-        )
-    });
+    limits.collect()
+}
+
+fn served(served: &Served) -> Value {
     json!({
-        "pid": live.process.as_ref().map(|process| process.pid.0),
-        "program": live.process.as_ref().map(|process| process.program().to_owned()),
-        "runtime": live.runtime.name(),
-        "gauges": gauges.collect::<Vec<_>>(),
-        "runtime_limits": runtime.collect::<Vec<_>>(),
-        "connections": live.connections_count(),
-        "kernel_bytes": live.kernel_bytes(),
-        "cautions": live.cautions(),
-        "alarms": live.alarms(),
-        "sockets": live.sockets.as_ref().ok().map(sockets),
-        "sockets_unknown": live.sockets.as_ref().err().map(ToString::to_string),
-        "counters": counters.collect::<serde_json::Map<_, _>>(),
+        "local": served.local.to_string(),
+        "listeners": served.listeners_count,
+        "syn_recv": served.syn_recv_count,
+        "live": served.live_count,
+        "time_wait": served.time_wait_count,
+    })
+}
+
+fn pair(pair: &Pair) -> Value {
+    json!({
+        "source": pair.source.to_string(),
+        "destination": pair.destination.to_string(),
+        "live": pair.live_count,
+        "time_wait": pair.time_wait_count,
+        "explicit": pair.explicit_count,
+        "own": pair.own_count,
     })
 }
 
@@ -313,29 +406,20 @@ fn sockets(tally: &Tally) -> Value {
             "accept_queue_max": listener.accept_queue_max,
         })
     });
-    let served = tally.served.iter().map(|served| {
+    let derived = tally.derived.map(|derived| {
         json!({
-            "local": served.local.to_string(),
-            "live": served.live_count,
-            "time_wait": served.time_wait_count,
-        })
-    });
-    let pairs = tally.pairs.iter().take(64).map(|pair| {
-        json!({
-            "source": pair.source.to_string(),
-            "destination": pair.destination.to_string(),
-            "live": pair.live_count,
-            "time_wait": pair.time_wait_count,
-            "explicit": pair.explicit_count,
+            "local": derived.end.local.to_string(),
+            "established": derived.established_count,
         })
     });
     json!({
         "approximate": tally.is_approximate,
+        "derived": derived,
         "by_state": states.collect::<serde_json::Map<_, _>>(),
         "unread_bytes": tally.unread_bytes,
         "unsent_bytes": tally.unsent_bytes,
         "listeners": listeners.collect::<Vec<_>>(),
-        "served": served.collect::<Vec<_>>(),
-        "pairs": pairs.collect::<Vec<_>>(),
+        "served": tally.served.iter().map(served).collect::<Vec<_>>(),
+        "pairs": tally.pairs.iter().take(PAIRS_MAX).map(pair).collect::<Vec<_>>(),
     })
 }

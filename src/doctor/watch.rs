@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use capacity::{Approach, Live, Trend};
+use capacity::{Approach, Live, Trend, process::Pid};
 use ratatui::{
     Frame, Terminal,
     backend::TermionBackend,
@@ -47,7 +47,7 @@ pub(super) fn run(
     interval: Duration,
 ) -> anyhow::Result<ExitCode> {
     let mut watch = Watch {
-        pid,
+        pids: super::live::named(pid, port)?,
         port,
         trend: Trend::default(),
         started: Instant::now(),
@@ -71,7 +71,8 @@ pub(super) fn run(
 
 /// What is watched.
 struct Watch {
-    pid: Option<u32>,
+    /// Found once: another program on the port later is another program.
+    pids: Vec<Pid>,
     port: Option<u16>,
     trend: Trend,
     started: Instant,
@@ -79,9 +80,7 @@ struct Watch {
 
 impl Watch {
     fn look(&mut self) -> anyhow::Result<(Live, Vec<Approach>)> {
-        let live = super::live::look(self.pid, self.port)?;
-        // Found once: another program on the port later is another program.
-        self.pid = live.process.as_ref().map(|process| process.pid.0);
+        let live = Live::look(&self.pids, self.port).context("cannot look at the process")?;
         let approaches = self.trend.look(self.started.elapsed(), live.gauges());
         Ok((live, approaches))
     }
@@ -162,14 +161,20 @@ fn draw(frame: &mut Frame<'_>, live: &Live, approaches: &[Approach]) {
 }
 
 fn title(live: &Live) -> String {
-    let Some(process) = &live.process else {
+    let Some(first) = live.programs.first() else {
         return "this machine".to_owned();
     };
-    let runtime = live
-        .runtime
-        .name()
-        .map_or_else(String::new, |name| format!(" ({name})"));
-    format!("process {}: {}{runtime}", process.pid, process.program())
+    let runtime = first.runtime.name();
+    let runtime = runtime.map_or_else(String::new, |name| format!(" ({name})"));
+    let pids = live.programs.iter().map(|it| it.process.pid.to_string());
+    let pids: Vec<_> = pids.collect();
+    let noun = if pids.len() == 1 {
+        "process"
+    } else {
+        "processes"
+    };
+    let program = first.process.program();
+    format!("{noun} {}: {program}{runtime}", pids.join(", "))
 }
 
 fn gauge_line(approach: &Approach) -> Line<'static> {

@@ -48,7 +48,7 @@ pub use grouped::Grouped;
 pub use layout::{DESCRIPTORS_RESERVED, End, Kernel, Layout, SHARDS_MAX};
 pub use ledger::Ledger;
 pub use limit::{Limit, Setting, Side, Unit};
-pub use live::{LIST_MAX, Live};
+pub use live::{LIST_MAX, Live, PROGRAMS_MAX, Program, Told};
 pub use machine::{Machine, Nofile, raise_nofile};
 pub use process::{Known, Unknown};
 pub use sockets::{SockStat, Sockets, SocketsError, Tally};

@@ -1,132 +1,132 @@
-//! A live program, its sockets and its machine as one list of gauges.
+//! Live programs, their sockets and their machine as one list of gauges.
 //!
-//! For any program: what is asked of it is read from outside.
+//! For any program: what is asked of it is read from outside. Several are looked at together where
+//! they share a port.
+
+mod gauges;
+mod program;
+mod told;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     net::IpAddr,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use crate::{
     End, Gauge, Grouped, Kernel, Known, Layout, Ledger, Limit, Survey, Tables,
     ledger::Place,
-    process::{Pid, Process, Runtime, RuntimeLimit},
-    sockets::{Counters, Filter, Listener, LocalPorts, Pair, Sockets, SocketsError, Tally},
-    tuples::PORTS_COUNT,
+    process::{Pid, RuntimeLimit},
+    sockets::{Counters, Listener, LocalPorts, Pair, Served, Sockets, SocketsError, Tally},
 };
+
+pub use program::Program;
+pub use told::Told;
+
+use gauges::{accept_queues, gauge, tuples};
 
 /// How long a look at all sockets may take: a hundred million fit.
 pub const LIST_MAX: Duration = Duration::from_secs(30);
 
+/// The most processes that are looked at together.
+pub const PROGRAMS_MAX: usize = 16;
+
 /// Pairs of source and destination that have gauges of their own, the fullest.
 const PAIRS_SHOWN_MAX: usize = 16;
 
-/// Listeners that have gauges of their own, the fullest.
-const LISTENERS_SHOWN_MAX: usize = 16;
-
-/// A program at one moment.
+/// Programs at one moment.
 #[derive(Debug)]
 pub struct Live {
-    /// The process; `None` for the machine alone.
-    pub process: Option<Process>,
-    /// What runs it, and what that bounds.
-    pub runtime: Runtime,
-    /// The limits of the runtime.
-    pub runtime_limits: Vec<RuntimeLimit>,
-    /// The sockets of its network, or why they cannot be listed.
+    /// The processes, the one with most descriptors first; none for the machine alone.
+    pub programs: Vec<Program>,
+    /// The port that was asked for.
+    pub port: Option<u16>,
+    /// The sockets of the network, or why they cannot be listed.
     pub sockets: Result<Tally, SocketsError>,
-    /// Whether the listeners and pairs are those of the program, and not those of all programs of its
-    /// network: direct descriptors of a ring are in no list of a process, and a process of somebody else has
-    /// none for us.
-    pub sockets_are_its_own: bool,
-    /// Where it listens.
+    /// How the listeners and pairs are those of the programs.
+    pub told: Told,
+    /// Where they listen; with a port, on that port.
     pub listeners: Vec<Listener>,
-    /// The pairs that it dials, the fullest first.
+    /// The pairs that they dial, the fullest first.
     pub pairs: Vec<Pair>,
     /// What the kernel has counted since it was booted.
     pub counters: Counters,
     /// The ports among which the kernel chooses.
     pub ports: LocalPorts,
+    /// Processes that were to be looked at beyond [`PROGRAMS_MAX`], and those that have ended.
+    passed_over: Vec<Pid>,
     survey: Survey,
 }
 
 impl Live {
-    /// Looks at the process `pid`, or at the whole machine without one.
+    /// Looks at the processes `pids`, which share `port` if there is one; at the whole machine without
+    /// any. Those that have ended are passed over.
     ///
     /// # Errors
     ///
-    /// There is no such process, or nothing of it may be read.
-    pub fn look(pid: Option<Pid>) -> Known<Self> {
-        let process = pid
-            .map(|pid| Process::read(Path::new("/"), pid))
-            .transpose()?;
-        let held = process.as_ref().and_then(|process| process.sockets().ok());
-        let runtime = process.as_ref().map_or(Runtime::Other, Runtime::detect);
-        let runtime_limits = process
-            .as_ref()
-            .map_or_else(Vec::new, |process| runtime.limits(process, held.as_ref()));
+    /// There is no such process, or nothing of any may be read.
+    pub fn look(pids: &[Pid], port: Option<u16>) -> Known<Self> {
+        let mut programs = Vec::new();
+        let mut passed_over = Vec::new();
+        let mut unknown = None;
+        for pid in pids {
+            match programs.len() {
+                PROGRAMS_MAX => passed_over.push(*pid),
+                _ => match Program::read(*pid, pids.len().min(PROGRAMS_MAX)) {
+                    Ok(program) => programs.push(program),
+                    Err(why) => {
+                        passed_over.push(*pid);
+                        unknown = Some(why);
+                    }
+                },
+            }
+        }
+        if let (Some(unknown), true) = (unknown, programs.is_empty()) {
+            return Err(unknown);
+        }
+        programs.sort_by_key(|program| std::cmp::Reverse(program.open_count()));
         let ports = LocalPorts::read().unwrap_or_default();
         let deadline = Instant::now() + LIST_MAX;
-        let take = |filter: &Filter| {
-            Sockets::open()
-                .and_then(|mut sockets| Tally::take(&mut sockets, filter, &ports, deadline))
-        };
-        // Direct descriptors of a ring are in no list of a process.
-        let inodes: Option<HashSet<u32>> =
-            held.filter(|_| runtime != Runtime::Fourtuple).map(|held| {
-                let inodes = held.inodes.into_iter();
-                inodes
-                    .filter_map(|inode| u32::try_from(inode).ok())
-                    .collect()
-            });
-        let sockets = take(&Filter::default());
-        let own = inodes.as_ref().and_then(|inodes| {
-            let own = Filter {
-                inodes: Some(inodes.clone()),
-                ..Filter::default()
-            };
-            take(&own).ok()
-        });
-        let (mut listeners, mut pairs) = match &sockets {
-            Ok(all) => (all.listeners.clone(), all.pairs.clone()),
+        let own = inodes(&programs);
+        let sockets = Sockets::open()
+            .and_then(|mut sockets| Tally::of_network(&mut sockets, Some(&own), &ports, deadline));
+        let told = Told::of(&programs, port);
+        let (listeners, pairs) = match &sockets {
+            Ok(all) => (told.listeners(all, &own, port), told.pairs(all, &programs)),
             Err(_) => (Vec::new(), Vec::new()),
         };
-        if let (Some(inodes), Some(own)) = (&inodes, &own) {
-            listeners.retain(|listener| inodes.contains(&listener.inode));
-            pairs = dialled_by(&own.pairs, &pairs);
-        }
-        let sockets_are_its_own = process.is_none() || own.is_some();
         Ok(Self {
-            process,
-            runtime,
-            runtime_limits,
+            programs,
+            port,
             sockets,
+            told,
             listeners,
             pairs,
-            sockets_are_its_own,
             counters: Counters::read(),
             ports,
+            passed_over,
             survey: Survey::read(),
         })
     }
 
-    /// Connections of the program that are open: those to its listeners, and those that it has dialled;
-    /// `None` where its sockets cannot be told from others.
+    /// The connections to the listeners, by address.
+    pub fn served(&self) -> impl Iterator<Item = &Served> {
+        let all = self.sockets.as_ref().map_or(&[][..], |it| &it.served);
+        let ends = self.listeners.iter().map(|it| (it.family, it.local));
+        let ends: HashSet<_> = ends.collect();
+        all.iter()
+            .filter(move |served| ends.contains(&(served.family, served.local)))
+    }
+
+    /// Connections of the programs that are open: those to their listeners, and those that they have
+    /// dialled; `None` where their sockets cannot be told from others.
     pub fn connections_count(&self) -> Option<u64> {
-        if !self.sockets_are_its_own {
+        if self.told == Told::NotAtAll {
             return None;
         }
-        let served = self.sockets.as_ref().map_or(&[][..], |tally| &tally.served);
-        let is_its = |local| {
-            self.listeners
-                .iter()
-                .any(|listener| listener.local == local)
-        };
-        let served = served.iter().filter(|served| is_its(served.local));
-        let dialled = self.pairs.iter().map(|pair| pair.live_count);
-        Some(served.map(|served| served.live_count).chain(dialled).sum())
+        let served = self.served().map(|served| served.live_count);
+        let dialled = self.pairs.iter().map(|pair| self.told.live_count(pair));
+        Some(served.chain(dialled).sum())
     }
 
     /// Bytes of the kernel that these connections take while they are idle, by the ledger.
@@ -143,7 +143,7 @@ impl Live {
 
     /// How full everything is.
     pub fn gauges(&self) -> Vec<Gauge> {
-        let mut gauges = self.process_gauges();
+        let mut gauges = self.program_gauges();
         gauges.extend(accept_queues(&self.listeners));
         let pairs = self.pairs.iter().take(PAIRS_SHOWN_MAX);
         let listeners = self
@@ -155,46 +155,15 @@ impl Live {
         gauges
     }
 
-    fn process_gauges(&self) -> Vec<Gauge> {
-        let mut gauges = Vec::new();
-        let Some(process) = &self.process else {
-            return gauges;
-        };
-        let used = process.descriptors.as_ref().map(|it| it.open_count);
-        if let (Ok(used), Ok(bounds)) = (used, &process.limits.open_files)
-            // The table of one thread says nothing of those of the others.
-            && self.runtime != Runtime::Fourtuple
-            && !self.runtime_limits.iter().any(|it| it.name == Limit::Descriptors.name())
-        {
-            gauges.push(gauge(
-                Limit::Descriptors,
-                "descriptors of the process",
-                used,
-                bounds.soft,
-            ));
-        }
-        for limit in &self.runtime_limits {
-            if let (Ok(max), Some(used)) = (&limit.value, limit.used) {
-                let known = Limit::ALL.into_iter().find(|it| it.name() == limit.name);
-                let which = known.unwrap_or(Limit::RuntimeHandles);
-                gauges.push(gauge(which, &limit.name, used, *max));
-            }
-        }
-        let groups = &process.cgroup;
-        let memory = groups
-            .memory
-            .as_ref()
-            .ok()
-            .and_then(|group| group.tightest());
-        let pids = groups.pids.as_ref().ok().and_then(|group| group.tightest());
-        for (limit, tightest, label) in [
-            (Limit::GroupMemory, memory, "memory of its control group"),
-            (Limit::GroupThreads, pids, "threads of its control group"),
-        ] {
-            if let Some((level, left)) = tightest
-                && let Ok(used) = level.current
-            {
-                gauges.push(gauge(limit, label, used, used.saturating_add(left)));
+    fn program_gauges(&self) -> Vec<Gauge> {
+        let count = self.programs.len();
+        let programs = self.programs.iter();
+        let mut gauges: Vec<_> = programs.flat_map(|it| it.gauges(count)).collect();
+        // Those who share a port often share a group.
+        let mut seen = BTreeSet::new();
+        for (path, gauge) in self.programs.iter().flat_map(|it| it.group_gauges(count)) {
+            if seen.insert((gauge.limit, path)) {
+                gauges.push(gauge);
             }
         }
         gauges
@@ -219,7 +188,7 @@ impl Live {
 
     /// Whether any limit is used up.
     pub fn is_exhausted(&self) -> bool {
-        let is_its = |gauge: &Gauge| self.sockets_are_its_own || !is_of_sockets(gauge.limit);
+        let is_its = |gauge: &Gauge| self.told != Told::NotAtAll || !is_of_sockets(gauge.limit);
         self.gauges()
             .iter()
             .any(|gauge| is_exhausted(gauge) && is_its(gauge))
@@ -227,14 +196,23 @@ impl Live {
 
     /// What a reader must know before the numbers, if anything.
     pub fn cautions(&self) -> Vec<String> {
-        let process = self.process.as_ref();
-        let network = process.and_then(|process| process.network.caution(process.pid));
-        let others = (!self.sockets_are_its_own).then(|| {
-            "its sockets cannot be told from those of other programs: listeners and tuples below are those \
-             of all programs of this network"
-                .to_owned()
+        let networks = self.programs.iter().filter_map(|program| {
+            let process = &program.process;
+            process.network.caution(process.pid)
         });
-        network.into_iter().chain(others).collect()
+        let passed_over = (!self.passed_over.is_empty()).then(|| {
+            let named = self.passed_over.iter().take(PROGRAMS_MAX);
+            let named: Vec<_> = named.map(ToString::to_string).collect();
+            format!(
+                "not looked at: {} more processes, which have ended or are beyond the {PROGRAMS_MAX} with most \
+                 descriptors: {}{}",
+                self.passed_over.len(),
+                named.join(", "),
+                if named.len() < self.passed_over.len() { " and others" } else { "" }
+            )
+        });
+        let told = self.told.caution(&self.programs);
+        networks.chain(told).chain(passed_over).collect()
     }
 
     /// What the numbers of this moment say of something that is exhausted or hurts.
@@ -273,8 +251,12 @@ impl Live {
         alarms
     }
 
-    fn runtime_limit(&self, name: &str) -> Option<&RuntimeLimit> {
-        self.runtime_limits.iter().find(|limit| limit.name == name)
+    fn runtime_limit(&self, label: &str) -> Option<&RuntimeLimit> {
+        let count = self.programs.len();
+        self.programs.iter().find_map(|program| {
+            let mut limits = program.limits.iter();
+            limits.find(|limit| program.label(&limit.name, count) == label)
+        })
     }
 
     /// Sources of which each destination seems to have ports of its own, and of which none is left.
@@ -323,17 +305,6 @@ impl Live {
     }
 }
 
-/// Of all pairs those that a program has, with the tuples that others use of them: a tuple is used whoever
-/// has it.
-fn dialled_by(own: &[Pair], all: &[Pair]) -> Vec<Pair> {
-    let key = |pair: &Pair| (pair.source, pair.destination);
-    let own: HashSet<_> = own.iter().map(key).collect();
-    all.iter()
-        .filter(|pair| own.contains(&key(pair)))
-        .copied()
-        .collect()
-}
-
 /// Whether a limit is one that sockets of others may have used up.
 const fn is_of_sockets(limit: Limit) -> bool {
     matches!(limit, Limit::AcceptQueue | Limit::Tuples | Limit::PortRange)
@@ -344,56 +315,13 @@ fn is_exhausted(gauge: &Gauge) -> bool {
     gauge.is_full() && gauge.limit != Limit::TimeWaitBuckets
 }
 
-/// The fullest accept queue of each address, of those that share it; the kernel takes one more than the
-/// maximum.
-fn accept_queues(listeners: &[Listener]) -> Vec<Gauge> {
-    let mut queues: Vec<Gauge> = Vec::new();
-    for listener in listeners {
-        let Some(max) = listener.accept_queue_max else {
-            continue;
-        };
-        let label = format!("accept queue of {}", listener.local);
-        let used = u64::from(listener.accept_queue);
-        let queue = gauge(Limit::AcceptQueue, &label, used, u64::from(max) + 1);
-        let has_room = queues.len() < LISTENERS_SHOWN_MAX;
-        match queues.iter_mut().find(|known| known.label == label) {
-            Some(known) if known.share() < queue.share() => *known = queue,
-            Some(_) => {}
-            None if has_room => queues.push(queue),
-            None => {}
-        }
-    }
-    queues
-}
-
-/// The tuples of a pair: among the kernel's ports, or among all where programs choose.
-fn tuples(pair: &Pair, ports: &LocalPorts, listeners: &[Listener]) -> Gauge {
-    let label = format!("tuples from {} to {}", pair.source, pair.destination);
-    if pair.explicit_count > 0 {
-        return gauge(Limit::Tuples, &label, pair.used(), PORTS_COUNT);
-    }
-    // A port that somebody listens on is not chosen.
-    let taken = listeners
+/// The inodes of the sockets among the descriptors of all of them.
+fn inodes(programs: &[Program]) -> HashSet<u32> {
+    let held = programs
         .iter()
-        .map(|listener| listener.local)
-        .filter(|local| {
-            (local.ip().is_unspecified() || local.ip() == pair.source)
-                && ports.contains(local.port())
-        });
-    let taken: HashSet<u16> = taken.map(|local| local.port()).collect();
-    let max = ports.count().saturating_sub(taken.len() as u64);
-    Gauge {
-        knee: Some(max / 2),
-        ..gauge(Limit::PortRange, &label, pair.used(), max)
-    }
-}
-
-fn gauge(limit: Limit, label: &str, used: u64, max: u64) -> Gauge {
-    Gauge {
-        limit,
-        label: label.to_owned(),
-        used,
-        max,
-        knee: None,
-    }
+        .filter_map(|program| program.sockets.as_ref());
+    let inodes = held.flat_map(|held| held.inodes.iter());
+    inodes
+        .filter_map(|inode| u32::try_from(*inode).ok())
+        .collect()
 }

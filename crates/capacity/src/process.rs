@@ -38,6 +38,7 @@ pub use environment::{Environment, VARIABLES};
 pub use holders::Holders;
 pub use limits::{Bounds, Limits};
 pub use network::Network;
+pub(crate) use runtime::dialled_port;
 pub use runtime::{Runtime, RuntimeLimit};
 pub use status::Status;
 pub use unknown::{Known, Unknown};
@@ -120,7 +121,12 @@ impl Process {
     ///
     /// [`Unknown::Denied`] for a process of somebody else, [`Unknown::Gone`] for one that has ended.
     pub fn sockets(&self) -> Known<Sockets> {
-        Sockets::of(&self.directory)
+        self.sockets_among(DESCRIPTORS_LISTED_MAX)
+    }
+
+    /// As [`sockets`](Self::sockets), of the lowest `descriptors_max` descriptors.
+    pub(crate) fn sockets_among(&self, descriptors_max: usize) -> Known<Sockets> {
+        Sockets::of(&self.directory, descriptors_max)
     }
 
     /// The descriptors of the thread that has most, for a program whose threads have tables of their

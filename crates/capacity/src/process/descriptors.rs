@@ -70,7 +70,12 @@ impl Descriptors {
             });
         }
         // Before Linux 6.2, or there are none, so that listing them is cheap.
-        let (open, is_all) = listed(directory, &directory.folder("fd")?, "fd")?;
+        let (open, is_all) = listed(
+            directory,
+            &directory.folder("fd")?,
+            "fd",
+            DESCRIPTORS_LISTED_MAX,
+        )?;
         Ok(Self {
             open_count: open.len() as u64,
             counted: if is_all {
@@ -94,9 +99,10 @@ impl Descriptors {
 }
 
 impl Sockets {
-    pub(super) fn of(directory: &Directory) -> Known<Self> {
+    /// Those among the lowest `descriptors_max` descriptors.
+    pub(super) fn of(directory: &Directory, descriptors_max: usize) -> Known<Self> {
         let folder = directory.folder("fd")?;
-        let (open, is_all) = listed(directory, &folder, "fd")?;
+        let (open, is_all) = listed(directory, &folder, "fd", descriptors_max)?;
         let mut inodes = Vec::new();
         for descriptor in &open {
             match socket(&folder, *descriptor) {
@@ -145,14 +151,19 @@ fn size(folder: &OwnedFd) -> Option<u64> {
     u64::try_from(size).ok().filter(|size| *size > 0)
 }
 
-/// The lowest descriptors in a directory of them, at most [`DESCRIPTORS_LISTED_MAX`], and whether there
-/// are no more. /proc has them in their order.
-fn listed(directory: &Directory, folder: &OwnedFd, name: &str) -> Known<(Vec<u32>, bool)> {
+/// The lowest descriptors in a directory of them, at most `descriptors_max`, and whether there are no
+/// more. /proc has them in their order.
+fn listed(
+    directory: &Directory,
+    folder: &OwnedFd,
+    name: &str,
+    descriptors_max: usize,
+) -> Known<(Vec<u32>, bool)> {
     let found = numbers(folder).map_err(|errno| directory.unknown(name, errno))?;
-    let mut open: Vec<_> = found.take(DESCRIPTORS_LISTED_MAX + 1).collect();
+    let mut open: Vec<_> = found.take(descriptors_max + 1).collect();
     open.sort_unstable();
-    let is_all = open.len() <= DESCRIPTORS_LISTED_MAX;
-    open.truncate(DESCRIPTORS_LISTED_MAX);
+    let is_all = open.len() <= descriptors_max;
+    open.truncate(descriptors_max);
     Ok((open, is_all))
 }
 

@@ -17,6 +17,7 @@ mod python;
 use std::fmt;
 
 pub use beam::Beam;
+pub(crate) use fourtuple::dialled_port;
 pub use haproxy::Haproxy;
 pub use java::Java;
 pub use nginx::Nginx;
