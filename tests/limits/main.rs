@@ -147,20 +147,58 @@ fn tcp_memory_that_is_used_up_is_named() {
     assert!(words.contains("500 pages"), "{words}");
 }
 
+/// What the crowd says of those that did not get up for this reason.
+#[track_caller]
+fn failure<'a>(found: &'a Value, class: &str) -> (&'a str, &'a str) {
+    let failures = found["doctor"]["not_opened"].as_array();
+    let failures = failures.unwrap_or_else(|| panic!("no failures: {found:#}"));
+    let failure = failures.iter().find(|it| it["class"] == class);
+    let failure = failure.unwrap_or_else(|| panic!("no such class: {failures:#?}"));
+    let words = |key: &str| failure[key].as_str().expect("a sentence");
+    (words("text"), words("remedy"))
+}
+
 #[test]
 fn a_crowd_without_watches_names_the_limit_and_its_value() {
     let Some(found) = play_on_the_whole_machine("watches") else {
         return;
     };
-    let failures = found["doctor"]["not_opened"].as_array();
-    let failures = failures.unwrap_or_else(|| panic!("no failures: {found:#}"));
-    let failure = failures.iter().find(|it| it["class"] == "epoll_watches");
-    let failure = failure.unwrap_or_else(|| panic!("no such class: {failures:#?}"));
-    let text = failure["text"].as_str().expect("a sentence");
+    let (text, remedy) = failure(&found, "epoll_watches");
     assert!(
         text.starts_with("fs.epoll.max_user_watches: ENOSPC") && text.ends_with("here it is 400"),
         "{text}"
     );
+    assert!(remedy.contains("fs.epoll.max_user_watches="), "{remedy}");
+}
+
+#[test]
+fn a_crowd_on_a_machine_without_files_names_the_limit_and_its_value() {
+    let Some(found) = play_on_the_whole_machine("table") else {
+        return;
+    };
+    let (text, remedy) = failure(&found, "open_files");
+    assert!(
+        text.starts_with("fs.file-max: ENFILE (file table overflow)"),
+        "{text}"
+    );
+    assert!(text.contains("; here it is "), "{text}");
+    assert!(remedy.contains("sysctl -w fs.file-max=N"), "{remedy}");
+}
+
+#[test]
+fn a_crowd_whose_ports_others_hold_says_so() {
+    let Some(found) = play("taken") else { return };
+    let (text, remedy) = failure(&found, "ports_taken");
+    assert!(
+        text.starts_with("source tuples: EADDRINUSE") && text.ends_with("here it is 64,512"),
+        "{text}"
+    );
+    assert!(remedy.contains("more source addresses"), "{remedy}");
+    let connections = &found["doctor"]["connections"];
+    assert_eq!(connections["not_opened"], 3, "{connections}");
+    // Each has tried others before it gave up.
+    let tried = connections["tuples_busy"].as_u64();
+    assert!(tried >= Some(3), "{connections}");
 }
 
 #[test]

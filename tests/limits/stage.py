@@ -3,8 +3,8 @@
     stage.py SCENE DOCTOR
 
 As JSON: `met` is the name of the error that was met, `doctor` is what the doctor said, `status` its exit
-status. Everything but `files`, `watches`, `pages` and `conntrack` happens in a network namespace of its own or in this
-process; these three lower a limit of the whole machine for a moment and put it back.
+status. Everything but `files`, `table`, `watches`, `pages` and `conntrack` happens in a network namespace of its own or
+in this process; these lower a limit of the whole machine for a moment and put it back.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import os
 import resource
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -24,6 +25,7 @@ import tempfile
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_CAPBSET_DROP, CAP_SYS_ADMIN = 24, 21
+PR_SET_PDEATHSIG = 1
 CANNOT = 77
 NOBODY = 65534
 
@@ -198,36 +200,118 @@ def pages(doctor):
         return "pressure", doctor()
 
 
-def watches(doctor):
-    """A crowd of a user who may watch no more descriptors. Instead of the doctor it is the crowd that speaks."""
-    server = listener()
-    url = "ws://127.0.0.1:%d/any" % server.getsockname()[1]
-    ready, told = os.pipe(), os.pipe()
-    holder = os.fork()
-    if holder == 0:
-        # Somebody else of the same user, whom the crowd cannot see.
+@contextlib.contextmanager
+def somebody_else(step, ready):
+    """Another process, of nobody, which takes `step` and holds what it got until the end."""
+    told = os.pipe()
+    child = os.fork()
+    if child == 0:
         os.setuid(NOBODY)
-        poll, held = select.epoll(), [os.pipe() for _ in range(330)]
-        for end, _ in held:
-            poll.register(end)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        held = step()
         os.write(ready[1], b"!")
         os.read(told[0], 1)
-        os._exit(0)
+        os._exit(0 if held else 1)
     os.read(ready[0], 1)
-    with tempfile.TemporaryDirectory() as folder, lowered("fs.epoll.max_user_watches", 400):
+    try:
+        yield
+    finally:
+        os.write(told[1], b"!")
+        os.waitpid(child, 0)
+
+
+@contextlib.contextmanager
+def crowd(url, *flags):
+    """A crowd of nobody, and how its report is had when it is over."""
+    with tempfile.TemporaryDirectory() as folder:
         # The program has to be where this user may read it.
         os.chmod(folder, 0o777)
         report = os.path.join(folder, "report.json")
-        crowd = shutil.copy(sys.argv[2], folder)
-        command = [crowd, "load", url, "--raw", "--kernel", "epoll", "--connections", "100"]
+        program = shutil.copy(sys.argv[2], folder)
+        command = [program, "load", url, "--raw", "--kernel", "epoll", *flags]
         command += ["--connect-timeout", "1s", "--hold", "1s", "--json", report, "--quiet"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, user=NOBODY, cwd="/")
-        os.write(told[1], b"!")
-        os.waitpid(holder, 0)
-        if done.returncode == 2:
-            sys.exit(f"the crowd has no report: {done.stderr}")
-        with open(report) as file:
-            return "ENOSPC", (done.returncode, json.load(file))
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, user=NOBODY, cwd="/")
+
+        def report_of():
+            _, complaint = process.communicate(timeout=60)
+            if process.returncode == 2:
+                sys.exit(f"the crowd has no report: {complaint}")
+            with open(report) as file:
+                return process.returncode, json.load(file)
+
+        try:
+            yield report_of
+        finally:
+            process.kill()
+            process.wait()
+
+
+def url_of(server):
+    return "ws://%s:%d/any" % server.getsockname()
+
+
+def watches(doctor):
+    """A crowd of a user who may watch no more descriptors. Instead of the doctor it is the crowd that speaks."""
+    server = listener()
+
+    def watch():
+        # Of the same user, whom the crowd cannot see.
+        poll, held = select.epoll(), [os.pipe() for _ in range(330)]
+        for end, _ in held:
+            poll.register(end)
+        return poll, held
+
+    with somebody_else(watch, os.pipe()), lowered("fs.epoll.max_user_watches", 400):
+        with crowd(url_of(server), "--connections", "100") as report_of:
+            return "ENOSPC", report_of()
+
+
+def table(doctor):
+    """A crowd on a machine whose table of files somebody else fills meanwhile. It is the crowd that speaks."""
+    server = listener()
+    used = int(read("fs.file-nr").split()[0])
+
+    def fill_table():
+        held = []
+        return held, until_error(lambda: held.append(socket.socket()), 19_000)
+
+    with lowered("fs.file-max", used + 2_000):
+        # It sees at its start that there is room for it.
+        with crowd(url_of(server), "--connections", "400", "--rate", "100/s") as report_of:
+            select.select([server], [], [], 20)
+            with somebody_else(fill_table, os.pipe()):
+                return "ENFILE", report_of()
+
+
+def taken(doctor):
+    """A crowd whose ports others hold, before it is known where these will lead. It is the crowd that speaks."""
+    own_network()
+    # The kernel looks through all of a range before it says that nothing is left.
+    write("net.ipv4.ip_local_port_range", "1024 2047")
+    server = socket.socket()
+    server.bind(("127.0.0.2", 3000))
+    server.listen(100)
+
+    def hold(ports):
+        held = []
+        for port in ports:
+            held.append(socket.socket())
+            try:
+                held[-1].bind(("127.0.0.1", port))
+            except OSError:
+                # The kernel has given away all that it may choose.
+                assert port == 0
+        return held
+
+    # None of them may have more than 20,000 descriptors. The first leaves the ports to the kernel.
+    parts = [[0] * 1024] + [range(first, min(first + 16_000, 65_536)) for first in range(2_048, 65_536, 16_000)]
+    with contextlib.ExitStack() as others:
+        for ports in parts:
+            others.enter_context(somebody_else(lambda: hold(ports), os.pipe()))
+        flags = ("--connections", "3", "--sources", "127.0.0.1")
+        with crowd(url_of(server), *flags) as report_of:
+            return "EADDRINUSE", report_of()
 
 
 def conntrack(doctor):
@@ -262,7 +346,7 @@ def tracked(doctor):
     return "dropped", doctor()
 
 
-SCENES = (tuples, clash, queue, descriptors, files, pages, watches, conntrack)
+SCENES = (tuples, clash, queue, descriptors, files, pages, watches, table, taken, conntrack)
 SCENES = {scene.__name__: scene for scene in SCENES}
 
 

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use rustix::process::{Resource, getrlimit};
@@ -51,7 +52,7 @@ impl Survey {
     }
 
     /// What `limit` is now, in words: `20,000`. For who has just met it and has perhaps no descriptor left:
-    /// then some limits cannot be read, and `None` is the answer.
+    /// then it is what [`remember`](Self::remember) has found, or `None`.
     pub fn present(limit: Limit) -> Option<String> {
         if limit == Limit::Descriptors {
             return getrlimit(Resource::Nofile)
@@ -59,7 +60,22 @@ impl Survey {
                 .map(|soft| Grouped(soft).to_string());
         }
         let reader = Reader::new(Path::new("/"), Pid::of_this_process());
-        reader.present(limit)
+        let present = reader.present(limit);
+        present.or_else(|| REMEMBERED.get()?.get(&limit).cloned())
+    }
+
+    /// Reads what the kernel's errors may mean ([`Limit::behind`]) while it can be read: where the whole
+    /// machine has no file left, nobody can open one to see how many there may be. Once; later calls
+    /// change nothing.
+    pub fn remember() {
+        REMEMBERED.get_or_init(|| {
+            let reader = Reader::new(Path::new("/"), Pid::of_this_process());
+            let limits = [Limit::OpenFiles, Limit::EpollWatches, Limit::Memory];
+            let known = limits
+                .into_iter()
+                .filter_map(|limit| Some((limit, reader.present(limit)?)));
+            known.collect()
+        });
     }
 
     /// As [`Survey::read`] from the files below `root`, for the process `pid` there.
@@ -115,6 +131,9 @@ impl Survey {
         }
     }
 }
+
+/// What limits were when there was room to read them.
+static REMEMBERED: OnceLock<BTreeMap<Limit, String>> = OnceLock::new();
 
 /// Everything that several readings look into.
 struct Reader {

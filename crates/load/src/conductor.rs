@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use capacity::Survey;
 use engine::{Full, Settings, ShardIndex, Shards};
 
 use crate::{
@@ -52,6 +53,8 @@ impl<'a> Conductor<'a> {
         progress: &'a mut dyn Progress,
         interrupt: &'a Interrupt,
     ) -> Result<Self, LoadError> {
+        // A failure names the value of its limit, which may be that nothing can be opened any more.
+        Survey::remember();
         let gauges: Vec<_> = (0..plan.shards).map(|_| Arc::new(Gauges::new(1))).collect();
         // Each shard hands in its results and one tally at a time, so nobody ever waits for room.
         let (sender, handed) = mpsc::sync_channel(2 * usize::from(plan.shards));

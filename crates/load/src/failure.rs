@@ -16,6 +16,10 @@ use serde::Serialize;
 pub enum Failure {
     /// No (source address, source port) was left to dial from.
     TuplesExhausted,
+    /// Others hold the source ports that were tried: `bind(2)` refused each with `EADDRINUSE`. A program
+    /// that lets the kernel choose a port before it knows where it will lead holds it towards
+    /// everybody.
+    PortsTaken,
     /// The kernel met a limit of the machine or of this process.
     Limit(Limit),
     /// The server's host answered that nobody listens there.
@@ -112,7 +116,8 @@ impl Failure {
             Errno::ACCESS | Errno::PERM => Self::Forbidden,
             Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Self::Reset,
             // The caller has tried other tuples before it asks for the class.
-            Errno::ADDRINUSE | Errno::ADDRNOTAVAIL => Self::TuplesExhausted,
+            Errno::ADDRINUSE => Self::PortsTaken,
+            Errno::ADDRNOTAVAIL => Self::TuplesExhausted,
             other => {
                 Limit::behind(other).map_or_else(|| Self::Kernel(other.to_string()), Self::Limit)
             }
@@ -140,12 +145,18 @@ impl Failure {
 
     /// The class as a sentence, with what the limit is on this machine where one was met.
     fn text_here(&self) -> String {
+        match self.limit().and_then(Survey::present) {
+            Some(value) => format!("{self}; here it is {value}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// The limit that was met, if it was one.
+    const fn limit(&self) -> Option<Limit> {
         match self {
-            Self::Limit(limit) => match Survey::present(*limit) {
-                Some(value) => format!("{self}; here it is {value}"),
-                None => self.to_string(),
-            },
-            _ => self.to_string(),
+            Self::TuplesExhausted | Self::PortsTaken => Some(Limit::Tuples),
+            Self::Limit(limit) => Some(*limit),
+            _ => None,
         }
     }
 
@@ -153,6 +164,7 @@ impl Failure {
     pub fn class(&self) -> &'static str {
         match self {
             Self::TuplesExhausted => "tuples_exhausted",
+            Self::PortsTaken => "ports_taken",
             Self::Limit(Limit::Descriptors) => "file_descriptors",
             Self::Limit(Limit::OpenFiles) => "open_files",
             Self::Limit(Limit::EpollWatches) => "epoll_watches",
@@ -191,7 +203,7 @@ impl Failure {
     /// What to do about it, where there is something to say.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::TuplesExhausted => Some(Limit::Tuples.remedy()),
+            Self::TuplesExhausted | Self::PortsTaken => Some(Limit::Tuples.remedy()),
             Self::Limit(limit) => Some(limit.remedy()),
             Self::Refused => Some("start the server, or check the address and the port in the URL"),
             Self::Unreachable => Some("check the address in the URL and the route to it"),
@@ -237,7 +249,16 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TuplesExhausted => f.write_str("no source address and port left to dial from"),
+            Self::TuplesExhausted => write!(
+                f,
+                "{}: no source address and port left to dial from",
+                Limit::Tuples.name()
+            ),
+            Self::PortsTaken => write!(
+                f,
+                "{}: EADDRINUSE, other programs hold the source ports that were tried",
+                Limit::Tuples.name()
+            ),
             Self::Limit(limit) => write!(f, "{}: {}", limit.name(), limit.symptom()),
             Self::Refused => f.write_str("connection refused: nobody listens there"),
             Self::Unreachable => f.write_str("no route to the server"),
@@ -382,6 +403,7 @@ mod tests {
         assert_eq!(connect(Errno::TIMEDOUT), Failure::ConnectTimeout);
         assert_eq!(connect(Errno::HOSTUNREACH), Failure::Unreachable);
         assert_eq!(connect(Errno::ADDRNOTAVAIL), Failure::TuplesExhausted);
+        assert_eq!(connect(Errno::ADDRINUSE), Failure::PortsTaken);
         assert_eq!(connect(Errno::MFILE), Failure::Limit(Limit::Descriptors));
         assert_eq!(connect(Errno::NFILE), Failure::Limit(Limit::OpenFiles));
         assert!(matches!(connect(Errno::NOPROTOOPT), Failure::Kernel(_)));
