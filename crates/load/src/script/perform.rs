@@ -85,8 +85,7 @@ pub fn run_script(
         shards: &shards,
         handed,
         began,
-        periods: BTreeMap::new(),
-        ended: 0,
+        periods: Periods::of(plan.shards),
         all: None,
         intermediate: Vec::new(),
         tell,
@@ -105,16 +104,71 @@ pub fn run_script(
     Ok(ScriptReport::new(&plan.script, &figures, run))
 }
 
+/// Periods that not all shards have handed in, put together.
+///
+/// A shard hands in every period until its last, in their order, so the first period here is whole when
+/// the shards that handed it in and those that had ended before it are all there are.
+#[derive(Debug)]
+struct Periods {
+    shards: u16,
+    /// How many shards have handed it in, and what they counted.
+    open: BTreeMap<u32, (u16, Figures)>,
+    /// Shards that have handed in their last.
+    ended: u16,
+    /// How many of them did so in which period, as long as it is open.
+    last: BTreeMap<u32, u16>,
+    /// Shards whose last period is whole.
+    gone: u16,
+}
+
+impl Periods {
+    fn of(shards: u16) -> Self {
+        Self {
+            shards,
+            open: BTreeMap::new(),
+            ended: 0,
+            last: BTreeMap::new(),
+            gone: 0,
+        }
+    }
+
+    fn add(&mut self, period: u32, figures: Figures, is_last: bool) {
+        if is_last {
+            self.ended += 1;
+            *self.last.entry(period).or_default() += 1;
+        }
+        match self.open.get_mut(&period) {
+            Some((count, all)) => {
+                *count += 1;
+                all.merge(figures);
+            }
+            None => {
+                self.open.insert(period, (1, figures));
+            }
+        }
+    }
+
+    /// Takes out the first period if it is whole.
+    fn take_whole(&mut self) -> Option<(u32, Figures)> {
+        let (_, (count, _)) = self.open.first_key_value()?;
+        (count + self.gone == self.shards).then(|| self.take_first())?
+    }
+
+    /// Takes out the first period, whole or not.
+    fn take_first(&mut self) -> Option<(u32, Figures)> {
+        let (period, (_, figures)) = self.open.pop_first()?;
+        self.gone += self.last.remove(&period).unwrap_or(0);
+        Some((period, figures))
+    }
+}
+
 /// The shards at work.
 struct Stage<'a> {
     plan: &'a Plan,
     shards: &'a Shards<Order>,
     handed: Receiver<Handed>,
     began: u64,
-    /// Periods that not all shards have handed in.
-    periods: BTreeMap<u32, (u16, Figures)>,
-    /// Shards that have handed in their last.
-    ended: u16,
+    periods: Periods,
     all: Option<Figures>,
     intermediate: Vec<serde_json::Value>,
     tell: &'a mut dyn FnMut(&str),
@@ -124,7 +178,7 @@ impl Stage<'_> {
     fn perform(mut self, interrupt: &Interrupt) -> (Figures, Vec<serde_json::Value>, bool) {
         self.order(Order::Start);
         let mut interrupted = None;
-        while self.ended < self.plan.shards {
+        while self.periods.ended < self.plan.shards {
             match self.handed.recv_timeout(LOOK) {
                 Ok(handed) => self.take(handed),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -134,18 +188,18 @@ impl Stage<'_> {
                 interrupted = Some(Instant::now());
                 self.order(Order::Close);
             }
-            if self.shards.finished_count() > usize::from(self.ended) {
+            if self.shards.finished_count() > usize::from(self.periods.ended) {
                 // Results come before the end of their shard: one that has ended without them has failed.
                 while let Ok(handed) = self.handed.try_recv() {
                     self.take(handed);
                 }
-                if self.shards.finished_count() > usize::from(self.ended) {
+                if self.shards.finished_count() > usize::from(self.periods.ended) {
                     break;
                 }
             }
         }
-        // The last periods are shorter, and not those of all shards.
-        while let Some((period, (_, figures))) = self.periods.pop_first() {
+        // Of a shard that has failed, the last periods are missing.
+        while let Some((period, figures)) = self.periods.take_first() {
             self.close(period, figures);
         }
         let all = self.all.unwrap_or_default();
@@ -169,20 +223,8 @@ impl Stage<'_> {
                 is_last,
             } => (period, figures, is_last),
         };
-        self.ended += u16::from(is_last);
-        match self.periods.get_mut(&period) {
-            Some((count, all)) => {
-                *count += 1;
-                all.merge(*figures);
-            }
-            None => {
-                self.periods.insert(period, (1, *figures));
-            }
-        }
-        let is_whole = |(count, _): &(u16, Figures)| *count == self.plan.shards;
-        if self.periods.get(&period).is_some_and(is_whole)
-            && let Some((_, figures)) = self.periods.remove(&period)
-        {
+        self.periods.add(period, *figures, is_last);
+        while let Some((period, figures)) = self.periods.take_whole() {
             self.close(period, figures);
         }
     }
@@ -339,4 +381,55 @@ fn resolve(
 fn epoch_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created(count: u64) -> Figures {
+        Figures {
+            created: count,
+            ..Figures::default()
+        }
+    }
+
+    #[test]
+    fn a_shard_that_has_ended_keeps_no_later_period_open() {
+        let mut periods = Periods::of(3);
+        let mut whole = Vec::new();
+        let handed = [
+            (0, false),
+            (0, true),
+            // One shard is ahead of another.
+            (1, false),
+            (2, false),
+            (0, false),
+            (1, false),
+            (2, true),
+            (3, false),
+            (4, false),
+            (5, true),
+        ];
+        for (number, (period, is_last)) in (1..).zip(handed) {
+            periods.add(period, created(number), is_last);
+            while let Some((period, figures)) = periods.take_whole() {
+                whole.push((number, period, figures.created));
+            }
+        }
+        // When it was whole, which it was, and the sum of what was handed in of it.
+        let expected = [
+            (5, 0, 1 + 2 + 5),
+            (6, 1, 3 + 6),
+            (7, 2, 4 + 7),
+            (8, 3, 8),
+            (9, 4, 9),
+            (10, 5, 10),
+        ];
+        assert_eq!(whole, expected);
+        assert_eq!(
+            (periods.ended, periods.open.len(), periods.last.len()),
+            (3, 0, 0)
+        );
+    }
 }
