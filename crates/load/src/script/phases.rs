@@ -32,7 +32,7 @@ pub(crate) enum Pace {
     Uniform { interval_ms: f64, count: u64 },
     /// At random, this far apart on average.
     Poisson { mean_ms: f64 },
-    /// From `from` to `to` in each second, over so many seconds.
+    /// From `from` to `to` in each second, over so many seconds; the end of the phase cuts the last one.
     Ramp { from: f64, to: f64, seconds: u32 },
 }
 
@@ -119,9 +119,13 @@ fn read_one(node: &Node, path: &str, problems: &mut Problems) -> Option<Phase> {
         }
     };
     let span_ms = span.as_secs_f64() * 1e3;
-    let uniform = |rate: f64| Pace::Uniform {
-        interval_ms: 1e3 / rate,
-        count: (span_ms / (1e3 / rate)).floor() as u64,
+    // Artillery's ticks are whole microseconds: 15 users per second are 15 of 66,666 µs each, not 14.
+    let uniform = |rate: f64| {
+        let tick_us = (1e6 / rate).floor();
+        Pace::Uniform {
+            interval_ms: tick_us / 1e3,
+            count: (span.as_micros() as f64 / tick_us).floor() as u64,
+        }
     };
     let pace = match (pause, count, rate, ramp_to, hold) {
         (Some(_), ..) | (_, Some(0), ..) | (_, None, Some(0.0), None, _) => Pace::Pause,
@@ -161,7 +165,7 @@ impl Phase {
             Pace::Pause => 0.0,
             Pace::Uniform { count, .. } => count as f64,
             Pace::Poisson { mean_ms } => self.duration.as_secs_f64() * 1e3 / mean_ms,
-            Pace::Ramp { from, to, seconds } => (from + to) / 2.0 * f64::from(seconds),
+            Pace::Ramp { from, to, .. } => f64::midpoint(from, to) * self.duration.as_secs_f64(),
         }
     }
 
@@ -226,6 +230,7 @@ impl Arrivals {
                 is_within.then_some(self.last_ms)
             }
             Pace::Ramp { from, to, seconds } => {
+                let span_ms = phase.duration.as_secs_f64() * 1e3;
                 while self.second < seconds {
                     let count = ramp_arrivals(from, to, seconds, self.second);
                     self.taken += 1;
@@ -235,7 +240,9 @@ impl Arrivals {
                             ..=1_000 => (1_000 / count) as f64,
                             _ => 1e3 / count as f64,
                         };
-                        return Some(f64::from(self.second) * 1e3 + delay * self.taken as f64);
+                        let within_ms = f64::from(self.second) * 1e3 + delay * self.taken as f64;
+                        // A microsecond allows for rounding.
+                        return (within_ms <= span_ms + 1e-3).then_some(within_ms.min(span_ms));
                     }
                     self.second += 1;
                     self.taken = 0;
@@ -296,6 +303,22 @@ mod tests {
             [0.5, 1.0, 1.5, 2.0]
         );
         assert_eq!(times("[{duration: 60, arrivalRate: '25'}]").len(), 1_500);
+        // None is lost where 1/rate is no number that a float can hold.
+        for (rate, seconds) in (1..=200).flat_map(|rate| [1, 7, 60].map(|span| (rate, span))) {
+            let text = format!("[{{duration: {seconds}, arrivalRate: {rate}}}]");
+            assert!(times(&text).len() >= rate * seconds, "{text}");
+            let text = format!("[{{duration: {seconds}, arrivalCount: {rate}}}]");
+            assert_eq!(times(&text).len(), rate, "{text}");
+        }
+        for (seconds, rate, count) in [
+            (1, 15, 15),
+            (60, 30, 1_800),
+            // The ticks are rounded down, so there may be room for one more.
+            (60, 136, 8_161),
+        ] {
+            let text = format!("[{{duration: {seconds}, arrivalRate: {rate}}}]");
+            assert_eq!(times(&text).len(), count, "{text}");
+        }
         // A pause, in each of its forms, and the phase after it.
         for pause in [
             "pause: 2",
@@ -324,6 +347,16 @@ mod tests {
             self::times("[{duration: 1, arrivalRate: 0, rampTo: 5}]").len(),
             3
         );
+    }
+
+    #[test]
+    fn a_ramp_ends_with_its_phase() {
+        // 10 in the first second; of the 20 of the second one, those of its first half.
+        let times = times("[{duration: '1500ms', arrivalRate: 10, rampTo: 20}]");
+        assert_eq!(times.len(), 20);
+        assert_eq!(times.last(), Some(&1.5));
+        let short = self::times("[{duration: '250ms', arrivalRate: 40, rampTo: 40}, {pause: 1}]");
+        assert_eq!((short.len(), short.last()), (10, Some(&0.25)));
     }
 
     #[test]
