@@ -8,7 +8,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 use engine::{Answer, App, Closed, ConnId, Io, Message, Time};
 use proto::{
     Frame, http,
-    phoenix::{self, Json, Payload, Serializer},
+    phoenix::{self, Json, Payload, Ref, Serializer},
     ws::{
         self, CloseCode, OpCode,
         handshake::{self, ClientKey},
@@ -35,6 +35,9 @@ pub(crate) struct Manners {
     pub(crate) ignores_pushes: bool,
     /// Answers pushes with the status `error`.
     pub(crate) refuses_pushes: bool,
+    /// Closes a channel that was left no sooner than its topic is joined again, and one that asks for it
+    /// with `evict`.
+    pub(crate) closes_late: bool,
     /// How long a message of a member lies about before it is read.
     pub(crate) thinks_for: Duration,
 }
@@ -79,6 +82,8 @@ struct Guest {
     /// None echoes.
     serializer: Option<Serializer>,
     topic: String,
+    /// The `join_ref` of a channel that was left and is not closed.
+    left: Option<Ref<'static>>,
 }
 
 impl Room {
@@ -134,6 +139,9 @@ impl Room {
             () if !is_join && !is_heartbeat && self.manners.refuses_pushes => "error",
             () => "ok",
         };
+        if self.manners.closes_late && self.close_late(serializer, conn, message, io) {
+            return;
+        }
         if is_join && status == "ok" {
             let guest = self.conns.iter_mut().find(|guest| guest.conn == conn);
             guest.expect("a guest").topic = message.topic.clone().into_owned();
@@ -163,6 +171,35 @@ impl Room {
         if !is_join && !is_heartbeat && status == "ok" {
             self.broadcast(conn, message, io);
         }
+    }
+
+    /// Closes channels late; whether the message needs no answer beyond that.
+    fn close_late(
+        &mut self,
+        serializer: Serializer,
+        conn: ConnId,
+        message: &phoenix::Message<'_>,
+        io: &mut Io<'_, ()>,
+    ) -> bool {
+        let guest = self.conns.iter_mut().find(|guest| guest.conn == conn);
+        let guest = guest.expect("a guest");
+        let join_ref = message.join_ref.clone().map(Ref::into_owned);
+        let ended = match &*message.event {
+            phoenix::LEAVE => {
+                guest.left = join_ref;
+                None
+            }
+            phoenix::JOIN => guest.left.take(),
+            "evict" => join_ref,
+            _ => None,
+        };
+        if let Some(ended) = ended {
+            let mut frame = Vec::new();
+            let (topic, end) = (&message.topic, phoenix::End::Closed);
+            phoenix::encode_end(&mut frame, serializer, Some(&ended), topic, end);
+            io.send(conn, Frame::from(frame));
+        }
+        message.event == "evict"
     }
 
     fn broadcast(&mut self, from: ConnId, message: &phoenix::Message<'_>, io: &mut Io<'_, ()>) {
@@ -234,6 +271,7 @@ impl App for Room {
             conn,
             serializer,
             topic: String::new(),
+            left: None,
         });
         Answer::Upgrade
     }

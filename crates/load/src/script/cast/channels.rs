@@ -237,10 +237,15 @@ impl Cast {
             _ => None,
         };
         if matches!(&*message.event, phoenix::ERROR | phoenix::CLOSE) {
-            let is_joined = user
+            // A server confirms a leave before it closes the channel: a close may be that of an earlier join.
+            let present = user
                 .channels
                 .as_ref()
-                .is_some_and(|channels| channels.join_ref(&message.topic).is_some());
+                .and_then(|channels| channels.join_ref(&message.topic));
+            let is_joined = present.is_some_and(|present| {
+                let meant = message.join_ref.as_ref().map(Ref::plain);
+                meant.is_none_or(|meant| meant.parse() == Ok(present))
+            });
             let leaves = matches!(act, Some(Act::Leave { .. }));
             if is_joined && !leaves {
                 let failure = match &*message.event {

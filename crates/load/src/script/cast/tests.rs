@@ -349,6 +349,22 @@ fn phoenix_users_join_push_expect_and_leave() {
 }
 
 #[test]
+fn the_close_of_an_earlier_join_does_not_end_the_present_one() {
+    let flow =
+        "      - loop: [{join: room:lobby}, {leave: {}}]\n        count: 3\n      - think: 1\n";
+    let manners = Manners {
+        closes_late: true,
+        ..Manners::default()
+    };
+    let run = perform(&channels(flow), manners.clone());
+    assert_eq!(run.count("vusers.completed"), 10, "{}", run.report);
+    // The close of the join that it has still ends it: the server closes what nobody left.
+    let flow = "      - join: room:lobby\n      - push: {event: evict}\n      - think: 5\n";
+    let run = perform(&channels(flow), manners);
+    assert_eq!(run.count("errors.channel_closed"), 10, "{}", run.report);
+}
+
+#[test]
 fn a_run_that_is_ended_early_says_who_was_there() {
     let flow = "      - loop: [{think: 1}]\n";
     let run = perform_over(
