@@ -1,7 +1,7 @@
 //! `fourtuple load SCRIPT.yml`: runs an Artillery script and reports in Artillery's shape.
 //!
-//! Exit status: 0 when every check of the script held, 1 when one did not, 2 when the script cannot be
-//! run, 3 when this machine could not generate the load.
+//! Exit status: 0 when every check of the script held, 1 when one did not or the run was ended early,
+//! 2 when the script cannot be run, 3 when this machine could not generate the load.
 
 use std::{
     io::{self, Write as _},

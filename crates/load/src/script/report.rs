@@ -101,9 +101,10 @@ impl ScriptReport {
         }
     }
 
-    /// Whether every strict check held.
+    /// Whether the run came to its end and every strict check held.
     pub fn is_met(&self) -> bool {
-        self.verdicts.iter().all(|one| one.holds || !one.is_strict)
+        let held = self.verdicts.iter().all(|one| one.holds || !one.is_strict);
+        held && !self.interrupted
     }
 
     /// The report as JSON: Artillery's shape, and a key `fourtuple`.
@@ -153,7 +154,10 @@ pub(crate) fn shaped(metrics: &Metrics, span: (u64, u64), period: u64) -> Value 
 impl fmt::Display for ScriptReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.span.1.saturating_sub(self.span.0) as f64 / 1e3;
-        writeln!(f, "All VUs finished. Total time: {seconds:.1} seconds\n")?;
+        match self.interrupted {
+            true => writeln!(f, "Ended early after {seconds:.1} seconds\n")?,
+            false => writeln!(f, "All VUs finished. Total time: {seconds:.1} seconds\n")?,
+        }
         let line = "-".repeat(32);
         writeln!(f, "{line}\nSummary report\n{line}\n")?;
         for line in self.aggregate.lines().iter().chain(&self.ours.lines()) {

@@ -116,7 +116,7 @@ fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance 
     let run = Run {
         span: (0, net.now().since(began).as_millis() as u64),
         intermediate: Vec::new(),
-        interrupted: false,
+        interrupted: figures.interrupted > 0,
         carrier: "sim".to_owned(),
         shards: SHARDS,
     };
@@ -374,6 +374,9 @@ fn a_run_that_is_ended_early_says_who_was_there() {
     );
     assert_eq!(run.figures.interrupted, run.figures.created);
     assert!(run.figures.created >= 5);
+    let text = run.report.to_string();
+    assert!(text.starts_with("Ended early after "), "{text}");
+    assert!(!run.report.is_met(), "not all of it was run");
 }
 
 #[test]
