@@ -468,13 +468,13 @@ mod tests {
         let holds = Holds::of(&small);
         assert_eq!(
             (holds.limit, holds.connections_max),
-            (Limit::Memory, 124_621)
+            (Limit::Memory, 124_160)
         );
         assert_eq!(
             holds.to_string().split(';').next(),
-            Some("can hold 124,621 connections (available memory in bytes 536,870,912")
+            Some("can hold 124,160 connections (available memory in bytes 536,870,912")
         );
         let shortage = Shortage::of_process(200_000, &small).unwrap().to_string();
-        assert!(shortage.starts_with("200,000 connections need 861,600,000 bytes of memory"));
+        assert!(shortage.starts_with("200,000 connections need 864,800,000 bytes of memory"));
     }
 }

@@ -254,7 +254,7 @@ mod tests {
             "{plan}"
         );
         assert!(
-            is_within(plan.server.program_bytes, 480_000_000, 5),
+            is_within(plan.server.program_bytes, 512_000_000, 5),
             "{plan}"
         );
         assert!(
