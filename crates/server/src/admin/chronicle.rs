@@ -101,10 +101,15 @@ impl Chronicle {
     }
 
     /// Says what has happened since the reading before, unless it was said a moment ago.
-    pub(super) fn tell(&self, before: &Reading, now: &Reading, connections_max: u32) {
+    pub(super) fn tell(&self, before: Option<&Reading>, now: &Reading, connections_max: u32) {
         let at = self.began.elapsed();
+        // What happened before the first reading is told, too.
+        let since = |count: &dyn Fn(&Reading) -> u64| {
+            let before = before.map_or(0, count);
+            count(now).saturating_sub(before)
+        };
         for event in EVENTS {
-            let new = (event.count)(now).saturating_sub((event.count)(before));
+            let new = since(&event.count);
             if let Some(count) = self.said.add(event.kind, new, at) {
                 let (kind, what, hint) = (event.kind, event.what, event.hint);
                 tracing::warn!(kind, count, "{} {what}; {hint}", Grouped(count));
@@ -114,7 +119,7 @@ impl Chronicle {
             let refused = |reading: &Reading| {
                 reading.sum(|shard| shard.facts.refusals.get(reason).copied().unwrap_or(0))
             };
-            let new = refused(now).saturating_sub(refused(before));
+            let new = since(&refused);
             if let Some(count) = self.said.add(reason, new, at) {
                 say_refusals(reason, count, connections_max);
             }

@@ -80,15 +80,14 @@ impl Observatory {
         let chronicle = Chronicle::new();
         loop {
             ticks.tick().await;
-            if let Some((before, now)) = self.look().await {
-                let connections_max = self.0.control.connections_max();
-                chronicle.tell(&before, &now, connections_max);
-            }
+            let (before, now) = self.look().await;
+            let connections_max = self.0.control.connections_max();
+            chronicle.tell(before.as_deref(), &now, connections_max);
         }
     }
 
-    /// Takes a reading; returns the one before and this, if there was one.
-    async fn look(&self) -> Option<(Arc<Reading>, Arc<Reading>)> {
+    /// Takes a reading; returns the one before, if there was one, and this.
+    async fn look(&self) -> (Option<Arc<Reading>>, Arc<Reading>) {
         let slices = match self.viewers_count() {
             0 => SLICES,
             _ => SLICES_WATCHED,
@@ -104,7 +103,9 @@ impl Observatory {
             .map(|before| Sample::between(before, &now, resident_bytes()));
         let mut known = self.known();
         known.reading = Some(Arc::clone(&now));
-        let sample = Arc::new(sample?);
+        let Some(sample) = sample.map(Arc::new) else {
+            return (before, now);
+        };
         if known.history.len() == KEPT {
             known.history.pop_front();
         }
@@ -114,7 +115,7 @@ impl Observatory {
         if let Ok(json) = serde_json::to_string(&*sample) {
             self.0.live.send_replace(json.into());
         }
-        before.map(|before| (before, now))
+        (before, now)
     }
 
     /// The newest sample as JSON, and word of each that follows.
