@@ -203,18 +203,7 @@ fn demand(question: &Question) -> Demand {
 }
 
 fn text(answer: &Answer, diagnosis: &Diagnosis) -> String {
-    let mut text = answer.verdict().to_string();
-    let fits = match diagnosis.fits() {
-        Some(true) => "can be its server",
-        Some(false) => "cannot be its server as it is",
-        None => "may be its server; not everything could be read",
-    };
-    // Writing to a String does not fail.
-    let _ = write!(text, "\nThis machine {fits}");
-    if let Some(binding) = diagnosis.binding() {
-        let _ = write!(text, ". Binds first: {}", binding.sentence());
-    }
-    let _ = writeln!(text, "\n\n{}{}", Drawing::of(answer), answer.sections());
+    let mut text = diagnosis.plan_text(answer, &Drawing::of(answer));
     let changes = diagnosis.changes();
     if !changes.is_empty() {
         write_recipes(&mut text, &changes);

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, net::SocketAddr, ops::Range, sync::Arc, time::D
 
 use proto::{
     Frame,
-    ws::{self, CloseCode},
+    ws::{self, CloseCode, handshake::ClientKey},
 };
 use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
@@ -186,6 +186,15 @@ impl<'a, M: Send + 'static> Io<'a, M> {
     /// §5.3 asks for browsers' sake; not for secrets.
     pub fn mask(&mut self) -> [u8; 4] {
         self.core.random.u32(..).to_ne_bytes()
+    }
+
+    /// A fresh key for a client's upgrade request (RFC 6455 §4.1); as unpredictable as [`Io::mask`].
+    pub fn client_key(&mut self) -> ClientKey {
+        let mut random = [0; 16];
+        for bytes in random.chunks_exact_mut(4) {
+            bytes.copy_from_slice(&self.mask());
+        }
+        ClientKey::new(random)
     }
 
     /// What is known of a connection; none when it is gone.

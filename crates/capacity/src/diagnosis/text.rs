@@ -1,11 +1,32 @@
 //! A diagnosis for people.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::{Diagnosis, Finding, Verdict};
 use crate::{
-    Bytes, Demand, Grouped, Limit, Setting, Side, Unit, Unknown, plan::Program, survey::Reading,
+    Bytes, Demand, Grouped, Limit, Setting, Side, Unit, Unknown,
+    plan::{Answer, Drawing, Program},
+    survey::Reading,
 };
+
+impl Diagnosis {
+    /// A plan in words, with whether this machine can be its server and what binds there first.
+    pub fn plan_text(&self, answer: &Answer, drawing: &Drawing) -> String {
+        let mut text = answer.verdict().to_string();
+        let fits = match self.fits() {
+            Some(true) => "can be its server",
+            Some(false) => "cannot be its server as it is",
+            None => "may be its server; not everything could be read",
+        };
+        // Writing to a String does not fail.
+        let _ = write!(text, "\nThis machine {fits}");
+        if let Some(binding) = self.binding() {
+            let _ = write!(text, ". Binds first: {}", binding.sentence());
+        }
+        let _ = writeln!(text, "\n\n{drawing}{}", answer.sections());
+        text
+    }
+}
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

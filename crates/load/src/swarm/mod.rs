@@ -359,11 +359,7 @@ impl App for Swarm {
             client.since = now;
             client.phase = Phase::Upgrading;
         }
-        let mut random = [0; 16];
-        for bytes in random.chunks_exact_mut(4) {
-            bytes.copy_from_slice(&io.mask());
-        }
-        let key = ClientKey::new(random);
+        let key = io.client_key();
         let (host, target) = (&*self.host, &*self.target);
         let upgrade = Upgrade {
             host,

@@ -2,7 +2,7 @@
 
 #![allow(unused_qualifications, reason = "they are those of utoipa's macro")]
 
-use std::{fmt::Write as _, num::NonZero, time::Duration};
+use std::{num::NonZero, time::Duration};
 
 use axum::{
     Json,
@@ -152,18 +152,7 @@ impl Planned {
     fn of(question: &Question, diagnosis: &Diagnosis) -> Self {
         let answer = Answer::of(question);
         let drawing = Drawing::of(&answer);
-        let mut text = answer.verdict().to_string();
-        let fits = match diagnosis.fits() {
-            Some(true) => "can be its server",
-            Some(false) => "cannot be its server as it is",
-            None => "may be its server; not everything could be read",
-        };
-        // Writing to a String does not fail.
-        let _ = write!(text, "\nThis machine {fits}");
-        if let Some(binding) = diagnosis.binding() {
-            let _ = write!(text, ". Binds first: {}", binding.sentence());
-        }
-        let _ = writeln!(text, "\n\n{drawing}{}", answer.sections());
+        let text = diagnosis.plan_text(&answer, &drawing);
         Self {
             fits: answer.fits(),
             fits_here: diagnosis.fits(),

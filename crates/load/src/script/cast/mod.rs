@@ -330,11 +330,7 @@ impl App for Cast {
         request: &mut Vec<u8>,
         io: &mut Io<'_, Order>,
     ) -> ClientKey {
-        let mut random = [0; 16];
-        for bytes in random.chunks_exact_mut(4) {
-            bytes.copy_from_slice(&io.mask());
-        }
-        let key = ClientKey::new(random);
+        let key = io.client_key();
         let plan = Arc::clone(&self.plan);
         let Some(user) = self.users.find(conn.index) else {
             return key;
