@@ -5,12 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod cargo;
 mod client;
 mod compare;
 mod events;
 mod floor;
 mod folder;
+mod generators;
 mod headline;
 mod interrupt;
 mod kind;
@@ -68,6 +70,8 @@ enum Part {
     Viewers(viewers::Options),
     /// Measures messages that a backend publishes over the HTTP API, a second
     Publish(publish::Options),
+    /// Puts load generators side by side: the same crowd against the same server
+    Generators(generators::Options),
     #[command(flatten)]
     Headline(headline::Part),
 }
@@ -91,6 +95,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Some(Part::Viewers(options)) => viewers::run(&options),
         Some(Part::Publish(options)) => publish::run(&options),
+        Some(Part::Generators(options)) => generators::run(&options),
         Some(Part::Headline(part)) => headline::main(part),
         None => compare::run(&cli.options),
     }

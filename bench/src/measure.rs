@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs;
+use std::iter::Sum;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use serde_json::json;
 /// Pages of files (the program itself) are not counted, nor is memory that processes share, nor
 /// kernel memory (sockets). Its children are counted with it.
 pub(crate) fn anonymous_bytes(pid: u32) -> anyhow::Result<u64> {
-    family(pid)?.into_iter().map(anonymous_bytes_of).sum()
+    of_family(pid, anonymous_bytes_of)
 }
 
 fn anonymous_bytes_of(pid: u32) -> anyhow::Result<u64> {
@@ -31,7 +32,7 @@ fn anonymous_bytes_of(pid: u32) -> anyhow::Result<u64> {
 /// hold the slice that a thread is in at the moment, so it is exact only for a process that
 /// waits; see [`wait_until_quiet`].
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
-    family(pid)?.into_iter().map(cpu_time_of).sum()
+    of_family(pid, cpu_time_of)
 }
 
 fn cpu_time_of(pid: u32) -> anyhow::Result<Duration> {
@@ -66,15 +67,42 @@ pub(crate) fn thread_time(pid: u32, name: &str) -> anyhow::Result<Duration> {
     Ok(total)
 }
 
-/// Returns the process and the children that its first thread has started, the workers of a server
-/// of several processes.
-fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let children = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let children = children.split_whitespace().map(str::parse);
-    let family: Result<_, _> = [Ok(pid)].into_iter().chain(children).collect();
-    family.with_context(|| format!("{path} is not as expected"))
+/// Adds up something of a process and of its family, of whom some may end meanwhile.
+fn of_family<T: Sum>(pid: u32, of: impl Fn(u32) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let children = family(pid)?.into_iter().skip(1);
+    let children = children.filter_map(|child| of(child).ok());
+    Ok([of(pid)?].into_iter().chain(children).sum())
 }
+
+/// Returns the process and all that it has started and those have, the workers of a server of several processes and
+/// what a shell waits for. One that has ended meanwhile is left out.
+fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&pid) = family.get(next) {
+        next += 1;
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
+        for thread in threads.filter_map(Result::ok) {
+            let path = thread.path().join("children");
+            let children = fs::read_to_string(&path).unwrap_or_default();
+            for child in children.split_whitespace() {
+                let child = child.parse();
+                let child =
+                    child.with_context(|| format!("{} is not as expected", path.display()))?;
+                if family.len() == FAMILY_MAX {
+                    bail!("process {pid} has more than {FAMILY_MAX} descendants");
+                }
+                family.push(child);
+            }
+        }
+    }
+    Ok(family)
+}
+
+/// No server or generator has more processes.
+const FAMILY_MAX: usize = 1_000;
 
 /// Waits until the process has used hardly any processor time for a while, so that what it was
 /// asked to do is done and its memory is that of idle connections.

@@ -58,6 +58,10 @@ impl Product {
         })
     }
 
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
     pub(crate) fn binary(&self) -> &Path {
         &self.binary
     }

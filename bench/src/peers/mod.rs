@@ -4,8 +4,9 @@
 
 mod nginx;
 mod node;
+pub(crate) mod npm;
 mod rust;
-mod tools;
+pub(crate) mod tools;
 
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,11 @@ impl Peers {
         install: bool,
         folder: &Path,
     ) -> anyhow::Result<Self> {
-        tools::require(kinds, install)?;
+        let needs = kinds.iter().flat_map(|kind| {
+            let tools = tools::needs(*kind).iter();
+            tools.map(|tool| (kind.name(), *tool))
+        });
+        tools::require(needs, install)?;
         let any = |wanted: &[Kind]| kinds.iter().any(|kind| wanted.contains(kind));
         let rust = any(&[Kind::Tungstenite, Kind::Fastwebsockets, Kind::Axum]);
         let rust = rust.then(Rust::prepare);

@@ -5,12 +5,13 @@
 //! and the start somebody else may take it; then another is tried.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::address::free_address;
 use crate::leash::{Leashed, Pages};
 use crate::session::Workload;
 
@@ -47,7 +48,7 @@ impl Nginx {
         let mut tries_left = TRIES;
         loop {
             tries_left -= 1;
-            let addr = free_addr()?;
+            let addr = free_address()?;
             let started = self.start_on(addr, workload, pages);
             match started {
                 Ok(process) => return Ok((process, addr)),
@@ -117,15 +118,6 @@ http {{
 }}
 "
         )
-    }
-}
-
-/// Returns an address that nobody listens on at the moment.
-fn free_addr() -> anyhow::Result<SocketAddrV4> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
-    match listener.local_addr()? {
-        SocketAddr::V4(addr) => Ok(addr),
-        SocketAddr::V6(addr) => bail!("{addr} is no IPv4 address"),
     }
 }
 

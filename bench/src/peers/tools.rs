@@ -1,4 +1,4 @@
-//! What of the machine the peers need, and how it is installed where it is missing.
+//! What of the machine the programs of others need, and how it is installed where it is missing.
 
 use std::env;
 use std::path::PathBuf;
@@ -11,33 +11,46 @@ use crate::kind::Kind;
 
 /// Something that a package of Debian brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tool {
+pub(crate) struct Tool {
     /// A program in the usual places, or a whole path.
     name: &'static str,
     package: &'static str,
 }
 
-pub(super) const NODE: Tool = Tool {
+/// A tool, and before it the name of who needs it.
+pub(crate) type Need = (&'static str, Tool);
+
+pub(crate) const NODE: Tool = Tool {
     name: "node",
     package: "nodejs",
 };
-pub(super) const NPM: Tool = Tool {
+pub(crate) const NPM: Tool = Tool {
     name: "npm",
     package: "npm",
 };
 
-pub(super) const NGINX: Tool = Tool {
+/// Erlang's generator, and the server that tells its nodes of each other.
+pub(crate) const TSUNG: Tool = Tool {
+    name: "tsung",
+    package: "tsung",
+};
+pub(crate) const EPMD: Tool = Tool {
+    name: "epmd",
+    package: "erlang-base",
+};
+
+pub(crate) const NGINX: Tool = Tool {
     name: "nginx",
     package: "nginx",
 };
 /// A module of nginx; a path that begins at the root is looked for there alone.
-pub(super) const NCHAN: Tool = Tool {
+pub(crate) const NCHAN: Tool = Tool {
     name: "/usr/lib/nginx/modules/ngx_nchan_module.so",
     package: "libnginx-mod-nchan",
 };
 
 /// Returns where `tool` is, or `None` when it is not installed.
-pub(super) fn find(tool: Tool) -> Option<PathBuf> {
+pub(crate) fn find(tool: Tool) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Where Debian has servers is not in the path of every user.
     let folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
@@ -45,13 +58,16 @@ pub(super) fn find(tool: Tool) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// Makes sure that everything that `kinds` need is there.
+/// Makes sure that everything in `needs` is there, each with who needs it.
 ///
 /// # Errors
 ///
 /// When it is not, and `install` does not allow to install it or that fails.
-pub(super) fn require(kinds: &[Kind], install: bool) -> anyhow::Result<()> {
-    let missing = missing(kinds, |tool| find(tool).is_some());
+pub(crate) fn require(needs: impl IntoIterator<Item = Need>, install: bool) -> anyhow::Result<()> {
+    let missing: Vec<_> = needs
+        .into_iter()
+        .filter(|(_, tool)| find(*tool).is_none())
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -71,14 +87,8 @@ pub(super) fn require(kinds: &[Kind], install: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn missing(kinds: &[Kind], is_there: impl Fn(Tool) -> bool) -> Vec<(Kind, Tool)> {
-    let needs = kinds
-        .iter()
-        .flat_map(|kind| needs(*kind).iter().map(|tool| (*kind, *tool)));
-    needs.filter(|(_, tool)| !is_there(*tool)).collect()
-}
-
-fn needs(kind: Kind) -> &'static [Tool] {
+/// What a peer needs.
+pub(crate) fn needs(kind: Kind) -> &'static [Tool] {
     match kind {
         Kind::Nginx => &[NGINX, NCHAN],
         Kind::Node => &[NODE, NPM],
@@ -87,7 +97,7 @@ fn needs(kind: Kind) -> &'static [Tool] {
 }
 
 /// Returns the command that installs what is missing.
-fn installation(missing: &[(Kind, Tool)]) -> Vec<&'static str> {
+fn installation(missing: &[Need]) -> Vec<&'static str> {
     let mut command = vec!["apt-get", "install", "-y", "--no-install-recommends"];
     if !geteuid().is_root() {
         command.insert(0, "sudo");
@@ -96,14 +106,14 @@ fn installation(missing: &[(Kind, Tool)]) -> Vec<&'static str> {
     command
 }
 
-fn advice(missing: &[(Kind, Tool)], command: &[&str]) -> String {
+fn advice(missing: &[Need], command: &[&str]) -> String {
     let needs: Vec<String> = missing
         .iter()
-        .map(|(kind, tool)| format!("{} needs {}", kind.name(), tool.name))
+        .map(|(who, tool)| format!("{who} needs {}", tool.name))
         .collect();
     format!(
         "{}, which this machine lacks; run `{}`, or have the bench do so with --install, or leave \
-         the server out with --servers",
+         it out of the list of what is measured",
         needs.join(", "),
         command.join(" "),
     )
@@ -115,8 +125,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_the_command_that_installs_it() {
-        let missing = missing(&[Kind::Floor, Kind::Node], |tool| tool == NODE);
-        assert_eq!(missing, [(Kind::Node, NPM)]);
+        let missing = [("node-ws", NPM)];
         let words = advice(&missing, &installation(&missing));
         assert!(words.starts_with("node-ws needs npm"), "{words}");
         assert!(

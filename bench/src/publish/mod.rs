@@ -12,7 +12,7 @@ mod backend;
 mod member;
 
 use std::ffi::OsString;
-use std::net::{SocketAddrV4, TcpListener};
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
+use crate::address::free_address;
 use crate::interrupt::Interrupt;
 use crate::leash::{Leashed, Pages};
 use crate::measure::{Machine, cpu_time};
@@ -218,15 +219,6 @@ impl Outcome {
             "stopped": self.stopped,
             "cpu_us_per_message": self.cpu_micros(),
         })
-    }
-}
-
-/// An address that is free now, and most probably a moment later.
-fn free_address() -> anyhow::Result<SocketAddrV4> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
-    match listener.local_addr()? {
-        std::net::SocketAddr::V4(address) => Ok(address),
-        std::net::SocketAddr::V6(_) => unreachable!("it was bound to an IPv4 address"),
     }
 }
 
