@@ -170,6 +170,7 @@ mod tests {
             kernel: Kernel::Epoll,
             shards: 1,
             tables: Tables::PerProcess,
+            admin_connections: 0,
         };
         let ledger = Ledger::of(1, &layout, None);
         let client = ledger.terms().iter().find(|term| term.name == "client");

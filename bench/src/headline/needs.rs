@@ -261,6 +261,7 @@ mod tests {
             kernel: Kernel::Epoll,
             shards: 106,
             tables: Tables::PerShard,
+            admin_connections: 0,
         },
         tcp_memory: Some(TcpMemory {
             low: 287_901,

@@ -58,7 +58,7 @@ impl Holds {
     /// [`connection_bytes`] each.
     pub fn with(layout: &Layout, machine: &Machine) -> Self {
         // Neither epoll instances nor anything else of the program is a connection.
-        let beside = |value: u64| value.saturating_sub(layout.reserved());
+        let beside = |value: u64| value.saturating_sub(layout.files_reserved());
         let descriptors = |value: u64| (value, layout.connections_max_at(value));
         let files_open_count = machine.files_open_count.unwrap_or(0);
         let file_max = machine.file_max.filter(|_| !machine.is_file_max_exempt);
@@ -224,8 +224,8 @@ fn write_process_shortage(f: &mut fmt::Formatter<'_>, wanted: u64, holds: &Holds
             f,
             "{need} open files (one each and {reserved} for everything else), but {name} is {value} \
              and {open} are open already",
-            need = Grouped(wanted.saturating_add(holds.layout.reserved())),
-            reserved = holds.layout.reserved(),
+            need = Grouped(wanted.saturating_add(holds.layout.files_reserved())),
+            reserved = holds.layout.files_reserved(),
             open = Grouped(holds.files_open_count),
         )?,
         _ => write!(

@@ -113,6 +113,7 @@ impl Demand {
                     kernel: Kernel::Epoll,
                     shards: 1,
                     tables: Tables::PerProcess,
+                    admin_connections: 0,
                 };
                 let ledger = Ledger::of(self.connections, &layout, None);
                 // All of it but what our own program would take.

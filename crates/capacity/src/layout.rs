@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!  descriptors of a table       20,000   the lower of RLIMIT_NOFILE (hard) and fs.nr_open
-//!  not for connections            -148   everything else the process has open, and a wake-up per shard
+//!  not for connections            -148   everything else the process has open, and a wake-up per shard;
+//!                                        with one table for all, a server's admin connections, too
 //!  lobby                           -64   room to answer 503 when the shard is full; a server's only
 //!  seats of a shard             19,788   c
 //!  connections a shard is for   18,961   m, so that m + 6 * sqrt(m) <= c; a crowd's m is c
@@ -30,6 +31,10 @@ pub const DESCRIPTORS_RESERVED: u64 = 100;
 
 /// Those of them that do not belong to any shard.
 const DESCRIPTORS_OF_PROCESS: u64 = 40;
+
+/// Connections of a server's control plane, when nobody decides. They fit beside everything else into the
+/// [`DESCRIPTORS_RESERVED`] of a process with a few shards.
+pub const ADMIN_CONNECTIONS: u16 = 48;
 
 /// What a shard of a server keeps free of connections, for those that are told that it is full.
 const LOBBY: u64 = 64;
@@ -66,6 +71,8 @@ pub struct Layout {
     pub shards: u16,
     /// Whose descriptors its shards use.
     pub tables: Tables,
+    /// How many connections its control plane may have, which are none of its shards'; a server's only.
+    pub admin_connections: u16,
 }
 
 impl Layout {
@@ -80,6 +87,10 @@ impl Layout {
             kernel,
             shards: machine.cores_count.clamp(1, SHARDS_MAX.into()) as u16,
             tables,
+            admin_connections: match end {
+                End::Server => ADMIN_CONNECTIONS,
+                End::Crowd => 0,
+            },
         }
     }
 
@@ -176,16 +187,28 @@ impl Layout {
     /// The descriptors in one of its tables that are not for connections.
     pub(crate) fn reserved(&self) -> u64 {
         let shards = u64::from(self.shards);
-        let of_shards = match self.tables {
-            // An epoll instance, a listener and a wake-up for each.
-            Tables::PerProcess => 3 * shards,
+        let others = match self.tables {
+            // An epoll instance, a listener and a wake-up for each; and the control plane is in this table.
+            Tables::PerProcess => 3 * shards + u64::from(self.admin_connections),
             // All wake-ups are made before the tables are divided, so each table has all of them.
             Tables::PerShard => shards + 2,
         };
-        DESCRIPTORS_RESERVED.max(DESCRIPTORS_OF_PROCESS + of_shards)
+        DESCRIPTORS_RESERVED.max(DESCRIPTORS_OF_PROCESS + others)
+    }
+
+    /// The files of the process that are not connections of its shards, over all of its tables.
+    pub(crate) fn files_reserved(&self) -> u64 {
+        match self.tables {
+            Tables::PerProcess => self.reserved(),
+            Tables::PerShard => self.reserved() + u64::from(self.admin_connections),
+        }
     }
 
     fn seats(&self, limit: u64) -> u64 {
+        // Where shards have tables of their own, the first is the control plane's.
+        if limit < self.files_reserved() {
+            return 0;
+        }
         limit.saturating_sub(self.reserved() + self.lobby())
     }
 }
@@ -255,6 +278,29 @@ mod tests {
         let crowd = wanted(2_000_000, End::Crowd, &machine);
         assert_eq!(crowd.shards, 101);
         assert!(crowd.connections_max(&machine) >= 2_000_000);
+    }
+
+    #[test]
+    fn the_connections_of_the_control_plane_have_descriptors() {
+        let machine = machine(20_000);
+        let server = Layout::of_cores(&machine, End::Server, Kernel::Epoll);
+        assert_eq!((server.admin_connections, server.reserved()), (48, 100));
+        let many = Layout {
+            admin_connections: 1_000,
+            ..server
+        };
+        assert_eq!(many.reserved(), 40 + 3 * 2 + 1_000);
+        assert_eq!(many.connections_max(&machine), 20_000 - 1_046);
+        // They are in no shard's table, but files of the machine, and the first table must have them.
+        let divided = Layout {
+            tables: Tables::PerShard,
+            ..many
+        };
+        assert_eq!((divided.reserved(), divided.files_reserved()), (100, 1_100));
+        assert_eq!(divided.connections_max_at(1_099), 0);
+        assert!(divided.connections_max_at(1_400) > 0);
+        let crowd = Layout::of_cores(&machine, End::Crowd, Kernel::Epoll);
+        assert_eq!(crowd.admin_connections, 0);
     }
 
     #[test]

@@ -316,6 +316,7 @@ mod tests {
             kernel,
             shards: 11,
             tables: Tables::PerShard,
+            admin_connections: 0,
         }
     }
 

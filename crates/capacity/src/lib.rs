@@ -45,7 +45,7 @@ pub use demand::Demand;
 pub use diagnosis::{Diagnosis, Finding, Verdict};
 pub use gauge::{Approach, Gauge, Trend};
 pub use grouped::Grouped;
-pub use layout::{DESCRIPTORS_RESERVED, End, Kernel, Layout, SHARDS_MAX};
+pub use layout::{ADMIN_CONNECTIONS, DESCRIPTORS_RESERVED, End, Kernel, Layout, SHARDS_MAX};
 pub use ledger::Ledger;
 pub use limit::{Limit, Setting, Side, Unit};
 pub use live::{LIST_MAX, Live, PROGRAMS_MAX, Program, Told};

@@ -136,6 +136,7 @@ impl Live {
             kernel: Kernel::Epoll,
             shards: 1,
             tables: Tables::PerProcess,
+            admin_connections: 0,
         };
         let each = Ledger::of(1, &layout, None).connection_bytes(Place::Kernel);
         Some(self.connections_count()?.saturating_mul(each))

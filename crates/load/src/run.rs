@@ -150,6 +150,7 @@ pub(crate) fn layout_of(
         kernel,
         shards: few,
         tables,
+        admin_connections: 0,
     };
     Ok(few.for_connections(connections, fixed, in_use.tables(), machine))
 }
@@ -315,6 +316,7 @@ mod tests {
             kernel: Kernel::Epoll,
             shards: 4,
             tables: Tables::PerProcess,
+            admin_connections: 0,
         };
         let divided = Layout {
             tables: Tables::PerShard,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use capacity::{End, Grouped, Holds, Kernel, Layout, Limit, Machine, Shortage, Tables};
 use engine::Steering;
 
-use crate::config::Config;
+use crate::config::{AdminListen, Config};
 
 /// Clients that come back at once after a server was away, and should find room in the accept queues.
 const STORM: u64 = 100_000;
@@ -44,7 +44,13 @@ impl Plan {
         possible: Tables,
     ) -> Self {
         let wanted = config.limits.connections_max;
-        let cores = Layout::of_cores(machine, End::Server, kernel);
+        let cores = Layout {
+            admin_connections: match config.admin.listen {
+                AdminListen::Off => 0,
+                AdminListen::Auto | AdminListen::At(_) => config.admin.connections_max,
+            },
+            ..Layout::of_cores(machine, End::Server, kernel)
+        };
         let layout = match wanted {
             Some(wanted) => cores.for_connections(wanted.into(), config.shards, possible, machine),
             None => Layout {
@@ -87,6 +93,7 @@ impl Plan {
             kernel: Kernel::Epoll,
             shards: 1,
             tables: Tables::PerProcess,
+            admin_connections: 0,
         };
         Self {
             layout,
@@ -240,6 +247,20 @@ mod tests {
             "to hold more, ask for them with `--max-connections N`",
         );
         assert_eq!(plan.words().lines().count(), 1);
+    }
+
+    #[test]
+    fn connections_of_the_admin_side_are_no_others() {
+        let mut config = Config::default();
+        config.admin.connections_max = 1_000;
+        let of = |config: &Config| {
+            let plan = Plan::new(config, &machine(), Kernel::Epoll, Tables::PerShard);
+            plan.connections_max
+        };
+        // With 3 descriptors for each shard and 40 for the process.
+        assert_eq!(of(&config), 20_000 - 1_000 - 46);
+        config.admin.listen = AdminListen::Off;
+        assert_eq!(of(&config), 19_900);
     }
 
     #[test]

@@ -171,6 +171,7 @@ mod tests {
             kernel: Kernel::Uring,
             cores_count: 2,
             descriptors_max: 20_000,
+            ..Host::default()
         };
         let files = files(&Question {
             clients: NonZero::new(34).map(Clients::Sources),

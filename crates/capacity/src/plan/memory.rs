@@ -242,6 +242,7 @@ mod tests {
             kernel: Kernel::Uring,
             cores_count: 2,
             descriptors_max: 20_000,
+            ..Host::default()
         };
         let plan = memory(&Question {
             server_memory_bytes: Some(24_661_700 * 1_024),

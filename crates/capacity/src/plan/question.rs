@@ -5,7 +5,7 @@ use std::{num::NonZero, time::Duration};
 use serde::{Serialize, Serializer};
 
 use super::{Destinations, Nat, Ports, in_words};
-use crate::{End, Kernel, Layout, Machine, SHARDS_MAX, Tables};
+use crate::{ADMIN_CONNECTIONS, End, Kernel, Layout, Machine, SHARDS_MAX, Tables};
 
 /// What a plan is asked for. Every field has a value that cannot be wrong, so each plan has an answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,6 +77,9 @@ pub struct Host {
     pub cores_count: u16,
     /// `RLIMIT_NOFILE` (hard): descriptors that one table may have.
     pub descriptors_max: u64,
+    /// Connections that the control plane of a server of ours may have there.
+    #[serde(skip)]
+    pub admin_connections: u16,
 }
 
 /// The time between two heartbeats where nothing else is said, as in phoenix.js.
@@ -151,6 +154,7 @@ impl Question {
                 kernel: Kernel::Epoll,
                 shards: 1,
                 tables: Tables::PerProcess,
+                admin_connections: 0,
             },
         }
     }
@@ -163,6 +167,7 @@ impl Host {
             kernel,
             cores_count: u16::try_from(machine.cores_count).unwrap_or(u16::MAX),
             descriptors_max: machine.nofile.hard.min(machine.nr_open.unwrap_or(u64::MAX)),
+            admin_connections: ADMIN_CONNECTIONS,
         }
     }
 
@@ -176,6 +181,10 @@ impl Host {
                 Kernel::Epoll => Tables::PerProcess,
                 Kernel::Uring => Tables::PerShard,
             },
+            admin_connections: match end {
+                End::Server => self.admin_connections,
+                End::Crowd => 0,
+            },
         };
         layout.for_connections_at(connections, None, Tables::PerShard, self.descriptors_max)
     }
@@ -187,6 +196,7 @@ impl Default for Host {
             kernel: Kernel::Uring,
             cores_count: CORES,
             descriptors_max: DESCRIPTORS,
+            admin_connections: ADMIN_CONNECTIONS,
         }
     }
 }

@@ -416,6 +416,7 @@ fn ledger_bytes(kernel: capacity::Kernel, name: &str) -> usize {
         kernel,
         shards: 1,
         tables: Tables::PerProcess,
+        admin_connections: 0,
     };
     let ledger = capacity::Ledger::of(1, &layout, None);
     let term = ledger.terms().iter().find(|term| term.name == name);

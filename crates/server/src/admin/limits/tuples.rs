@@ -61,8 +61,11 @@ pub(super) fn draw(control: &Control) -> Drawn {
 
 /// What is planned for `connections` on this machine, at the address of this server.
 pub(in crate::admin) fn question(control: &Control, connections: u64) -> Question {
-    let kernel = control.plan().layout.kernel;
-    let host = Host::of(&Machine::read(), kernel);
+    let layout = control.plan().layout;
+    let host = Host {
+        admin_connections: layout.admin_connections,
+        ..Host::of(&Machine::read(), layout.kernel)
+    };
     let connections = NonZero::new(connections).unwrap_or(NonZero::<u64>::MIN);
     let address = control.address();
     let is_known = !address.ip().is_unspecified();
