@@ -110,6 +110,8 @@ impl Answer {
         );
         let problem: serde_json::Value = serde_json::from_str(&self.body).expect("JSON");
         assert_eq!(problem["status"], status, "{self:?}");
+        let kind = problem["type"].as_str().expect("a type");
+        assert!(kind.contains("docs/api.md#"), "{kind} is explained nowhere");
         let detail = problem["detail"].as_str().expect("a detail");
         assert!(detail.contains(words), "{detail}");
     }

@@ -108,3 +108,20 @@ fn passwords_that_come_unencrypted_are_warned_of() {
     server.until_said("unencrypted; a certificate for it is named with `--admin-tls-cert`");
     assert_eq!(server.ask(READ, &with(&eva)).status, 200);
 }
+
+#[test]
+fn an_idempotency_key_belongs_to_its_caller() {
+    let (shop, one) = new_key("shop", "publish");
+    let (crm, two) = new_key("crm", "publish");
+    let server = Server::start("idempotency", &format!("{one}{two}"));
+    let publish = |credential: &str| {
+        let headers = [("Authorization", credential), ("Idempotency-Key", "1")];
+        let body = "{\"topic\": \"a\", \"event\": \"b\", \"payload\": 1}";
+        let answer = server.ask_from("127.0.0.1", "POST /api/v1/publish", &headers, body);
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.header("idempotency-replayed").is_some()
+    };
+    assert!(!publish(&shop));
+    assert!(!publish(&crm), "the other's key is another");
+    assert!(publish(&shop) && publish(&crm));
+}

@@ -7,5 +7,6 @@ mod http;
 mod keys;
 mod pages;
 mod refusals;
+mod seats;
 mod tls;
 mod tries;

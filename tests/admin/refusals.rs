@@ -102,3 +102,21 @@ fn a_password_that_is_short_is_refused() {
         "{said}"
     );
 }
+
+#[test]
+fn a_collector_that_cannot_be_one_is_refused_without_showing_its_password() {
+    for (url, shown) in [
+        ("https://otel:4318", "https://otel:4318"),
+        ("http://otel:99999", "http://otel:99999"),
+        ("http://:4318", "http://:4318"),
+        ("http://eva:secret@otel:4318", "http://(hidden)@otel:4318"),
+    ] {
+        let said = refused(&["--admin-otlp-endpoint", url]);
+        let wanted = format!(
+            "fourtuple: not started, 1 problem in the configuration\nflag --admin-otlp-endpoint: \
+             admin.otlp_endpoint = {shown}: expected http://HOST:PORT of an OpenTelemetry collector"
+        );
+        assert!(said.replace('"', "").starts_with(&wanted), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}

@@ -68,7 +68,8 @@ impl<M: Send + 'static> Remote<M> {
         Ok(())
     }
 
-    /// Puts a piece of mail into the mailbox of each of several different shards, or into none.
+    /// Puts a piece of mail, made for each, into the mailbox of each of several different shards, or into
+    /// none. Returns how many took it: those that have ended read no more.
     ///
     /// # Errors
     ///
@@ -80,8 +81,8 @@ impl<M: Send + 'static> Remote<M> {
     pub fn post_to_all(
         &self,
         shards: &[ShardIndex],
-        mut mail: impl FnMut() -> M,
-    ) -> Result<(), Full<ShardIndex>> {
+        mut mail: impl FnMut(ShardIndex) -> M,
+    ) -> Result<usize, Full<ShardIndex>> {
         for (taken, shard) in shards.iter().enumerate() {
             if !self.mailbox(*shard).take_room() {
                 for shard in &shards[..taken] {
@@ -90,10 +91,8 @@ impl<M: Send + 'static> Remote<M> {
                 return Err(Full(*shard));
             }
         }
-        for shard in shards {
-            self.mailbox(*shard).put(mail());
-        }
-        Ok(())
+        let put = |shard: &&ShardIndex| self.mailbox(**shard).put(mail(**shard));
+        Ok(shards.iter().filter(put).count())
     }
 
     /// How many pieces of mail wait for a shard.
@@ -136,15 +135,17 @@ impl<M> Mailbox<M> {
         self.len.fetch_sub(1, SeqCst);
     }
 
-    /// Puts mail where room was taken for it; a shard that has ended reads no more.
-    fn put(&self, mail: M) {
+    /// Puts mail where room was taken for it, and says whether it did: a shard that has ended reads no more.
+    fn put(&self, mail: M) -> bool {
         if self.closed.load(SeqCst) {
-            return self.give_room_back();
+            self.give_room_back();
+            return false;
         }
         self.queue.push(mail);
         if self.asleep.swap(false, SeqCst) {
             self.waker.wake();
         }
+        true
     }
 
     pub(crate) fn take(&self) -> Option<M> {
@@ -232,14 +233,27 @@ mod tests {
         let remote = Remote::new((0..3).map(|_| Mailbox::new(1, Waker::Sim)));
         let shards = [0, 1, 2].map(ShardIndex);
         remote.post(shards[1], 1).unwrap();
-        assert_eq!(remote.post_to_all(&shards, || 2), Err(Full(shards[1])));
+        assert_eq!(remote.post_to_all(&shards, |_| 2), Err(Full(shards[1])));
         assert_eq!(shards.map(|shard| remote.waiting_count(shard)), [0, 1, 0]);
         assert_eq!(remote.mailbox(shards[1]).take(), Some(1));
-        assert_eq!(remote.post_to_all(&shards, || 2), Ok(()));
+        assert_eq!(
+            remote.post_to_all(&shards, |shard| shard.0.into()),
+            Ok(shards.len())
+        );
         assert_eq!(
             shards.map(|shard| remote.mailbox(shard).take()),
-            [Some(2); 3]
+            [0, 1, 2].map(Some)
         );
+    }
+
+    #[test]
+    fn a_shard_that_has_ended_is_not_among_those_that_took_mail() {
+        let remote = Remote::new((0..3).map(|_| Mailbox::new(1, Waker::Sim)));
+        let shards = [0, 1, 2].map(ShardIndex);
+        remote.mailbox(shards[1]).close();
+        assert_eq!(remote.post_to_all(&shards, |_| 2), Ok(2));
+        assert_eq!(shards.map(|shard| remote.waiting_count(shard)), [1, 0, 1]);
+        assert_eq!(remote.post_to_all(&shards[1..2], |_| 2), Ok(0));
     }
 
     #[test]

@@ -49,6 +49,15 @@ struct Inner {
     started: Instant,
 }
 
+/// Why nobody was sent a broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unpublished {
+    /// A mailbox has no room now.
+    Full,
+    /// Every shard that had members has ended, and its members are gone.
+    Ended,
+}
+
 /// Whether a node takes new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
@@ -99,20 +108,19 @@ impl Control {
     }
 
     /// Sends a broadcast to the members of its topic, on every shard that has any, all but one connection if
-    /// one is named. Returns how many shards that are.
+    /// one is named. Returns how many shards took it; one that has ended takes nothing.
     ///
     /// # Errors
     ///
-    /// The mailbox of one of them has no room now, and nothing was sent to any.
+    /// The mailbox of one of them has no room now, or all of them have ended; nothing was sent to any.
     pub(crate) fn publish(
         &self,
         broadcast: &Arc<Broadcast>,
         but: Option<Conn>,
-    ) -> Result<usize, Full> {
+    ) -> Result<usize, Unpublished> {
         let shards = self.interested(broadcast.topic());
-        let mut next = shards.iter();
-        let publication = || {
-            let but = but.filter(|conn| next.next() == Some(&conn.shard));
+        let publication = |shard| {
+            let but = but.filter(|conn| conn.shard == shard);
             let broadcast = Arc::clone(broadcast);
             let publication = match but {
                 Some(Conn { conn, .. }) => Publication::BroadcastFrom(broadcast, conn),
@@ -121,7 +129,7 @@ impl Control {
             ShardMail::Hub(Mail::Publish(publication))
         };
         let posted = self.0.remote.post_to_all(&shards, publication);
-        posted.map(|()| shards.len()).map_err(|_| Full)
+        taken(posted.map_err(|_| Full), shards.len())
     }
 
     /// The shards that may have members of a topic, lowest first: all that have, and few that have not.
@@ -245,6 +253,15 @@ impl FromStr for Conn {
     }
 }
 
+/// What came of a broadcast that so many shards should have got.
+fn taken(posted: Result<usize, Full>, shards_count: usize) -> Result<usize, Unpublished> {
+    match posted {
+        Ok(0) if shards_count > 0 => Err(Unpublished::Ended),
+        Ok(count) => Ok(count),
+        Err(Full) => Err(Unpublished::Full),
+    }
+}
+
 /// A text that names no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a connection is named by three numbers with - between them, such as 0-17-3")]
@@ -253,6 +270,15 @@ pub(crate) struct NoConn;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_living_shard_took_is_not_published() {
+        assert_eq!(taken(Ok(2), 2), Ok(2));
+        assert_eq!(taken(Ok(1), 2), Ok(1), "the other has no members any more");
+        assert_eq!(taken(Ok(0), 0), Ok(0), "nobody is in the topic");
+        assert_eq!(taken(Ok(0), 2), Err(Unpublished::Ended));
+        assert_eq!(taken(Err(Full), 2), Err(Unpublished::Full));
+    }
 
     #[test]
     fn a_connection_is_named_by_three_numbers() {

@@ -48,6 +48,11 @@ pub(crate) fn level() -> LevelFilter {
     LevelFilter::current()
 }
 
+/// Whether its level can be changed here.
+pub(crate) fn is_ours() -> bool {
+    LEVEL.get().is_some()
+}
+
 /// Says as much from here on.
 ///
 /// # Errors

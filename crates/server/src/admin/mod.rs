@@ -9,6 +9,7 @@
 
 mod api;
 mod board;
+mod body;
 mod chronicle;
 mod dashboard;
 mod guard;
@@ -24,14 +25,18 @@ mod otel;
 mod plan;
 mod problem;
 mod reading;
+mod refused;
 mod routes;
 mod sample;
+mod seats;
+mod socket;
 mod state;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle};
 
-use listener::Service;
+use listener::{Deadlines, Service};
+use seats::Seats;
 use state::State;
 use thiserror::Error;
 use tls::Tls;
@@ -43,7 +48,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, AdminListen},
+    config::{self, AdminListen, Collector, CollectorError},
     control::Control,
 };
 
@@ -102,13 +107,18 @@ pub enum AdminError {
          `--features otel`, or take the setting away"
     )]
     NoTelemetry,
+    /// The collector cannot be one.
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
     /// The runtime or its thread could not be made.
     #[error("the admin side cannot be started: {0}")]
     Thread(io::Error),
 }
 
-/// Threads for passwords, and one for files and whatever else may take its time.
-const BLOCKING_THREADS: usize = guard::PASSWORD_THREADS + 1;
+/// Threads for whatever may take its time: for passwords and plans as many as there may be at once, and one
+/// each for the limits of the machine, for the files of TLS, and for the name of a collector. So none of them
+/// waits for another.
+const BLOCKING_THREADS: usize = guard::PASSWORD_THREADS + plan::THREADS + 3;
 
 impl Admin {
     /// Begins to listen; none when it is off.
@@ -127,8 +137,11 @@ impl Admin {
             return Err(AdminError::Exposed { address });
         }
         let tls = Tls::open(config)?;
-        if config.otlp_endpoint.is_some() && !cfg!(feature = "otel") {
-            return Err(AdminError::NoTelemetry);
+        if let Some(url) = &config.otlp_endpoint {
+            url.parse::<Collector>()?;
+            if !cfg!(feature = "otel") {
+                return Err(AdminError::NoTelemetry);
+            }
         }
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -180,10 +193,11 @@ impl Admin {
         }
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
-        let connections_max = control.config().admin.connections_max;
+        let config = Arc::clone(control.config());
         let serve = move || {
             runtime.block_on(async {
                 let state = State::new(control);
+                let refused = state.refused.clone();
                 tokio::spawn(state.observatory.clone().watch());
                 if let Some(tls) = tls.clone() {
                     tokio::spawn(tls.watch());
@@ -193,7 +207,13 @@ impl Admin {
                 let routes = otel::start(state.clone(), routes::routes(state));
                 #[cfg(not(feature = "otel"))]
                 let routes = routes::routes(state);
-                listener::serve(listener, Service { routes, tls }, connections_max, &stopped).await;
+                let service = Service {
+                    routes,
+                    tls,
+                    deadlines: Deadlines::of(&config.admin),
+                    refused,
+                };
+                listener::serve(listener, service, Seats::new(&config.admin), &stopped).await;
             });
             // A file that is on a machine that does not answer must not keep this one from ending.
             runtime.shutdown_background();

@@ -2,7 +2,7 @@
 
 #![allow(unused_qualifications, reason = "they are those of utoipa's macro")]
 
-use std::{num::NonZero, time::Duration};
+use std::{num::NonZero, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -13,7 +13,10 @@ use capacity::{
     plan::{Answer, Clients, Drawing, Nat, Ports, Program, Question},
 };
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 use utoipa::IntoParams;
 
 use super::{
@@ -30,6 +33,33 @@ const CONNECTIONS_MAX: u64 = u32::MAX as u64;
 const HEARTBEAT_S_MAX: u32 = 86_400;
 /// The most messages to a connection in a second.
 const MESSAGE_RATE_MAX: f64 = 1_000_000.0;
+
+/// Plans made at once, each on a thread of its own. Whoever asks for one more is told to come again.
+pub(super) const THREADS: usize = 1;
+
+/// Who makes plans. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Planner(Arc<Semaphore>);
+
+impl Default for Planner {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(THREADS)))
+    }
+}
+
+impl Planner {
+    /// # Errors
+    ///
+    /// Another plan is being made.
+    fn take(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let free = Arc::clone(&self.0).try_acquire_owned();
+        free.map_err(|_| {
+            let detail = "another plan is being made, and one is made at a time; ask again after Retry-After \
+                          seconds";
+            Problem::new(problem::Kind::Unavailable, detail)
+        })
+    }
+}
 
 /// What may be asked; the names of the command line.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -84,22 +114,35 @@ pub(super) async fn plan(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Planned>, Problem> {
     let Query(asked) = asked?;
-    let wrong = |words| Problem::new(problem::Kind::BadParameter, words);
-    let question = asked.question(&state.control).map_err(wrong)?;
-    // The machine is read for it, which may wait.
-    let kernel = question.server.kernel;
+    let seat = state.planner.take()?;
+    // The machine is read for it, which may wait. The seat is given back when the thread is done, also when
+    // nobody waits for it any more.
     let planned = spawn_blocking(move || {
-        let mut demand = Demand::new(question.connections.get(), Side::Server, question.program);
-        demand.kernel = kernel;
-        demand.connects_per_second = question.connects_per_second.get();
-        Planned::of(&question, &Diagnosis::of(&Survey::read(), &demand))
+        let _seat = seat;
+        asked.answer(&state.control)
     });
-    // Its own message has shown why it panicked.
-    let failed = |_| Problem::new(problem::Kind::Unavailable, "the plan could not be made");
-    planned.await.map(Json).map_err(failed)
+    match planned.await {
+        Ok(Ok(planned)) => Ok(Json(planned)),
+        Ok(Err(words)) => Err(Problem::new(problem::Kind::BadParameter, words)),
+        // Its own message has shown why it panicked.
+        Err(_) => Err(Problem::new(
+            problem::Kind::Unavailable,
+            "the plan could not be made",
+        )),
+    }
 }
 
 impl Asked {
+    /// The plan for this machine; the words say what was asked wrongly.
+    fn answer(&self, control: &Control) -> Result<Planned, String> {
+        let question = self.question(control)?;
+        let mut demand = Demand::new(question.connections.get(), Side::Server, question.program);
+        demand.kernel = question.server.kernel;
+        demand.connects_per_second = question.connects_per_second.get();
+        let diagnosis = Diagnosis::of(&Survey::read(), &demand);
+        Ok(Planned::of(&question, &diagnosis))
+    }
+
     fn question(&self, control: &Control) -> Result<Question, String> {
         let count = number("connections", self.connections)?;
         let mut asked = question(control, count.get());
@@ -174,4 +217,23 @@ fn parse<T: std::str::FromStr<Err = E>, E: std::fmt::Display>(
     text: &str,
 ) -> Result<T, String> {
     text.parse().map_err(|error| format!("{name}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    #[test]
+    fn one_plan_is_made_at_a_time_and_who_comes_between_is_told_when_to_come_again() {
+        let planner = Planner::default();
+        let seat = planner.take().expect("nobody plans");
+        let refused = planner.take().expect_err("somebody plans");
+        let response = refused.into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "1");
+        drop(seat);
+        drop(planner.take().expect("nobody plans any more"));
+    }
 }

@@ -18,6 +18,9 @@ use axum::{
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
+use super::body;
+use crate::control::Unpublished;
+
 /// Where the kinds of problems are explained, each under its name.
 const EXPLAINED: &str = "https://github.com/fourtuple/fourtuple/blob/main/docs/api.md#";
 /// How problems are sent.
@@ -64,6 +67,8 @@ kinds! {
     BadBody = "bad-body", "Bad body", BAD_REQUEST;
     /// The body is longer than the server reads.
     BodyTooLarge = "body-too-large", "Body too large", PAYLOAD_TOO_LARGE;
+    /// The body came more slowly than the server waits for.
+    BodyTooSlow = "body-too-slow", "Body too slow", REQUEST_TIMEOUT;
     /// The body is not said to be JSON.
     NotJson = "not-json", "Not JSON", UNSUPPORTED_MEDIA_TYPE;
     /// The body is JSON and says what cannot be.
@@ -76,6 +81,16 @@ kinds! {
     KeyInFlight = "key-in-flight", "Idempotency key in flight", CONFLICT;
     /// The log belongs to the program around the server.
     LogNotOurs = "log-not-ours", "The log is not the server's", CONFLICT;
+    /// It is not known who asks.
+    Unauthenticated = "unauthenticated", "No key or login that is known", UNAUTHORIZED;
+    /// Who asks may not do this.
+    ScopeMissing = "scope-missing", "Scope missing", FORBIDDEN;
+    /// A page of another site asks.
+    OtherSite = "other-site", "A page of another site", FORBIDDEN;
+    /// The server is not known by the name in the request.
+    WrongHost = "wrong-host", "Not known by this name", MISDIRECTED_REQUEST;
+    /// Too many wrong keys or passwords came from the address.
+    TooManyAttempts = "too-many-attempts", "Too many wrong keys or passwords", TOO_MANY_REQUESTS;
     /// The server cannot answer now.
     Unavailable = "unavailable", "Not available now", SERVICE_UNAVAILABLE;
 }
@@ -120,6 +135,9 @@ pub(crate) enum Telling {
     /// The body is not JSON, or a parameter or header cannot be read
     #[response(status = 400, content_type = "application/problem+json")]
     BadBody(Problem),
+    /// The body came too slowly: its beginning within `admin.request_timeout`, then at least 16 KiB a second
+    #[response(status = 408, content_type = "application/problem+json")]
+    BodyTooSlow(Problem),
     /// The body is longer than `admin.body_bytes_max`
     #[response(status = 413, content_type = "application/problem+json")]
     BodyTooLarge(Problem),
@@ -161,8 +179,28 @@ impl Problem {
         }
     }
 
+    /// A message was not published, after so many others of a batch.
+    pub(crate) fn unpublished(why: Unpublished, taken: Option<usize>) -> Self {
+        match why {
+            Unpublished::Full => Self::mailbox_full(taken),
+            Unpublished::Ended => Self {
+                taken,
+                ..Self::new(
+                    Kind::Unavailable,
+                    "the shards that had members of the topic have ended, so the message was not published, nor was \
+                     anything behind it; publish it on the server that the members come back to",
+                )
+            },
+        }
+    }
+
+    /// What the answer to it says first.
+    pub(crate) const fn status(&self) -> u16 {
+        self.status
+    }
+
     /// The mailbox of a shard is full, after so many messages of a batch.
-    pub(crate) fn mailbox_full(taken: Option<usize>) -> Self {
+    fn mailbox_full(taken: Option<usize>) -> Self {
         let detail = match taken {
             None | Some(0) => {
                 "the mailbox of a shard is full, and nothing was published; send the same again after \
@@ -236,6 +274,14 @@ impl From<BytesRejection> for Problem {
                           the setting";
             return Self::new(Kind::BodyTooLarge, detail);
         }
+        if body::is_late(&rejection) {
+            let detail = format!(
+                "the body came too slowly; send its beginning within admin.request_timeout, and then at least {} \
+                 bytes a second",
+                body::BYTES_PER_SECOND_MIN
+            );
+            return Self::new(Kind::BodyTooSlow, detail);
+        }
         let detail = format!(
             "{}; send the body to its end, with its length",
             rejection.body_text()
@@ -281,6 +327,14 @@ mod tests {
         assert_eq!(response.status(), 404);
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
         assert_eq!(response.headers().get(header::RETRY_AFTER), None);
+    }
+
+    #[test]
+    fn what_no_shard_took_is_refused() {
+        let ended = Problem::unpublished(Unpublished::Ended, Some(3));
+        let json = serde_json::to_value(&ended).unwrap();
+        assert_eq!((&json["status"], &json["taken"]), (&503.into(), &3.into()));
+        assert_eq!(ended.into_response().status(), 503);
     }
 
     #[test]

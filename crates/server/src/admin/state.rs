@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use super::{api::Press, limits::Limits, observatory::Observatory};
+use super::{
+    api::Press, limits::Limits, observatory::Observatory, plan::Planner, refused::Refused,
+};
 use crate::control::Control;
 
 /// The node, to steer and to look at. Cheap to clone.
@@ -12,6 +14,8 @@ pub(crate) struct State {
     pub(crate) observatory: Observatory,
     pub(crate) press: Press,
     pub(super) limits: Limits,
+    pub(super) planner: Planner,
+    pub(super) refused: Refused,
     pub(crate) started: SystemTime,
 }
 
@@ -21,6 +25,8 @@ impl State {
             observatory: Observatory::new(control.clone()),
             press: Press::default(),
             limits: Limits::new(control.clone()),
+            planner: Planner::default(),
+            refused: Refused::default(),
             started: SystemTime::now(),
             control,
         }

@@ -10,7 +10,7 @@ use std::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _};
 use thiserror::Error;
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     task::spawn_blocking,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -105,7 +105,10 @@ impl Tls {
     /// # Errors
     ///
     /// The client speaks something else, or is too slow.
-    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn accept<S>(&self, socket: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let current = Arc::clone(
             &self
                 .0

@@ -2,6 +2,7 @@
 
 use super::{
     AdminKey, AdminUser, Config, Rule,
+    collector::without_user,
     place::Place,
     problem::{Problem, Problems, suggest},
     rule::RULES_MAX,
@@ -206,13 +207,13 @@ impl<T: Declared> Placed<T> {
     ) -> Option<Problem> {
         if (setting.read)(&mut self.value, written).is_none() {
             let shown = if setting.is_secret() {
-                "(hidden)"
+                "(hidden)".into()
             } else {
-                source
+                without_user(source)
             };
             return Some(Problem::Value {
                 key: path(table, setting.key),
-                value: shown.to_owned(),
+                value: shown.into_owned(),
                 expected: setting.expected(),
                 place,
             });

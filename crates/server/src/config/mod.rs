@@ -15,6 +15,7 @@ mod admin_access;
 mod admin_check;
 mod admin_listen;
 mod check_origin;
+mod collector;
 mod draft;
 mod file;
 mod kind;
@@ -36,6 +37,7 @@ pub use admin_access::{
 };
 pub use admin_listen::AdminListen;
 pub use check_origin::{CheckOrigin, OriginList};
+pub use collector::{Collector, CollectorError};
 pub use draft::Loaded;
 pub use place::Place;
 pub use problem::{Problem, Problems};

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use capacity::ADMIN_CONNECTIONS;
 use engine::KernelChoice;
 use proto::{
     http,
@@ -17,6 +18,7 @@ use super::{
     admin_access::{AdminKey, AdminUser},
     admin_listen::{AdminAddress, AdminListen},
     check_origin::{CheckOrigin, Origins},
+    collector::CollectorUrl,
     kind::{Address, Bytes, Choice, Count, List, Or, Span, Switch, Text},
     rule::{Rule, default_rules},
     setting::settings,
@@ -187,8 +189,28 @@ settings! {
 
         /// How many connections the control plane holds at once, each viewer of the dashboard being one.
         ///
-        /// The next waits until another has ended.
-        connections_max: u16 = 48, Count { min: 4, max: 10_000, unit: "connections" };
+        /// The next waits until another has ended. What the server can hold is counted without the descriptors of
+        /// these.
+        connections_max: u16 = ADMIN_CONNECTIONS, Count { min: 4, max: 10_000, unit: "connections" };
+
+        /// How many of these connections one client address may hold; more are closed at once.
+        ///
+        /// `"auto"` is a quarter of `admin.connections_max`, and for loopback addresses no limit of their own:
+        /// every program of this machine has one, and through a proxy on it everybody has. A number counts for
+        /// all addresses. A network of IPv6 of 64 bits counts as one address.
+        connections_per_address_max: Option<u16> = None,
+            Or { kind: Count { min: 1, max: 10_000, unit: "connections" }, word: "auto" };
+
+        /// How long a client may take to send the head of a request, and then the beginning of its body.
+        ///
+        /// A connection that waits for its next request is closed after the same time. A body has to keep coming
+        /// with 16 KiB a second after it.
+        request_timeout: Duration = Duration::from_secs(10),
+            Span { min: Duration::from_millis(100), max: HOUR };
+
+        /// How long a client may take nothing of an answer or of a stream of events.
+        write_timeout: Duration = Duration::from_secs(30),
+            Span { min: Duration::from_millis(100), max: HOUR };
 
         /// How long the body of a request may be.
         ///
@@ -220,7 +242,7 @@ settings! {
         ///
         /// Metrics go there every 15 seconds. Needs a server that was built with the feature `otel`, and
         /// `admin.listen` not to be off.
-        otlp_endpoint: Option<String> = None, Or { kind: OTLP, word: "" };
+        otlp_endpoint: Option<String> = None, Or { kind: CollectorUrl, word: "" };
 
         tables {
             /// The keys of programs, `[[admin.key]]` in the file.
@@ -324,16 +346,6 @@ const HOST: Text = Text {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
         let v6 = text.parse::<std::net::Ipv6Addr>().is_ok();
         (1..=253).contains(&text.len()) && text.bytes().all(plain) && (v6 || !text.contains(':'))
-    },
-};
-
-const OTLP: Text = Text {
-    placeholder: "URL",
-    expected: "the URL of an OpenTelemetry collector, such as \"http://127.0.0.1:4318\"",
-    allows: |text| {
-        let host = text.strip_prefix("http://");
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"');
-        host.is_some_and(|host| (1..=1_000).contains(&host.len()) && host.bytes().all(is_plain))
     },
 };
 

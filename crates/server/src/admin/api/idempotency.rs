@@ -6,7 +6,8 @@
 //!                       └── nothing was done ──► forgotten at once
 //! ```
 //!
-//! Answers are kept in memory: a restart forgets them.
+//! A key belongs to its caller and its route: who else takes the same word, or the same caller elsewhere, has
+//! another key. Answers are kept in memory: a restart forgets them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,18 +22,21 @@ use axum::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::super::problem::{Kind, MEDIA_TYPE, Problem};
+use super::super::{
+    guard::Caller,
+    problem::{Kind, MEDIA_TYPE, Problem},
+};
 
-/// How long an answer is kept.
+/// How long an answer is kept. The texts of `publish` and docs/api.md say it, too.
 const KEPT: Duration = Duration::from_secs(300);
-/// Keys that are kept; the oldest go first.
+/// Keys that are kept, those of all callers together; the oldest go first. The texts say it, too.
 const KEYS_MAX: usize = 10_000;
 /// Bytes of answers that are kept; the oldest go first.
 const BYTES_MAX: usize = 16 << 20;
 /// How long a key may be.
 const KEY_BYTES_MAX: usize = 255;
 /// The header in which a key comes.
-const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// The header that says of an answer that it was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -42,16 +46,24 @@ pub(crate) struct Idempotency(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    entries: HashMap<Arc<str>, Entry>,
+    entries: HashMap<Arc<Key>, Entry>,
     /// Answered keys with when that was, the oldest first. Invariant: each has an answered entry.
-    order: VecDeque<(Instant, Arc<str>)>,
+    order: VecDeque<(Instant, Arc<Key>)>,
     /// Bytes of all answers.
     bytes: usize,
 }
 
+/// Whose key it is, for what, and how it is called.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    caller: Caller,
+    path: Box<str>,
+    word: Box<str>,
+}
+
 #[derive(Debug)]
 struct Entry {
-    /// Of path and body.
+    /// Of the body.
     fingerprint: [u8; 32],
     /// None while it is in flight.
     outcome: Option<Outcome>,
@@ -79,7 +91,7 @@ pub(crate) enum Begun {
 pub(crate) struct Flight {
     store: Idempotency,
     /// None when the request came without a key.
-    key: Option<Arc<str>>,
+    key: Option<Arc<Key>>,
 }
 
 impl Idempotency {
@@ -91,20 +103,26 @@ impl Idempotency {
     pub(crate) fn begin(
         &self,
         headers: &HeaderMap,
+        caller: Caller,
         path: &str,
         body: &[u8],
         now: Instant,
     ) -> Result<Begun, Problem> {
-        let Some(key) = read_key(headers)? else {
+        let Some(word) = read_key(headers)? else {
             return Ok(Begun::New(self.flight(None)));
         };
-        let fingerprint = fingerprint(path, body);
+        let key = Key {
+            caller,
+            path: path.into(),
+            word: word.into(),
+        };
+        let fingerprint = Sha256::digest(body).into();
         let mut kept = self.kept();
         kept.forget_old(now);
-        if let Some(entry) = kept.entries.get(key) {
+        if let Some(entry) = kept.entries.get(&key) {
             if entry.fingerprint != fingerprint {
                 let detail = format!(
-                    "the Idempotency-Key {key:?} came within the last {} s with another request; take a \
+                    "the Idempotency-Key {word:?} came within the last {} s with another request; take a \
                      new key for each request",
                     KEPT.as_secs()
                 );
@@ -112,13 +130,13 @@ impl Idempotency {
             }
             return entry.outcome.clone().map(Begun::Before).ok_or_else(|| {
                 let detail = format!(
-                    "the first request with the Idempotency-Key {key:?} is not over; send it again after \
+                    "the first request with the Idempotency-Key {word:?} is not over; send it again after \
                      Retry-After seconds to get its answer"
                 );
                 Problem::new(Kind::KeyInFlight, detail)
             });
         }
-        let key: Arc<str> = key.into();
+        let key = Arc::new(key);
         let entry = Entry {
             fingerprint,
             outcome: None,
@@ -127,7 +145,7 @@ impl Idempotency {
         Ok(Begun::New(self.flight(Some(key))))
     }
 
-    fn flight(&self, key: Option<Arc<str>>) -> Flight {
+    fn flight(&self, key: Option<Arc<Key>>) -> Flight {
         Flight {
             store: self.clone(),
             key,
@@ -198,8 +216,9 @@ impl Outcome {
 
     /// A part of it was done.
     pub(crate) fn partly(problem: &Problem) -> Self {
+        let status = StatusCode::from_u16(problem.status());
         Self {
-            status: StatusCode::TOO_MANY_REQUESTS,
+            status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             // A problem is a few texts and numbers: they cannot but be written.
             body: serde_json::to_vec(problem).unwrap_or_default().into(),
             comes_again: true,
@@ -232,7 +251,7 @@ impl IntoResponse for Outcome {
 }
 
 fn read_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let mut keys = headers.get_all(&KEY).iter();
+    let mut keys = headers.get_all(&HEADER).iter();
     let Some(key) = keys.next() else {
         return Ok(None);
     };
@@ -250,26 +269,18 @@ fn read_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     Err(Problem::new(Kind::BadParameter, detail))
 }
 
-fn fingerprint(path: &str, body: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(path);
-    hash.update([0]);
-    hash.update(body);
-    hash.finalize().into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn headers(key: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(KEY, key.parse().unwrap());
+        headers.insert(HEADER, key.parse().unwrap());
         headers
     }
 
     fn begin(store: &Idempotency, key: &str, body: &[u8], now: Instant) -> Result<Begun, Problem> {
-        store.begin(&headers(key), "/publish", body, now)
+        store.begin(&headers(key), Caller::Open, "/publish", body, now)
     }
 
     fn flight(begun: Result<Begun, Problem>) -> Flight {
@@ -295,9 +306,28 @@ mod tests {
         let again = begin(&store, "k", b"1", later);
         assert!(matches!(again, Ok(Begun::Before(outcome)) if outcome == done("one")));
         assert_eq!(status(begin(&store, "k", b"2", later)), 422);
-        let elsewhere = store.begin(&headers("k"), "/publish/batch", b"1", later);
-        assert_eq!(status(elsewhere), 422);
         flight(begin(&store, "k", b"2", now + KEPT));
+    }
+
+    #[test]
+    fn a_key_belongs_to_its_caller_and_its_route() {
+        let (store, now) = (Idempotency::default(), Instant::now());
+        let begin = |caller, path| store.begin(&headers("k"), caller, path, b"1", now);
+        let callers = [
+            Caller::Open,
+            Caller::Key("shop".into()),
+            Caller::Key("crm".into()),
+            Caller::User("shop".into()),
+        ];
+        for caller in &callers {
+            for path in ["/publish", "/publish/batch"] {
+                flight(begin(caller.clone(), path)).end(&done("own"), now);
+            }
+        }
+        for caller in callers {
+            let again = begin(caller, "/publish");
+            assert!(matches!(again, Ok(Begun::Before(_))));
+        }
     }
 
     #[test]
@@ -337,7 +367,7 @@ mod tests {
     fn without_a_key_nothing_is_kept() {
         let (store, now) = (Idempotency::default(), Instant::now());
         for _ in 0..2 {
-            let begun = store.begin(&HeaderMap::new(), "/publish", b"1", now);
+            let begun = store.begin(&HeaderMap::new(), Caller::Open, "/publish", b"1", now);
             flight(begun).end(&done("one"), now);
         }
         assert!(store.kept().entries.is_empty());
@@ -350,7 +380,8 @@ mod tests {
             assert_eq!(status(begin(&store, &key, b"", now)), 400, "{key}");
         }
         let mut twice = headers("a");
-        twice.append(KEY, HeaderValue::from_static("b"));
-        assert_eq!(status(store.begin(&twice, "/", b"", now)), 400);
+        twice.append(HEADER, HeaderValue::from_static("b"));
+        let twice = store.begin(&twice, Caller::Open, "/", b"", now);
+        assert_eq!(status(twice), 400);
     }
 }

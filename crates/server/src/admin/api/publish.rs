@@ -11,8 +11,9 @@ use std::{
 };
 
 use axum::{
+    Extension,
     extract::{OriginalUri, State as Held},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 
 use super::{
     super::{
+        guard::{Caller, Deed},
         problem::{Kind, Problem, Publishing, Telling},
         state::State,
     },
@@ -28,7 +30,7 @@ use super::{
     input::Told,
     message::{Batch, Message, Ready},
 };
-use crate::control::Control;
+use crate::control::{Control, Unpublished};
 
 /// Messages in a batch.
 const MESSAGES_MAX: usize = 10_000;
@@ -70,7 +72,8 @@ pub(crate) struct BatchPublished {
 #[derive(Debug)]
 struct Progress {
     results: Vec<Published>,
-    is_stopped: bool,
+    /// Why it went no further.
+    stopped: Option<Unpublished>,
 }
 
 impl Default for Press {
@@ -87,7 +90,7 @@ impl Default for Press {
 /// To every member of its topic, or to all but one connection. Status 202 says that all shards with members have
 /// it in their mailboxes; 429 that none has.
 #[utoipa::path(post, path = "/publish", tag = "publish", request_body = Message, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key is carried out once in 5 minutes, and answered the same", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+    ("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key is carried out once in 5 minutes, and answered the same. A key belongs to the API key or the user that sends it, and to this path. The last 10,000 keys of all callers together and 16 MiB of their answers are kept; the oldest go first", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
 ), responses(
     (status = 202, description = "All shards with members have it", body = Published, headers(
         ("Idempotency-Replayed" = String, description = "`true` when this was answered before"),
@@ -97,10 +100,11 @@ impl Default for Press {
 pub(crate) async fn publish(
     Held(state): Held<State>,
     OriginalUri(uri): OriginalUri,
+    caller: Option<Extension<Caller>>,
     headers: HeaderMap,
     told: Told,
 ) -> Result<Response, Problem> {
-    let flight = match begin(&state, &headers, uri.path(), &told)? {
+    let flight = match begin(&state, caller, &headers, uri.path(), &told)? {
         Begun::New(flight) => flight,
         Begun::Before(outcome) => return Ok(outcome.replay()),
     };
@@ -111,7 +115,7 @@ pub(crate) async fn publish(
         Problem::new(Kind::Invalid, detail)
     })?;
     let shards = state.control.publish(&ready.broadcast, ready.but);
-    let shards = shards.map_err(|hub::Full| Problem::mailbox_full(None))?;
+    let shards = shards.map_err(|why| Problem::unpublished(why, None))?;
     Ok(end(flight, &Published { shards }))
 }
 
@@ -121,7 +125,7 @@ pub(crate) async fn publish(
 /// batch with 422. When a mailbox is full and stays full for a second, the batch stops there with 429: the first
 /// `taken` messages were published, and none of the others. Send the others again, under a new idempotency key.
 #[utoipa::path(post, path = "/publish/batch", tag = "publish", request_body = Batch, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key is carried out once in 5 minutes, and answered the same", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+    ("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key is carried out once in 5 minutes, and answered the same. A key belongs to the API key or the user that sends it, and to this path. The last 10,000 keys of all callers together and 16 MiB of their answers are kept; the oldest go first", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
 ), responses(
     (status = 202, description = "All messages were taken", body = BatchPublished, headers(
         ("Idempotency-Replayed" = String, description = "`true` when this was answered before"),
@@ -131,10 +135,12 @@ pub(crate) async fn publish(
 pub(crate) async fn publish_batch(
     Held(state): Held<State>,
     OriginalUri(uri): OriginalUri,
+    caller: Option<Extension<Caller>>,
+    deed: Option<Extension<Deed>>,
     headers: HeaderMap,
     told: Told,
 ) -> Result<Response, Problem> {
-    let flight = match begin(&state, &headers, uri.path(), &told)? {
+    let flight = match begin(&state, caller, &headers, uri.path(), &told)? {
         Begun::New(flight) => flight,
         Begun::Before(outcome) => return Ok(outcome.replay()),
     };
@@ -142,15 +148,31 @@ pub(crate) async fn publish_batch(
     // A task of its own is not ended in the middle when its client goes away.
     let task = tokio::spawn(async move {
         let _place = place;
-        carry_out(&state.control, &told, flight).await
+        let done = carry_out(&state.control, &told, flight).await;
+        if let Some(Extension(deed)) = deed {
+            deed.end(status(&done));
+        }
+        done
     });
     let unavailable = |_| Problem::new(Kind::Unavailable, "the server ends; nothing is known");
     task.await.map_err(unavailable)?
 }
 
-fn begin(state: &State, headers: &HeaderMap, path: &str, told: &Told) -> Result<Begun, Problem> {
+fn begin(
+    state: &State,
+    caller: Option<Extension<Caller>>,
+    headers: &HeaderMap,
+    path: &str,
+    told: &Told,
+) -> Result<Begun, Problem> {
+    let caller = caller.map_or(Caller::Open, |Extension(caller)| caller);
     let idempotency = &state.press.idempotency;
-    idempotency.begin(headers, path, &told.0, Instant::now())
+    idempotency.begin(headers, caller, path, &told.0, Instant::now())
+}
+
+fn status(done: &Result<Response, Problem>) -> StatusCode {
+    let failed = |problem: &Problem| StatusCode::from_u16(problem.status()).unwrap_or_default();
+    done.as_ref().map_or_else(failed, Response::status)
 }
 
 fn end<T: Serialize>(flight: Flight, done: &T) -> Response {
@@ -163,15 +185,12 @@ fn end<T: Serialize>(flight: Flight, done: &T) -> Response {
 
 async fn carry_out(control: &Control, told: &Told, flight: Flight) -> Result<Response, Problem> {
     let ready = read(control, told).await?;
-    let Progress {
-        results,
-        is_stopped,
-    } = publish_all(control, &ready).await;
+    let Progress { results, stopped } = publish_all(control, &ready).await;
     let taken = results.len();
-    if !is_stopped {
+    let Some(why) = stopped else {
         return Ok(end(flight, &BatchPublished { taken, results }));
-    }
-    let problem = Problem::mailbox_full(Some(taken));
+    };
+    let problem = Problem::unpublished(why, Some(taken));
     if taken > 0 {
         // Who sends the same again must not publish its beginning again.
         flight.end(&Outcome::partly(&problem), Instant::now());
@@ -208,15 +227,15 @@ async fn publish_all(control: &Control, ready: &[Ready]) -> Progress {
         let shards = loop {
             match control.publish(&message.broadcast, message.but) {
                 Ok(shards) => break shards,
-                Err(hub::Full) if waited < PATIENCE => {
+                Err(Unpublished::Full) if waited < PATIENCE => {
                     let asleep = Instant::now();
                     tokio::time::sleep(LOOK_AGAIN).await;
                     waited += asleep.elapsed();
                 }
-                Err(hub::Full) => {
+                Err(why) => {
                     return Progress {
                         results,
-                        is_stopped: true,
+                        stopped: Some(why),
                     };
                 }
             }
@@ -225,7 +244,7 @@ async fn publish_all(control: &Control, ready: &[Ready]) -> Progress {
     }
     Progress {
         results,
-        is_stopped: false,
+        stopped: None,
     }
 }
 

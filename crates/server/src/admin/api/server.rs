@@ -2,13 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::{Json, extract::State as Held, http::StatusCode};
+use axum::{Extension, Json, extract::State as Held, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 use utoipa::ToSchema;
 
 use super::{
     super::{
+        guard::Deed,
         problem::{Asking, Kind, Problem, Telling},
         state::State,
     },
@@ -169,8 +170,18 @@ pub(crate) async fn log_level() -> Json<LogLevel> {
     (status = 409, description = "The log belongs to the program around the server", body = Problem, content_type = "application/problem+json"),
     Telling,
 ))]
-pub(crate) async fn set_log_level(told: Told) -> Result<Json<LogLevel>, Problem> {
+pub(crate) async fn set_log_level(
+    deed: Option<Extension<Deed>>,
+    told: Told,
+) -> Result<Json<LogLevel>, Problem> {
     let LogLevel { level } = told.read()?;
+    // The line that says who has silenced the log must be in it.
+    if let Some(Extension(deed)) = deed
+        && log::is_ours()
+        && LevelFilter::from(level) < LevelFilter::INFO
+    {
+        deed.end(StatusCode::OK);
+    }
     let changed = log::set_level(level.into());
     changed.map_err(|error| Problem::new(Kind::LogNotOurs, error.to_string()))?;
     Ok(Json(LogLevel { level }))
@@ -187,7 +198,6 @@ pub(crate) async fn set_log_level(told: Told) -> Result<Json<LogLevel>, Problem>
 pub(crate) async fn drain(
     Held(state): Held<State>,
 ) -> Result<(StatusCode, Json<Drained>), Problem> {
-    tracing::info!("closing all connections, as asked for by the HTTP API");
     let control = state.control;
     // Whoever asks after this answer is told so. One drain is enough.
     if control.announce_drain() {

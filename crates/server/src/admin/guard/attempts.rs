@@ -83,7 +83,7 @@ impl Attempts {
 }
 
 /// What counts as one: an address of IPv4, or the network that one subscriber of IPv6 has.
-fn source(address: IpAddr) -> IpAddr {
+pub(in super::super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::Who;
+use super::{Means, Who};
 use crate::config::AdminKey;
 
 /// What stands in the header `Authorization`.
@@ -71,6 +71,7 @@ impl Keys {
         let key = self.0.get(usize::try_from(place).ok()?);
         let key = key.filter(|_| bool::from(found))?;
         Some(Who {
+            means: Means::Key,
             name: &key.name,
             scopes: key.scopes,
         })

@@ -5,11 +5,15 @@
 //!              421                 403, 415                          401, 429      403
 //! ```
 //!
+//! Whoever passes is known to the route ([`Caller`]), and each change leaves a line in the log ([`Deed`]).
+//!
 //! It knows nothing of what the routes do; each says where it is declared which scope it needs
 //! (`scope`), and one that says nothing needs the highest.
 
 mod attempts;
+mod caller;
 mod credentials;
+mod deed;
 mod headers;
 mod passwords;
 mod refusal;
@@ -32,6 +36,7 @@ use axum::{
 use self::{
     attempts::Attempts,
     credentials::{Credential, Keys},
+    deed::Change,
     headers::Headers,
     passwords::Passwords,
     refusal::Refusal,
@@ -39,9 +44,13 @@ use self::{
     site::Site,
 };
 pub(super) use self::{
+    attempts::source,
+    caller::Caller,
+    deed::Deed,
     passwords::THREADS as PASSWORD_THREADS,
     scope::{Needs, open, publish, read},
 };
+use super::refused::{OfRequest, Refused};
 use crate::{
     config::{Admin, Scope, Scopes},
     repetition::Repetitions,
@@ -67,14 +76,23 @@ pub(super) struct Guard {
     attempts: Attempts,
     /// What was said of attempts that failed, and of those not looked at.
     said: Repetitions<StatusCode>,
+    refused: Refused,
     started: Instant,
 }
 
 /// Who asks, once it is known.
 #[derive(Clone, Copy, Debug)]
 struct Who<'g> {
+    means: Means,
     name: &'g str,
     scopes: Scopes,
+}
+
+/// By what somebody is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    Key,
+    Login,
 }
 
 /// Whom a request says to be from, and what it is for.
@@ -82,13 +100,13 @@ struct Claim {
     need: Need,
     address: IpAddr,
     credential: Credential,
-    /// What is answered when it is not so.
-    challenge: Refusal,
+    /// Whether a browser is to ask for a password.
+    is_page: bool,
 }
 
 impl Guard {
     /// `sockets` is where WebSockets are accepted, which the console of the page connects to.
-    pub(super) fn new(admin: &Admin, needs: Needs, sockets: SocketAddr) -> Self {
+    pub(super) fn new(admin: &Admin, needs: Needs, sockets: SocketAddr, refused: Refused) -> Self {
         Self {
             is_open: admin.is_open(),
             needs,
@@ -98,32 +116,33 @@ impl Guard {
             passwords: Passwords::new(&admin.users),
             attempts: Attempts::default(),
             said: Repetitions::default(),
+            refused,
             started: Instant::now(),
         }
     }
 
     /// Lets a request pass, says why not, or whose credential is to be looked at before.
-    fn examine(&self, request: &Request) -> Result<Option<Claim>, Refusal> {
-        let need = self.need(request);
+    fn examine(&self, request: &Request, need: Need, peer: Peer) -> Result<Option<Claim>, Refusal> {
         // Whoever starts the server again or sends it traffic knows it by an address, and no secret.
         if need == Need::Nothing {
             return Ok(None);
         }
-        let peer = request.extensions().get().copied();
-        let peer: Peer = peer.unwrap_or(Peer::UNKNOWN);
         self.site.check(request, peer.is_secure, self.is_open)?;
         if self.is_open {
             return Ok(None);
         }
         let is_page = !self.passwords.is_empty() && headers::is_page(request.uri().path());
-        let challenge = Refusal::Nobody { is_page };
         // Who shows nothing guesses nothing.
-        let credential = Credential::of(request.headers()).ok_or(challenge)?;
+        let nothing = Refusal::Nobody {
+            is_page,
+            is_wrong: false,
+        };
+        let credential = Credential::of(request.headers()).ok_or(nothing)?;
         Ok(Some(Claim {
             need,
             address: peer.address.ip(),
             credential,
-            challenge,
+            is_page,
         }))
     }
 
@@ -176,7 +195,10 @@ impl Guard {
             charge()?;
         }
         self.say(StatusCode::UNAUTHORIZED, address);
-        Err(claim.challenge)
+        Err(Refusal::Nobody {
+            is_page: claim.is_page,
+            is_wrong: true,
+        })
     }
 
     fn attempts_left(&self, address: IpAddr) -> Result<(), Refusal> {
@@ -220,26 +242,20 @@ pub(super) async fn guard(Held(guard): Held<Arc<Guard>>, request: Request, next:
         guard.headers.add(&asked, response.headers_mut());
         return response;
     }
-    let passes = match guard.examine(&request) {
-        Ok(Some(claim)) => {
-            let is_change = claim.need == Need::Scope(Scope::Admin);
-            let settled = guard.settle(claim).await;
-            settled.map(|who| is_change.then_some(who.name))
-        }
-        Ok(None) => Ok(None),
+    let peer = request.extensions().get().copied();
+    let (need, peer) = (guard.need(&request), peer.unwrap_or(Peer::UNKNOWN));
+    let admitted = match guard.examine(&request, need, peer) {
+        Ok(Some(claim)) => guard.settle(claim).await.map(Caller::from),
+        Ok(None) => Ok(Caller::Open),
         Err(refusal) => Err(refusal),
     };
-    let mut response = match passes {
-        Ok(None) => next.run(request).await,
-        Ok(Some(name)) => {
-            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-            let response = next.run(request).await;
-            let status = response.status().as_u16();
-            tracing::info!(name, %method, path, status, "the server was told to change");
-            response
-        }
+    let mut response = match admitted {
+        Ok(caller) => carry_out(caller, need, peer, request, next).await,
         Err(refusal) => refusal.into_response(),
     };
+    if let Some(reason) = reason(&response) {
+        guard.refused.count_request(reason);
+    }
     let head = response.headers_mut();
     guard.headers.add(&asked, head);
     if guard.site.has_listed_origins() {
@@ -251,8 +267,60 @@ pub(super) async fn guard(Held(guard): Held<Arc<Guard>>, request: Request, next:
     response
 }
 
+/// Lets a request go on; what changes something leaves its line in the log.
+async fn carry_out(
+    caller: Caller,
+    need: Need,
+    peer: Peer,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let change = match need {
+        Need::Scope(Scope::Admin) => Some(Change::Server),
+        Need::Scope(Scope::Publish) => Some(Change::Messages),
+        Need::Scope(Scope::Read) | Need::Nothing | Need::Unknown => None,
+    };
+    let deed = change.map(|change| Deed::begin(change, caller.clone(), peer.address, &request));
+    let extensions = request.extensions_mut();
+    extensions.insert(caller);
+    if let Some(deed) = &deed {
+        extensions.insert(deed.clone());
+    }
+    let response = next.run(request).await;
+    if let Some(deed) = deed {
+        deed.end(response.status());
+    }
+    response
+}
+
+/// Why a request was refused, if it was.
+fn reason(response: &Response) -> Option<OfRequest> {
+    let refusal = response.extensions().get::<Refusal>();
+    refusal.map_or_else(
+        || match response.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Some(OfRequest::BodyTooLarge),
+            StatusCode::REQUEST_TIMEOUT => Some(OfRequest::BodyTooSlow),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Some(OfRequest::NotJson),
+            _ => None,
+        },
+        |refusal| refusal.reason(),
+    )
+}
+
+impl From<Who<'_>> for Caller {
+    fn from(who: Who<'_>) -> Self {
+        match who.means {
+            Means::Key => Self::Key(who.name.into()),
+            Means::Login => Self::User(who.name.into()),
+        }
+    }
+}
+
 /// Whether a browser asks what a page may; Fetch standard, "CORS-preflight request".
 fn is_preflight(request: &Request) -> bool {
     let asks = |headers: &HeaderMap| headers.contains_key("access-control-request-method");
     request.method() == Method::OPTIONS && asks(request.headers())
 }
+
+#[cfg(test)]
+mod tests;

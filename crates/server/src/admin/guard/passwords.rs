@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use super::{Who, refusal::Refusal};
+use super::{Means, Who, refusal::Refusal};
 use crate::config::{AdminUser, PasswordHash, Scopes};
 
 /// Passwords checked at once, each with the memory that its hash says (19 MiB) and a thread.
@@ -124,6 +124,7 @@ impl Passwords {
 impl User {
     fn who(&self) -> Who<'_> {
         Who {
+            means: Means::Login,
             name: &self.name,
             scopes: self.scopes,
         }

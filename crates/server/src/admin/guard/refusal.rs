@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
     http::{
-        HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+        HeaderValue,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
 
-use super::super::problem::{Kind, MEDIA_TYPE, Problem};
+use super::super::{
+    problem::{Kind, Problem},
+    refused::OfRequest,
+};
 use crate::config::Scope;
 
-/// Why not.
+/// Why not. Put into the answer, too, so that it can be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The server is not known by the name that was asked for.
@@ -23,8 +25,9 @@ pub(super) enum Refusal {
     Site,
     /// What is sent is not JSON.
     NotJson,
-    /// It is not known who asks; browsers ask for a password where a page was wanted.
-    Nobody { is_page: bool },
+    /// It is not known who asks, with nothing shown or with something wrong; browsers ask for a password
+    /// where a page was wanted.
+    Nobody { is_page: bool, is_wrong: bool },
     /// Who asks may not do this.
     Scope(Scope),
     /// There is no such route.
@@ -34,14 +37,31 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    const fn status(self) -> StatusCode {
+    /// How it is counted; what leads nowhere is nobody's refusal.
+    pub(super) const fn reason(self) -> Option<OfRequest> {
+        Some(match self {
+            Self::Host => OfRequest::Host,
+            Self::Site => OfRequest::Site,
+            Self::NotJson => OfRequest::NotJson,
+            Self::Nobody {
+                is_wrong: false, ..
+            } => OfRequest::NoCredential,
+            Self::Nobody { is_wrong: true, .. } => OfRequest::WrongCredential,
+            Self::Scope(_) => OfRequest::Scope,
+            Self::TooMany(_) => OfRequest::TooManyAttempts,
+            Self::NoRoute => return None,
+        })
+    }
+
+    const fn kind(self) -> Kind {
         match self {
-            Self::Host => StatusCode::MISDIRECTED_REQUEST,
-            Self::Site | Self::Scope(_) => StatusCode::FORBIDDEN,
-            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Nobody { .. } => StatusCode::UNAUTHORIZED,
-            Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Host => Kind::WrongHost,
+            Self::Site => Kind::OtherSite,
+            Self::NotJson => Kind::NotJson,
+            Self::Nobody { .. } => Kind::Unauthenticated,
+            Self::Scope(_) => Kind::ScopeMissing,
+            Self::NoRoute => Kind::NotFound,
+            Self::TooMany(_) => Kind::TooManyAttempts,
         }
     }
 
@@ -58,10 +78,16 @@ impl Refusal {
                     .to_owned()
             }
             Self::NotJson => "send JSON, with the header Content-Type: application/json".to_owned(),
-            Self::Nobody { .. } => {
-                "show a key of an [[admin.key]] in the header Authorization: Bearer ft_…, or \
-                                    log in as an [[admin.user]]"
-                    .to_owned()
+            Self::Nobody { is_wrong, .. } => {
+                let shown = if is_wrong {
+                    "the key or the login that was shown is none that is known: "
+                } else {
+                    ""
+                };
+                format!(
+                    "{shown}show a key of an [[admin.key]] in the header Authorization: Bearer ft_…, or log in \
+                     as an [[admin.user]]"
+                )
             }
             Self::Scope(scope) => format!(
                 "this needs the scope \"{}\", which you do not have",
@@ -79,29 +105,17 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        match self {
-            Self::NotJson => return Problem::new(Kind::NotJson, self.detail()).into_response(),
-            Self::NoRoute => return Problem::new(Kind::NotFound, self.detail()).into_response(),
-            _ => {}
-        }
-        let status = self.status();
-        let problem = serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "detail": self.detail(),
-        });
-        let mut response = (status, Json(problem)).into_response();
+        let mut response = Problem::new(self.kind(), self.detail()).into_response();
+        response.extensions_mut().insert(self);
         let head = response.headers_mut();
-        head.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match self {
             // RFC 9110 §11.6.1: a 401 says how to answer it. A browser opens its dialogue for "Basic".
-            Self::Nobody { is_page: true } => {
+            Self::Nobody { is_page: true, .. } => {
                 let basic =
                     HeaderValue::from_static("Basic realm=\"fourtuple\", charset=\"UTF-8\"");
                 head.insert(WWW_AUTHENTICATE, basic);
             }
-            Self::Nobody { is_page: false } => {
+            Self::Nobody { is_page: false, .. } => {
                 let bearer = HeaderValue::from_static("Bearer realm=\"fourtuple\"");
                 head.insert(WWW_AUTHENTICATE, bearer);
             }

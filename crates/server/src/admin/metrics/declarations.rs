@@ -7,6 +7,7 @@ use engine::Cause;
 use super::{
     Kind::{Counter, Gauge, Histogram, Info},
     Metric, Source,
+    gate::GATE,
 };
 use crate::{
     admin::reading::{Reading, ShardReading},
@@ -23,6 +24,7 @@ pub(super) const SECTIONS: &[(&str, &[Metric])] = &[
     ("Shards", SHARDS),
     ("Limits", LIMITS),
     ("The process", PROCESS),
+    ("The admin side", GATE),
 ];
 
 const CONNECTIONS: &[Metric] = &[
@@ -398,13 +400,6 @@ const PROCESS: &[Metric] = &[
         kind: Info,
         help: "Which version this is.",
         source: Source::Info(&[("version", env!("CARGO_PKG_VERSION"))]),
-    },
-    Metric {
-        noun: "admin",
-        unit: "viewers",
-        kind: Gauge,
-        help: "Streams of events that are being watched on the admin side.",
-        source: Source::Once(|scrape| scrape.viewers_count as f64),
     },
     Metric {
         noun: "process_cpu",

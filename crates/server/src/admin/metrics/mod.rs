@@ -9,6 +9,7 @@
 //! now; everything else has been looked at in the background.
 
 mod declarations;
+mod gate;
 #[cfg(test)]
 mod page;
 mod process;
@@ -31,6 +32,7 @@ use self::{declarations::SECTIONS, process::Process};
 use super::{
     limits::{Entry, Look},
     reading::{Reading, ShardReading},
+    refused::Refused,
     state::State,
 };
 use crate::control::Readiness;
@@ -81,6 +83,12 @@ pub(super) enum Source {
     Numbers(fn(&ShardReading) -> &Distribution),
     /// One value.
     Once(fn(&Scrape) -> f64),
+    /// A label with all its values, of what the control plane itself has counted.
+    Told {
+        label: &'static str,
+        values: &'static [&'static str],
+        count: fn(&Scrape, &str) -> u64,
+    },
     /// Each limit that has a present value and a ceiling.
     Limits(fn(&Entry) -> Option<u64>),
     /// Names of the program and what they are.
@@ -95,6 +103,7 @@ pub(super) struct Scrape {
     process: Process,
     readiness: Readiness,
     viewers_count: usize,
+    refused: Refused,
 }
 
 /// Everything that the node counts, for Prometheus.
@@ -134,6 +143,7 @@ impl Scrape {
             process: Process::read(state.started, limits.as_deref()),
             readiness: state.control.readiness(),
             viewers_count: state.observatory.viewers_count(),
+            refused: state.refused.clone(),
             reading,
             limits,
         }

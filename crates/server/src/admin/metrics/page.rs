@@ -52,7 +52,7 @@ fn labels(metric: &Metric) -> String {
     match metric.source {
         Source::Shards(_) => "`shard`".to_owned(),
         Source::Limits(_) => "`limit`".to_owned(),
-        Source::By { label, values, .. } => {
+        Source::By { label, values, .. } | Source::Told { label, values, .. } => {
             let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
             format!("`{label}`: {}", values.join(", "))
         }

@@ -50,6 +50,17 @@ impl Scrape {
                 });
                 Values::Numbers(numbers.collect())
             }
+            Source::Told {
+                label,
+                values,
+                count,
+            } => {
+                let numbers = values.iter().map(|value| {
+                    let labels = vec![(label, (*value).into())];
+                    (labels, Number::Whole(count(self, value)))
+                });
+                Values::Numbers(numbers.collect())
+            }
             Source::Limits(value) => {
                 let entries = self.limits.iter().flat_map(|look| look.bounded());
                 let numbers = entries.filter_map(|entry| {

@@ -27,11 +27,9 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::{
-    post::{Endpoint, PostError},
-    spans::Spans,
-};
+use self::{post::PostError, spans::Spans};
 use super::{metrics::Scrape, state::State};
+use crate::config::Collector;
 
 /// How often spans are sent, when there are any.
 const SPANS_EVERY: Duration = Duration::from_secs(1);
@@ -40,26 +38,21 @@ const METRICS_EVERY: u32 = 15;
 
 /// Has requests traced, and metrics and spans sent, if there is somebody to send them to.
 pub(super) fn start(state: State, routes: Router) -> Router {
-    let Some(url) = state.control.config().admin.otlp_endpoint.clone() else {
+    let url = state.control.config().admin.otlp_endpoint.as_deref();
+    // What cannot be one has kept the control plane from starting.
+    let Some(Ok(collector)) = url.map(str::parse) else {
         return routes;
     };
     let spans = Spans::default();
-    tokio::spawn(export(state, spans.clone(), url));
+    tokio::spawn(export(state, spans.clone(), collector));
     routes.layer(from_fn_with_state(spans, spans::record))
 }
 
 /// Sends metrics and spans for ever.
-async fn export(state: State, spans: Spans, url: String) {
-    let endpoint = match Endpoint::parse(&url) {
-        Ok(endpoint) => endpoint,
-        Err(error) => {
-            tracing::error!("nothing is sent to admin.otlp_endpoint: {error}");
-            return;
-        }
-    };
+async fn export(state: State, spans: Spans, collector: Collector) {
     let exporter = Exporter {
         resource: resource(&state),
-        endpoint,
+        collector,
         state,
         fails: AtomicBool::new(false),
     };
@@ -76,7 +69,7 @@ async fn export(state: State, spans: Spans, url: String) {
 
 struct Exporter {
     state: State,
-    endpoint: Endpoint,
+    collector: Collector,
     resource: Resource,
     /// Whether the last sending failed, so that an outage is said once.
     fails: AtomicBool,
@@ -86,7 +79,7 @@ impl Exporter {
     async fn send_metrics(&self) {
         let scrape = Scrape::take(&self.state).await;
         let request = metrics::request(&scrape, self.resource.clone(), self.state.started);
-        let sent = self.endpoint.post("/v1/metrics", request.encode_to_vec());
+        let sent = self.collector.post("/v1/metrics", request.encode_to_vec());
         self.note(sent.await);
     }
 
@@ -96,7 +89,7 @@ impl Exporter {
             return;
         }
         let request = spans::request(spans, self.resource.clone());
-        let sent = self.endpoint.post("/v1/traces", request.encode_to_vec());
+        let sent = self.collector.post("/v1/traces", request.encode_to_vec());
         self.note(sent.await);
     }
 

@@ -57,6 +57,21 @@ const RANGES: &[(&str, [&str; 2], [&str; 2])] = &[
     ("limits.params_depth_max", ["1", "64"], ["0", "65"]),
     ("admin.connections_max", ["4", "10000"], ["3", "10001"]),
     (
+        "admin.connections_per_address_max",
+        ["1", "10000"],
+        ["0", "10001"],
+    ),
+    (
+        "admin.request_timeout",
+        ["100ms", "1h"],
+        ["99ms", "3600001ms"],
+    ),
+    (
+        "admin.write_timeout",
+        ["100ms", "1h"],
+        ["99ms", "3600001ms"],
+    ),
+    (
         "admin.body_bytes_max",
         ["1KiB", "64MiB"],
         ["1023", "67108865"],
@@ -104,7 +119,13 @@ const WORDS: &[(&str, &[&str], &[&str])] = &[
     (
         "admin.otlp_endpoint",
         &["http://127.0.0.1:4318", "http://otel:4318/one", ""],
-        &["127.0.0.1:4318", "otel", "https:/otel"],
+        &[
+            "127.0.0.1:4318",
+            "otel",
+            "https://otel",
+            "http://:4318",
+            "http://otel:99999",
+        ],
     ),
     ("log.format", &["text", "json"], &["", "xml"]),
     (
