@@ -6,7 +6,9 @@ mod support;
 
 mod deployed;
 mod http;
+mod manifests;
 mod prometheus;
+mod yaml;
 
 use http::{get, get_with, json, server, sum, until, value};
 use serde_json::json;
