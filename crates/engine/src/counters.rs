@@ -78,6 +78,8 @@ counters! {
     protocol_errors,
     /// Mail that had to wait because another shard's mailbox was full.
     mail_delayed,
+    /// Bytes that the IPv6 addresses of peers take.
+    v6_peer_bytes,
 }
 
 /// One counter.
@@ -88,6 +90,11 @@ impl Counter {
     /// Adds `n`. Only the owning shard may call this.
     pub(crate) fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Makes it `n`. Only the owning shard may call this.
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
     }
 
     /// Takes `n` away. Only the owning shard may call this.

@@ -274,6 +274,7 @@ impl<M: Send + 'static> Core<M> {
     pub(crate) fn insert(&mut self, conn: Conn, peer: SocketAddr) -> ConnId {
         let id = self.conns.insert(conn);
         self.v6_peers.insert(id.index, peer);
+        self.counters.v6_peer_bytes.set(self.v6_peers.bytes());
         id
     }
 
@@ -409,6 +410,7 @@ impl<M: Send + 'static> Core<M> {
             return;
         };
         self.v6_peers.remove(id.index, conn.peer);
+        self.counters.v6_peer_bytes.set(self.v6_peers.bytes());
         self.counters.conns.sub(1);
         let phase = conn.phase_known_to_app();
         if phase == Some(Phase::Open) {

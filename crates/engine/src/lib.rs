@@ -44,6 +44,7 @@ pub use histogram::{Distribution, Histogram};
 pub use ids::{ConnId, ShardIndex};
 pub use io::{DialError, Io};
 pub use mailbox::{Full, Remote};
+pub use peer::V6_PEER_BYTES;
 pub use pressure::TcpPressure;
 pub use reactor::{Reactor, Turn};
 pub use settings::Settings;
