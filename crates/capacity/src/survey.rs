@@ -411,6 +411,32 @@ mod tests {
     }
 
     #[test]
+    fn a_group_whose_memory_is_full_of_files_has_it_free() {
+        let group = "sys/fs/cgroup/web.service";
+        let path = |name: &str| format!("{group}/{name}");
+        let folder = Folder::new(
+            "files",
+            &[
+                ("proc/7/cgroup", "0::/web.service\n"),
+                (
+                    "proc/self/mountinfo",
+                    "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n",
+                ),
+                (&path("memory.max"), "1000000\n"),
+                (&path("memory.current"), "990000\n"),
+                (
+                    &path("memory.stat"),
+                    "anon 90000\nfile 850000\ninactive_file 800000\nslab_reclaimable 50000\n",
+                ),
+            ],
+        );
+        let survey = folder.survey();
+        let reading = survey.reading(Limit::GroupMemory);
+        let reading = reading.expect("all of it is there");
+        assert_eq!((reading.value, reading.used), (1_000_000, Some(140_000)));
+    }
+
+    #[test]
     fn a_container_without_its_proc_is_told_so() {
         let folder = Folder::new("closed", &[("proc/meminfo", "MemTotal: 1000 kB\n")]);
         let survey = folder.survey();

@@ -553,7 +553,8 @@ pub(super) const fn declaration(limit: Limit) -> &'static Declaration {
                 flag: "--memory",
             },
             default: "none",
-            read_from: "memory.max of the control group and those above it, in use: memory.current",
+            read_from: "memory.max of the control group and those above it, in use: memory.current without what \
+                        memory.stat says can be taken back, inactive_file and slab_reclaimable",
             symptom: "the process is killed (oom_kill in memory.events); sockets are charged to the group",
             sizing: "as memory, kernel memory of the sockets included",
             remedy: "set MemoryMax=N in a systemd unit, --memory N for a container, or limits.memory of a pod",
