@@ -83,6 +83,55 @@ fn every_alert_says_what_to_do_and_has_its_section() {
     assert_eq!(sections.matches("\n### ").count(), names.len());
 }
 
+/// A rule in words, as `docs/operating.md` begins the section of its alert.
+fn in_words(rule: &str) -> String {
+    let value = |key: &str| {
+        let mut lines = rule.lines().map(str::trim_end).skip_while(|line| {
+            let line = line.trim_start();
+            !line.starts_with(key)
+        });
+        let first = lines.next()?.trim_start().strip_prefix(key)?.trim();
+        // A block goes on in the lines that are further to the right.
+        let more = lines.take_while(|line| line.starts_with("            "));
+        Some(match first {
+            "|" => more.map(str::trim).collect::<Vec<_>>().join(" "),
+            first => first.to_owned(),
+        })
+    };
+    let expr = value("expr:").expect("an expression");
+    let severity = match &*value("labels:").expect("labels") {
+        "{severity: critical}" => "Critical",
+        "{severity: warning}" => "Warning",
+        other => panic!("{other}: expected one severity and nothing else"),
+    };
+    let when = match value("for:") {
+        Some(time) => format!("when this has been so for {time}"),
+        None => "as soon as this is so".to_owned(),
+    };
+    format!("{severity}, {when}:\n\n```promql\n{expr}\n```\n")
+}
+
+#[test]
+fn every_alert_is_documented_with_the_rule_that_it_has() {
+    let (alerts, page) = (written(ALERTS), written("docs/operating.md"));
+    let rules = alerts.split("      - alert: ").skip(1);
+    let mut count = 0;
+    for rule in rules {
+        let (name, rule) = rule.split_once('\n').expect("a name and a rule");
+        let wanted = format!("\n### {name}\n\n{}\n", in_words(rule));
+        assert!(
+            page.contains(&wanted),
+            "docs/operating.md says something else of {name} than {ALERTS}; expected {wanted}"
+        );
+        count += 1;
+    }
+    assert_eq!(
+        count,
+        page.matches("```promql\n").count(),
+        "a rule that is not there"
+    );
+}
+
 #[test]
 fn the_dashboard_is_one_that_grafana_reads() {
     let dashboard: Value = serde_json::from_str(&written(DASHBOARD)).expect("JSON");
