@@ -1,19 +1,18 @@
 //! A shard's answers to the control plane, each a bounded piece of work between two messages.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use engine::{Io, View};
 use hub::{Known, Serializer, Socket};
 
 use crate::{
+    census::Pass,
     question::{Brief, Closed, Detail, Facts, ITEMS_MAX, Look, Page, Pattern, Question, Search},
     shard::{Shard, ShardMail, carry_out, to_engine, to_hub},
 };
 
 /// Places of a table that one question looks at.
 const PLACES_PER_QUESTION: u32 = 16_384;
-/// Slices of the census in one answer.
-const SLICES_MAX: u32 = 16;
 /// Connections that one order closes.
 const CLOSED_MAX: usize = 1_000;
 
@@ -27,11 +26,22 @@ impl<S: Socket> Shard<S> {
             Question::Facts(asked, reply) => {
                 let _ = reply.send(self.facts(asked, io));
             }
-            Question::Look(slices, reply) => {
-                let _ = reply.send(self.look(slices, io));
+            Question::Look(reply) => {
+                let _ = reply.send(Look {
+                    busiest: self.hub.take_busiest(),
+                    taken: Instant::now(),
+                });
+            }
+            Question::Slice(reply) => {
+                let _ = reply.send(self.slice(io));
             }
             Question::Conn(conn, reply) => {
                 let _ = reply.send(self.detail(conn, io));
+            }
+            Question::Briefs(conns, reply) => {
+                let conns = conns.into_iter().take(ITEMS_MAX);
+                let briefs = conns.filter_map(|conn| self.brief(conn, io));
+                let _ = reply.send(briefs.collect());
             }
             Question::Conns(search, from, max, reply) => {
                 let _ = reply.send(self.page_of_conns(&search, from, max, io));
@@ -49,17 +59,11 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    fn look(&mut self, slices: u32, io: &Io<'_, ShardMail>) -> Look {
-        for _ in 0..slices.min(SLICES_MAX) {
-            if let Some(pass) = self.census.step(&self.hub, io) {
-                self.last_pass = Some(pass.into());
-                break;
-            }
+    fn slice(&mut self, io: &Io<'_, ShardMail>) -> Option<Arc<Pass>> {
+        if let Some(pass) = self.census.step(&self.hub, io) {
+            self.last_pass = Some(pass.into());
         }
-        Look {
-            busiest: self.hub.take_busiest(),
-            census: self.last_pass.clone(),
-        }
+        self.last_pass.clone()
     }
 
     fn facts(&self, asked: Instant, io: &Io<'_, ShardMail>) -> Facts {

@@ -2,7 +2,10 @@
 //! members, which addresses most connections. Its cost is bounded by how often it is asked for, not by how
 //! many people look at the result.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use engine::{ConnId, Io, Time, View};
 use hub::{Busiest, Frequent, Hub, Socket};
@@ -26,9 +29,11 @@ pub(crate) struct Census {
 }
 
 /// One whole look. Connections that came or went meanwhile are in it or not.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pass {
-    /// How long it took from its first slice to its last.
+    /// When its last slice was looked through.
+    pub(crate) ended: Instant,
+    /// How long it took from its first slice to then.
     pub(crate) took: Duration,
     pub(crate) topics_count: u64,
     /// Connections with most to write, the fullest first.
@@ -89,6 +94,7 @@ impl Found {
     fn end(mut self, took: Duration) -> Pass {
         let members = |(members, topic): (u64, String)| (topic, members as usize);
         Pass {
+            ended: Instant::now(),
             took,
             topics_count: self.topics_count,
             slowest: self.slowest.end().map(|(_, slow)| slow).collect(),

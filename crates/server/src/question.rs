@@ -24,10 +24,14 @@ pub(crate) type Reply<T> = oneshot::Sender<T>;
 pub(crate) enum Question {
     /// What it has counted, and when that was asked.
     Facts(Instant, Reply<Facts>),
-    /// What it has most of, after so many more slices of the census.
-    Look(u32, Reply<Look>),
+    /// What is sent to most.
+    Look(Reply<Look>),
+    /// A slice of the census, and then the last whole one; none before the first has ended.
+    Slice(Reply<Option<Arc<Pass>>>),
     /// One connection.
     Conn(hub::ConnId, Reply<Option<Detail>>),
+    /// Several connections, those of them that are there; no more than [`ITEMS_MAX`].
+    Briefs(Vec<hub::ConnId>, Reply<Vec<Brief>>),
     /// Connections, from a place on, and how many at most.
     Conns(Search, u32, usize, Reply<Page<Brief>>),
     /// Topics that match, from a place on, and how many at most.
@@ -122,13 +126,13 @@ pub(crate) struct Facts {
     pub(crate) fanout_members: Distribution,
 }
 
-/// What a shard has most of.
-#[derive(Clone, Debug, Default)]
+/// What is sent to most on a shard.
+#[derive(Clone, Debug)]
 pub(crate) struct Look {
-    /// The topics most was sent to since the last such question: broadcasts, and members reached.
+    /// Broadcasts of topics since the last such question, and members reached.
     pub(crate) busiest: Vec<Frequent<Arc<str>>>,
-    /// The last whole look through the tables; none before the first has ended.
-    pub(crate) census: Option<Arc<Pass>>,
+    /// When they were taken out, whenever the answer is read.
+    pub(crate) taken: Instant,
 }
 
 /// Items in one answer.
@@ -139,8 +143,10 @@ impl Question {
     pub(crate) fn is_void(&self) -> bool {
         match self {
             Self::Facts(_, reply) => reply.is_closed(),
-            Self::Look(_, reply) => reply.is_closed(),
+            Self::Look(reply) => reply.is_closed(),
+            Self::Slice(reply) => reply.is_closed(),
             Self::Conn(_, reply) => reply.is_closed(),
+            Self::Briefs(_, reply) => reply.is_closed(),
             Self::Conns(_, _, _, reply) => reply.is_closed(),
             Self::Topics(_, _, _, reply) => reply.is_closed(),
             Self::Members(_, reply) => reply.is_closed(),

@@ -15,31 +15,33 @@ use std::{
 
 use engine::ShardIndex;
 use hub::Frequent;
-use tokio::time::timeout;
 
-use crate::{
-    census::Pass,
-    control::{Conn, Control},
-    question::{Look, Question},
-};
+use super::lookout::Seen;
+use crate::{census::Pass, control::Conn, question::Look};
 
-/// How long shards may take to answer; of who takes longer the last look counts.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// Rates are smoothed over so many seconds: a change shows to two thirds after that time.
 const SMOOTHED_OVER_S: f64 = 10.0;
-/// Topics whose rates are kept.
-const TOPICS_MAX: usize = 1_024;
+/// Topics of a shard whose rates are kept: twice as many as it counts at a time.
+const TOPICS_MAX: usize = 256;
 /// Messages per second below which a topic is not busy any more.
 const QUIET: f64 = 0.01;
 
 /// What is known of the whole node.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    /// The last whole census of each shard, with when it was first seen.
-    passes: Vec<Option<(Arc<Pass>, Instant)>>,
+    shards: Vec<Shard>,
+    /// The rates of all shards together.
     rates: HashMap<Arc<str>, Rate>,
-    /// When the rates were last changed.
-    updated: Option<Instant>,
+}
+
+/// What is known of one shard.
+#[derive(Debug, Default)]
+struct Shard {
+    /// Its last whole census.
+    pass: Option<Arc<Pass>>,
+    rates: HashMap<Arc<str>, Rate>,
+    /// Until when its messages are counted in these.
+    counted_until: Option<Instant>,
 }
 
 /// How much is sent to a topic.
@@ -74,65 +76,17 @@ pub(crate) struct Address {
     pub(crate) error: u64,
 }
 
-/// Asks every shard for so many slices of its census and for its busiest topics; nothing of those that do
-/// not answer in time.
-pub(crate) async fn look(control: &Control, slices: u32) -> Vec<Option<Look>> {
-    let asked = Instant::now();
-    // All are asked before any is waited for.
-    let answers: Vec<_> = control
-        .shards()
-        .map(|shard| control.ask(shard, |reply| Question::Look(slices, reply)))
-        .collect();
-    let mut looks = Vec::with_capacity(answers.len());
-    for answer in answers {
-        let left = PATIENCE.saturating_sub(asked.elapsed());
-        looks.push(match answer {
-            Ok(answer) => timeout(left, answer).await.ok().and_then(Result::ok),
-            Err(hub::Full) => None,
-        });
-    }
-    looks
-}
-
 impl Board {
-    /// Takes in what shards have looked at until now.
-    pub(crate) fn update(&mut self, looks: Vec<Option<Look>>, now: Instant) {
-        self.passes.resize(looks.len(), None);
-        let mut busiest = Vec::with_capacity(looks.len());
-        for (known, look) in self.passes.iter_mut().zip(looks) {
-            let Some(look) = look else { continue };
-            busiest.push(look.busiest);
-            let Some(pass) = look.census else { continue };
-            let is_known = matches!(known, Some((known, _)) if Arc::ptr_eq(known, &pass));
-            if !is_known {
-                *known = Some((pass, now));
-            }
+    /// Takes in what shards have said since the last time.
+    pub(crate) fn update(&mut self, seen: Seen) {
+        self.shards.resize_with(seen.shards_count, Shard::default);
+        for (shard, pass) in seen.passes {
+            self.shards[usize::from(shard.0)].pass = Some(pass);
         }
-        if let Some(before) = self.updated.replace(now) {
-            self.smooth(&busiest, now.duration_since(before));
+        for (shard, look) in seen.looks {
+            self.shards[usize::from(shard.0)].count(&look);
         }
-    }
-
-    fn smooth(&mut self, busiest: &[Vec<Frequent<Arc<str>>>], took: Duration) {
-        let took = took.as_secs_f64().max(0.001);
-        let weight = 1.0 - (-took / SMOOTHED_OVER_S).exp();
-        for rate in self.rates.values_mut() {
-            *rate = rate.toward(Rate::default(), weight);
-        }
-        for (topic, sum) in merge(busiest) {
-            let rate = self.rates.entry(topic).or_default();
-            // It was moved toward zero above; the new figure adds its share.
-            rate.messages += weight * sum.messages / took;
-            rate.deliveries += weight * sum.deliveries / took;
-            rate.error += weight * sum.error / took;
-        }
-        self.rates.retain(|_, rate| rate.messages >= QUIET);
-        if self.rates.len() > TOPICS_MAX {
-            let mut all: Vec<_> = self.rates.drain().collect();
-            all.sort_by(|(_, a), (_, b)| b.messages.total_cmp(&a.messages));
-            all.truncate(TOPICS_MAX);
-            self.rates.extend(all);
-        }
+        self.rates = merge(&self.shards);
     }
 
     /// The topics with most members, as far as one shard has many of them. How many they have must be asked
@@ -140,7 +94,7 @@ impl Board {
     pub(crate) fn largest(&self, max: usize) -> Listed<Arc<str>> {
         let mut sums: HashMap<&str, usize> = HashMap::new();
         let mut all_listed = true;
-        for (pass, _) in self.passes.iter().flatten() {
+        for pass in self.passes() {
             all_listed &= pass.topics_count == pass.largest.len() as u64;
             for (topic, members) in &pass.largest {
                 *sums.entry(topic).or_default() += members;
@@ -169,7 +123,7 @@ impl Board {
         items.truncate(max);
         Listed {
             items,
-            age: self.updated.map(|updated| updated.elapsed()),
+            age: self.counted_until().map(|until| until.elapsed()),
             // What is sent to seldom is not counted.
             is_complete: false,
         }
@@ -182,8 +136,8 @@ impl Board {
 
     /// The connections with most to write.
     pub(crate) fn slowest(&self, max: usize) -> Listed<Conn> {
-        let passes = self.passes.iter().zip(0_u16..);
-        let slowest = passes.filter_map(|(pass, shard)| Some((&pass.as_ref()?.0, shard)));
+        let shards = self.shards.iter().zip(0_u16..);
+        let slowest = shards.filter_map(|(known, shard)| Some((known.pass.as_ref()?, shard)));
         let mut all: Vec<_> = slowest
             .flat_map(|(pass, shard)| {
                 pass.slowest.iter().map(move |(conn, view)| {
@@ -204,8 +158,7 @@ impl Board {
 
     /// The addresses with most connections.
     pub(crate) fn addresses(&self, max: usize) -> Listed<Address> {
-        let passes = self.passes.iter().flatten();
-        let sketches: Vec<_> = passes.map(|(pass, _)| &*pass.addresses).collect();
+        let sketches: Vec<_> = self.passes().map(|pass| &*pass.addresses).collect();
         let mut items = merge_addresses(&sketches);
         let is_complete = self.is_whole()
             && items.len() <= max
@@ -218,48 +171,91 @@ impl Board {
         }
     }
 
+    fn passes(&self) -> impl Iterator<Item = &Pass> {
+        self.shards.iter().filter_map(|shard| shard.pass.as_deref())
+    }
+
     /// Whether every shard has looked through all of its tables.
     fn is_whole(&self) -> bool {
-        !self.passes.is_empty() && self.passes.iter().all(Option::is_some)
+        !self.shards.is_empty() && self.shards.iter().all(|shard| shard.pass.is_some())
     }
 
     /// How long ago the first place of the oldest census was looked at.
     fn age(&self) -> Option<Duration> {
-        let passes = self.passes.iter().flatten();
-        passes.map(|(pass, seen)| seen.elapsed() + pass.took).max()
+        let ages = self.passes().map(|pass| pass.ended.elapsed() + pass.took);
+        ages.max()
+    }
+
+    /// Until when the messages of all shards that have ever told are counted.
+    fn counted_until(&self) -> Option<Instant> {
+        let shards = self.shards.iter();
+        shards.filter_map(|shard| shard.counted_until).min()
     }
 }
 
-impl Rate {
-    fn toward(self, other: Self, weight: f64) -> Self {
-        let mix = |from: f64, to: f64| from + weight * (to - from);
-        Self {
-            messages: mix(self.messages, other.messages),
-            deliveries: mix(self.deliveries, other.deliveries),
-            error: mix(self.error, other.error),
+impl Shard {
+    /// Takes in what its sketch has counted between its answer before and this, whenever these were asked for.
+    fn count(&mut self, look: &Look) {
+        // It began to count with the first.
+        let Some(before) = self.counted_until.replace(look.taken) else {
+            return;
+        };
+        let took = look.taken.duration_since(before);
+        let took = took.as_secs_f64().max(0.001);
+        let weight = 1.0 - (-took / SMOOTHED_OVER_S).exp();
+        for rate in self.rates.values_mut() {
+            *rate = rate.times(1.0 - weight);
+        }
+        for topic in &look.busiest {
+            let counted = Rate {
+                messages: topic.times as f64,
+                deliveries: topic.weight as f64,
+                error: topic.error as f64,
+            };
+            let rate = self.rates.entry(Arc::clone(&topic.key)).or_default();
+            // It was moved toward zero above; the new figure adds its share.
+            *rate = rate.plus(counted.times(weight / took));
+        }
+        self.rates.retain(|_, rate| rate.messages >= QUIET);
+        if self.rates.len() > TOPICS_MAX {
+            let mut all: Vec<_> = self.rates.drain().collect();
+            all.sort_by(|(_, a), (_, b)| b.messages.total_cmp(&a.messages));
+            all.truncate(TOPICS_MAX);
+            self.rates.extend(all);
         }
     }
 }
 
-/// What all shards have counted of each topic. A broadcast comes once to each shard with members, so its
-/// messages are the most that one shard has seen, and its deliveries are those of all.
-fn merge(busiest: &[Vec<Frequent<Arc<str>>>]) -> HashMap<Arc<str>, Rate> {
-    // At most and at least so many messages, and deliveries.
-    let mut sums: HashMap<&Arc<str>, (u64, u64, u64)> = HashMap::new();
-    for frequent in busiest.iter().flatten() {
-        let (most, least, deliveries) = sums.entry(&frequent.key).or_default();
-        *most = (*most).max(frequent.times);
-        *least = (*least).max(frequent.times - frequent.error);
-        *deliveries += frequent.weight;
+impl Rate {
+    fn times(self, factor: f64) -> Self {
+        Self {
+            messages: self.messages * factor,
+            deliveries: self.deliveries * factor,
+            error: self.error * factor,
+        }
     }
-    let rate = |(most, least, deliveries): (u64, u64, u64)| Rate {
-        messages: most as f64,
-        deliveries: deliveries as f64,
-        error: (most - least) as f64,
-    };
-    let sums = sums.into_iter();
-    sums.map(|(topic, sum)| (Arc::clone(topic), rate(sum)))
-        .collect()
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            deliveries: self.deliveries + other.deliveries,
+            error: self.error + other.error,
+        }
+    }
+}
+
+/// The rates of all shards together. A broadcast comes once to each shard with members, so its messages are the
+/// most that one shard has seen, and its deliveries are those of all.
+fn merge(shards: &[Shard]) -> HashMap<Arc<str>, Rate> {
+    let mut sums: HashMap<Arc<str>, Rate> = HashMap::new();
+    for (topic, rate) in shards.iter().flat_map(|shard| &shard.rates) {
+        let sum = sums.entry(Arc::clone(topic)).or_default();
+        let least = (sum.messages - sum.error).max(rate.messages - rate.error);
+        sum.messages = sum.messages.max(rate.messages);
+        sum.deliveries += rate.deliveries;
+        sum.error = sum.messages - least;
+    }
+    sums
 }
 
 /// The connections of each address over all shards, most first. An address that a full sketch does not list
@@ -306,18 +302,51 @@ mod tests {
         }
     }
 
-    fn look(busiest: Vec<Frequent<Arc<str>>>, pass: Option<&Arc<Pass>>) -> Option<Look> {
-        Some(Look {
-            busiest,
-            census: pass.cloned(),
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// What a shard has said: who, what of topics, and when.
+    type Said = (u16, Vec<Frequent<Arc<str>>>, Instant);
+
+    fn seen(said: Vec<Said>) -> Seen {
+        let look = |(shard, busiest, taken)| (ShardIndex(shard), Look { busiest, taken });
+        Seen {
+            shards_count: 2,
+            looks: said.into_iter().map(look).collect(),
+            passes: Vec::new(),
+        }
+    }
+
+    fn pass(topics: &[(&str, usize)]) -> Arc<Pass> {
+        let largest = topics.iter().map(|(topic, n)| ((*topic).to_owned(), *n));
+        Arc::new(Pass {
+            ended: Instant::now(),
+            took: Duration::ZERO,
+            topics_count: topics.len() as u64,
+            slowest: Vec::new(),
+            largest: largest.collect(),
+            addresses: Vec::new(),
         })
     }
 
     #[test]
     fn a_broadcast_to_two_shards_is_one_message_and_all_its_deliveries() {
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let first = vec![frequent(Arc::clone(&a), 10, 0, 100), frequent(b, 4, 3, 4)];
-        let merged = merge(&[first, vec![frequent(Arc::clone(&a), 10, 0, 50)]]);
+        let shard = |rates: &[(&Arc<str>, f64, f64, f64)]| {
+            let rate = |(topic, messages, error, deliveries): &(&Arc<str>, f64, f64, f64)| {
+                let rate = Rate {
+                    messages: *messages,
+                    deliveries: *deliveries,
+                    error: *error,
+                };
+                (Arc::clone(topic), rate)
+            };
+            Shard {
+                rates: rates.iter().map(rate).collect(),
+                ..Shard::default()
+            }
+        };
+        let first = shard(&[(&a, 10.0, 0.0, 100.0), (&b, 4.0, 3.0, 4.0)]);
+        let merged = merge(&[first, shard(&[(&a, 10.0, 2.0, 50.0)])]);
         let rate = merged[&a];
         assert_eq!(
             (rate.messages, rate.deliveries, rate.error),
@@ -329,31 +358,65 @@ mod tests {
     #[test]
     fn a_steady_rate_is_reached_and_a_quiet_topic_forgotten() {
         let mut board = Board::default();
-        let start = Instant::now();
-        let busy = || vec![frequent("a".into(), 100, 0, 500)];
-        let mut now = start;
+        let mut now = Instant::now();
         for _ in 0..=60 {
-            board.update(vec![look(busy(), None)], now);
-            now += Duration::from_secs(1);
+            board.update(seen(vec![(
+                0,
+                vec![frequent("a".into(), 100, 0, 500)],
+                now,
+            )]));
+            now += SECOND;
         }
         let rate = board.rate("a").unwrap();
         assert!((99.0..=100.0).contains(&rate.messages), "{rate:?}");
         assert!((495.0..=500.0).contains(&rate.deliveries), "{rate:?}");
         for _ in 0..120 {
-            board.update(vec![look(Vec::new(), None)], now);
-            now += Duration::from_secs(1);
+            board.update(seen(vec![(0, Vec::new(), now)]));
+            now += SECOND;
         }
         assert_eq!(board.rate("a"), None);
     }
 
     #[test]
+    fn an_answer_that_comes_late_counts_for_all_the_time_since_the_one_before() {
+        let steady = |late: bool| {
+            let mut board = Board::default();
+            let mut now = Instant::now();
+            board.update(seen(vec![(0, vec![], now), (1, vec![], now)]));
+            for second in 1..=60 {
+                now += SECOND;
+                let both = |count| vec![frequent("a".into(), count, 0, 5 * count)];
+                let mut said = vec![(0, both(100), now)];
+                // The second shard is late every other second, and tells of both then.
+                match (late, second % 2) {
+                    (false, _) => said.push((1, both(100), now)),
+                    (true, 0) => said.push((1, both(200), now)),
+                    (true, _) => {}
+                }
+                board.update(seen(said));
+            }
+            board.rate("a").unwrap()
+        };
+        let (in_time, late) = (steady(false), steady(true));
+        let is_near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-6;
+        assert!(
+            is_near(in_time.deliveries, late.deliveries),
+            "{in_time:?} {late:?}"
+        );
+        assert!(
+            is_near(in_time.messages, late.messages),
+            "{in_time:?} {late:?}"
+        );
+        assert!(late.deliveries > 990.0, "{late:?}");
+    }
+
+    #[test]
     fn rates_are_kept_of_so_many_topics_and_no_more() {
         let mut board = Board::default();
-        let topics = |count: u64| (1..=count).map(|n| frequent(n.to_string().into(), n, 0, 0));
+        let topics = (1..=3_000).map(|n: u64| frequent(n.to_string().into(), n, 0, 0));
         let now = Instant::now();
-        board.update(vec![look(Vec::new(), None)], now);
-        let many = topics(3_000).collect();
-        board.update(vec![look(many, None)], now + Duration::from_secs(1));
+        board.update(seen(vec![(0, Vec::new(), now)]));
+        board.update(seen(vec![(0, topics.collect(), now + SECOND)]));
         assert_eq!(board.rates.len(), TOPICS_MAX);
         assert!(board.rate("3000").is_some() && board.rate("1").is_none());
         let first = board.busiest(1).items;
@@ -362,20 +425,15 @@ mod tests {
 
     #[test]
     fn topics_of_all_shards_are_added_up() {
-        let pass = |topics: &[(&str, usize)]| {
-            let largest = topics.iter().map(|(topic, n)| ((*topic).to_owned(), *n));
-            Arc::new(Pass {
-                topics_count: topics.len() as u64,
-                largest: largest.collect(),
-                ..Pass::default()
-            })
-        };
         let mut board = Board::default();
         let (first, second) = (pass(&[("a", 5), ("b", 4)]), pass(&[("b", 3)]));
-        board.update(vec![look(vec![], Some(&first)), None], Instant::now());
+        let seen = |shard, pass| Seen {
+            passes: vec![(ShardIndex(shard), pass)],
+            ..seen(Vec::new())
+        };
+        board.update(seen(0, first));
         assert!(!board.largest(10).is_complete, "a shard is missing");
-        let looks = vec![None, look(vec![], Some(&second))];
-        board.update(looks, Instant::now());
+        board.update(seen(1, second));
         let largest = board.largest(10);
         assert_eq!(largest.items, ["b".into(), "a".into()]);
         assert!(largest.is_complete);

@@ -16,6 +16,7 @@ mod guard;
 mod health;
 mod limits;
 mod listener;
+mod lookout;
 mod memory;
 mod metrics;
 mod observatory;

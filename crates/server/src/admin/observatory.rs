@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::body::Bytes;
 use serde::Serialize;
 use tokio::{
     sync::watch,
@@ -14,8 +15,9 @@ use tokio::{
 };
 
 use super::{
-    board::{self, Board},
+    board::Board,
     chronicle::Chronicle,
+    lookout::Lookout,
     reading::Reading,
     sample::{Line, Sample},
 };
@@ -23,9 +25,13 @@ use crate::control::Control;
 
 /// How often shards are looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// Slices of the census that a look takes when nobody watches, and when somebody does.
+/// Slices of the census that a look takes, and as many while somebody reads what it has found.
 const SLICES: u32 = 1;
-const SLICES_WATCHED: u32 = 4;
+const SLICES_READ: u32 = 4;
+/// For how long after it was read somebody still reads: pages ask every two seconds.
+const READ_FOR: Duration = Duration::from_secs(10);
+/// What is sent before the first sample: a comment, which browsers pass over (HTML standard, server-sent events).
+const NO_EVENT: &[u8] = b": no sample yet\n\n";
 /// Samples kept: ten minutes.
 const KEPT: usize = 600;
 
@@ -38,8 +44,8 @@ struct Inner {
     control: Control,
     /// Only this thread takes it, and never across an await.
     known: Mutex<Known>,
-    /// The newest sample as JSON, written once for all who watch.
-    live: watch::Sender<Arc<str>>,
+    /// The newest sample as a server-sent event, written once for all who watch.
+    live: watch::Sender<Bytes>,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +57,8 @@ struct Known {
     sample: Option<Arc<Sample>>,
     history: VecDeque<(f64, Line)>,
     board: Board,
+    /// When somebody asked for what there is most of.
+    board_read: Option<Instant>,
 }
 
 /// The last minutes, a column for each number.
@@ -64,7 +72,7 @@ pub(crate) struct History {
 
 impl Observatory {
     pub(crate) fn new(control: Control) -> Self {
-        let (live, _) = watch::channel(Arc::from("{}"));
+        let (live, _) = watch::channel(Bytes::from_static(NO_EVENT));
         Self(Arc::new(Inner {
             control,
             known: Mutex::default(),
@@ -78,22 +86,24 @@ impl Observatory {
         // After a pause of the machine one look is enough.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let chronicle = Chronicle::new();
+        let mut lookout = Lookout::default();
         loop {
             ticks.tick().await;
-            let (before, now) = self.look().await;
+            let (before, now) = self.look(&mut lookout).await;
             let connections_max = self.0.control.connections_max();
             chronicle.tell(before.as_deref(), &now, connections_max);
         }
     }
 
     /// Takes a reading; returns the one before, if there was one, and this.
-    async fn look(&self) -> (Option<Arc<Reading>>, Arc<Reading>) {
-        let slices = match self.viewers_count() {
-            0 => SLICES,
-            _ => SLICES_WATCHED,
+    async fn look(&self, lookout: &mut Lookout) -> (Option<Arc<Reading>>, Arc<Reading>) {
+        let read = self.known().board_read;
+        let slices = match read {
+            Some(read) if read.elapsed() < READ_FOR => SLICES_READ,
+            _ => SLICES,
         };
-        let looks = board::look(&self.0.control, slices).await;
-        self.known().board.update(looks, Instant::now());
+        let seen = lookout.look(&self.0.control, slices).await;
+        self.known().board.update(seen);
         let before = self.known().reading.clone();
         let newest = self.known().newest.clone();
         let now = Arc::new(Reading::take(&self.0.control, newest.as_deref()).await);
@@ -113,13 +123,15 @@ impl Observatory {
         known.sample = Some(Arc::clone(&sample));
         drop(known);
         if let Ok(json) = serde_json::to_string(&*sample) {
-            self.0.live.send_replace(json.into());
+            // JSON has no line ends outside of its texts, and there they are escaped.
+            let event = format!("event: sample\ndata: {json}\n\n");
+            self.0.live.send_replace(event.into());
         }
         (before, now)
     }
 
-    /// The newest sample as JSON, and word of each that follows.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<str>> {
+    /// The newest sample as a server-sent event, and word of each that follows.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Bytes> {
         self.0.live.subscribe()
     }
 
@@ -150,7 +162,14 @@ impl Observatory {
         }
     }
 
-    /// What there is most of.
+    /// What there is most of, for somebody who reads it: it is found out faster from now on.
+    pub(crate) fn read_board<T>(&self, ask: impl FnOnce(&Board) -> T) -> T {
+        let mut known = self.known();
+        known.board_read = Some(Instant::now());
+        ask(&known.board)
+    }
+
+    /// What there is most of, in passing.
     pub(crate) fn ask_board<T>(&self, ask: impl FnOnce(&Board) -> T) -> T {
         ask(&self.known().board)
     }

@@ -213,7 +213,7 @@ fn what_is_counted_is_what_happened() {
     let mut bob = hall.admit("bob", &["room:a", "room:b"]);
     let payload = serde_json::json!({}).into_payload().expect("JSON");
     let broadcast = Broadcast::new("room:a", "news", &payload).expect("it is encoded");
-    let look = || hall.ask(|reply| Question::Look(SLICES_MAX, reply));
+    let look = || hall.ask(Question::Look);
     assert!(
         look().busiest.is_empty(),
         "the first question begins the count"
@@ -243,12 +243,16 @@ fn what_is_counted_is_what_happened() {
         hall.ask(|reply| Question::Members(topics, reply))
     };
     assert_eq!(members(&["room:b", "room:a", "room:c"]), [1, 2, 0]);
-    let Look { busiest, census } = look();
+    let before = Instant::now();
+    let Look { busiest, taken } = look();
+    assert!(taken >= before, "it is told when that was");
     assert_eq!(
         (&*busiest[0].key, busiest[0].times, busiest[0].weight),
         ("room:a", 2, 3)
     );
+    let census = hall.ask(Question::Slice);
     let census = census.expect("so few are looked through at once");
+    assert!(census.ended >= taken);
     assert_eq!(census.topics_count, 2);
     assert_eq!(census.largest[0], ("room:a".to_owned(), 2));
     assert_eq!(

@@ -1,16 +1,15 @@
 //! How the node is: now, in the last minutes, and as a stream.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use axum::{
     Json,
+    body::Body,
     extract::State as Held,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
 };
-use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
+use tokio_stream::{StreamExt as _, wrappers::WatchStream};
 
 use super::super::{
     observatory::History,
@@ -43,10 +42,9 @@ pub(crate) async fn history(Held(state): Held<State>) -> Json<History> {
 #[utoipa::path(get, path = "/events", tag = "overview", responses(
     (status = 200, description = "A stream that does not end", content_type = "text/event-stream"),
 ))]
-pub(crate) async fn events(
-    Held(state): Held<State>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let samples = WatchStream::new(state.observatory.subscribe());
-    let event = |json: Arc<str>| Ok(Event::default().event("sample").data(&*json));
-    Sse::new(samples.map(event)).keep_alive(KeepAlive::default())
+pub(crate) async fn events(Held(state): Held<State>) -> Response {
+    // Written once for all who watch. There is one every second, so none is needed to keep a stream alive.
+    let events = WatchStream::new(state.observatory.subscribe());
+    let body = Body::from_stream(events.map(Ok::<_, Infallible>));
+    ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
 }

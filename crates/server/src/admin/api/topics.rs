@@ -135,11 +135,11 @@ pub(crate) async fn topics(
     let observatory = &state.observatory;
     let (listed, from): (Listed<Arc<str>>, _) = match asked.sort {
         Sort::Members => (
-            observatory.ask_board(|board| board.largest(limit)),
+            observatory.read_board(|board| board.largest(limit)),
             "census",
         ),
         Sort::Rate => {
-            let busiest = observatory.ask_board(|board| board.busiest(limit));
+            let busiest = observatory.read_board(|board| board.busiest(limit));
             let items = busiest.items.into_iter().map(|(topic, _)| topic);
             let listed = Listed {
                 items: items.collect(),
