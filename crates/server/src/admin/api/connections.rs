@@ -52,7 +52,7 @@ pub(crate) struct ConnectionsAsked {
     #[param(format = "ipv4", example = "127.0.0.1")]
     address: Option<String>,
     /// Without one of the above: those with most to write first, as the last look through the tables has found
-    /// them.
+    /// them. Those of a shard that does not answer in time are left out, and `missing_shards` names it.
     #[param(inline)]
     sort: Option<Sort>,
     /// Where to go on: `next` of the page before.
@@ -81,6 +81,9 @@ pub(crate) struct Connections {
     /// The cursor of the next page; null after the last.
     #[schema(value_type = Option<String>)]
     next: Option<Cursor>,
+    /// The shards that did not answer in time, so that connections of theirs are missing from what `sort=outbox`
+    /// lists; empty when none is. Any other list is refused with 503 instead, since its next page begins where it ends.
+    missing_shards: Vec<u16>,
 }
 
 /// An open WebSocket.
@@ -176,7 +179,7 @@ pub(crate) async fn connections(
     let wrong = |what: &str| Err(Problem::new(Kind::BadParameter, what));
     match (asked.sort, is_any) {
         (Some(Sort::Outbox), true) if asked.cursor.is_none() => {
-            return slowest(&state, limit).await;
+            return Ok(slowest(&state, limit).await);
         }
         (Some(_), _) => {
             return wrong("sort=outbox stands alone or with limit: it is one page of all");
@@ -229,7 +232,7 @@ pub(crate) async fn addresses(
     Asked(asked): Asked<AddressesAsked>,
 ) -> Result<Json<Addresses>, Problem> {
     let limit = asked.limit.0.into();
-    let listed = state.observatory.ask_board(|board| board.addresses(limit));
+    let listed = state.observatory.read_board(|board| board.addresses(limit));
     let address = |item: &super::super::board::Address| Address {
         address: item.ip.to_string(),
         connections: item.connections,
@@ -259,19 +262,16 @@ async fn detail(state: &State, conn: Conn) -> Result<Option<Detail>, Problem> {
     search::ask(&state.control, conn.shard, question).await
 }
 
-async fn slowest(state: &State, limit: usize) -> Result<Json<Connections>, Problem> {
-    let listed = state.observatory.ask_board(|board| board.slowest(limit));
-    let mut found = Vec::with_capacity(listed.items.len());
-    for conn in listed.items {
-        let detail = detail(state, conn).await?;
-        // It may have ended since it was seen, and so have its troubles.
-        found.extend(detail.map(|detail| (conn.shard, detail.brief)));
-    }
+async fn slowest(state: &State, limit: usize) -> Json<Connections> {
+    let listed = state.observatory.read_board(|board| board.slowest(limit));
+    // Some may have ended since they were seen, and so have their troubles.
+    let (mut found, missing) = search::briefs(&state.control, &listed.items).await;
     found.sort_by_key(|(_, brief)| std::cmp::Reverse(brief.outbox_bytes));
-    Ok(Json(Connections {
+    Json(Connections {
         as_of_s: listed.age.map(|age| age.as_secs_f64()),
+        missing_shards: missing.into_iter().map(|shard| shard.0).collect(),
         ..Connections::of(found.iter().map(Connection::of).collect(), None)
-    }))
+    })
 }
 
 impl Connections {
@@ -280,6 +280,7 @@ impl Connections {
             connections,
             as_of_s: Some(0.0),
             next,
+            missing_shards: Vec::new(),
         }
     }
 }

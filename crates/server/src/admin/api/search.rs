@@ -4,11 +4,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use engine::ShardIndex;
-use tokio::{sync::oneshot::Receiver, time::timeout};
+use tokio::{
+    sync::oneshot::Receiver,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{super::problem::Problem, cursor::Cursor};
 use crate::{
-    control::Control,
+    control::{Conn, Control},
     question::{Brief, Page, Pattern, Question, Reply, Search},
 };
 
@@ -129,6 +132,53 @@ pub(crate) async fn members(
     Ok(members)
 }
 
+/// Those of several connections that are there, one question to each of their shards, and the shards that did not
+/// answer in time.
+pub(crate) async fn briefs(
+    control: &Control,
+    conns: &[Conn],
+) -> (Vec<(ShardIndex, Brief)>, Vec<ShardIndex>) {
+    let mut asked: BTreeMap<u16, Vec<hub::ConnId>> = BTreeMap::new();
+    for conn in conns {
+        asked.entry(conn.shard.0).or_default().push(conn.conn);
+    }
+    // All are asked before any is waited for.
+    let answers: Vec<_> = asked
+        .into_iter()
+        .map(|(shard, conns)| {
+            let shard = ShardIndex(shard);
+            let answer = control.ask(shard, |reply| Question::Briefs(conns, reply));
+            (shard, answer)
+        })
+        .collect();
+    let (told, missing) = gather(answers, PATIENCE).await;
+    let briefs = told.into_iter().flat_map(|(shard, briefs)| {
+        let with_shard = move |brief| (shard, brief);
+        briefs.into_iter().map(with_shard)
+    });
+    (briefs.collect(), missing)
+}
+
+/// What comes in time, and who is late or was too busy to be asked.
+async fn gather<T>(
+    answers: Vec<(ShardIndex, Result<Receiver<T>, hub::Full>)>,
+    patience: Duration,
+) -> (Vec<(ShardIndex, T)>, Vec<ShardIndex>) {
+    let until = Instant::now() + patience;
+    let (mut told, mut missing) = (Vec::with_capacity(answers.len()), Vec::new());
+    for (shard, answer) in answers {
+        let answer = match answer {
+            Ok(answer) => timeout_at(until, answer).await.ok().and_then(Result::ok),
+            Err(hub::Full) => None,
+        };
+        match answer {
+            Some(answer) => told.push((shard, answer)),
+            None => missing.push(shard),
+        }
+    }
+    (told, missing)
+}
+
 /// The shards on which a search may find anything, lowest first.
 pub(crate) fn shards_of(control: &Control, search: &Search) -> Vec<ShardIndex> {
     match search {
@@ -168,4 +218,34 @@ async fn walk<T>(
         }
     }
     Ok(Found { items, next: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{runtime::Builder, sync::oneshot::channel};
+
+    use super::*;
+
+    #[test]
+    fn who_is_late_takes_nothing_from_the_others() {
+        let runtime = Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(async {
+            let (late, silence) = channel();
+            let (prompt, answer) = channel();
+            let (gone, end) = channel();
+            drop(gone);
+            prompt.send("here").expect("it is waited for");
+            // The late one is asked first: the others do not wait behind it.
+            let answers = vec![
+                (ShardIndex(0), Ok(silence)),
+                (ShardIndex(1), Ok(answer)),
+                (ShardIndex(2), Err(hub::Full)),
+                (ShardIndex(3), Ok(end)),
+            ];
+            let (told, missing) = gather(answers, Duration::from_millis(5)).await;
+            assert_eq!(told, [(ShardIndex(1), "here")]);
+            assert_eq!(missing, [ShardIndex(0), ShardIndex(2), ShardIndex(3)]);
+            drop(late);
+        });
+    }
 }
