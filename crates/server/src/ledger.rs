@@ -4,7 +4,7 @@ use capacity::{
     Ledger, Machine,
     ledger::{Per, Place, Term},
 };
-use engine::StartError;
+use engine::{StartError, V6_PEER_BYTES};
 use hub::Interest;
 
 use crate::{ServeError, config::Config, plan::Plan};
@@ -22,7 +22,12 @@ pub fn ledger(config: &Config) -> Result<Ledger, ServeError> {
     let plan = Plan::new(config, &machine, kernel.kernel(), kernel.tables());
     let connections = plan.connections_wanted().into();
     let ledger = Ledger::of(connections, &plan.layout, machine.tcp_memory);
-    Ok(ledger.and(interest(plan.layout.shards)))
+    let ledger = ledger.and(interest(plan.layout.shards));
+    Ok(if config.listen.is_ipv6() {
+        ledger.and(v6_peers(connections * V6_PEER_BYTES as u64))
+    } else {
+        ledger
+    })
 }
 
 /// The table of who listens where.
@@ -33,6 +38,17 @@ pub(crate) fn interest(shards: u16) -> Term {
         per: Per::Once,
         bytes: Interest::bytes(shards) as u64,
         source: "hub::Interest::bytes",
+    }
+}
+
+/// The addresses of clients that come by IPv6; those of others are in their connections.
+pub(crate) fn v6_peers(bytes: u64) -> Term {
+    Term {
+        name: "IPv6 addresses",
+        place: Place::Process,
+        per: Per::Once,
+        bytes,
+        source: "engine::V6_PEER_BYTES for each client by IPv6",
     }
 }
 
@@ -92,6 +108,16 @@ mod tests {
         assert_eq!(ledger.connections(), 100_000_000);
         assert_eq!(ledger.layout().shards, 3);
         assert_eq!(bytes(&ledger, "shards of topics"), Interest::bytes(3));
+    }
+
+    #[test]
+    fn clients_by_ipv6_cost_their_addresses_and_others_none() {
+        let mut config = asked_for(1_000, engine::KernelChoice::Epoll);
+        let names = |ledger: &Ledger| ledger.terms().iter().any(|it| it.name == "IPv6 addresses");
+        assert!(!names(&ledger(&config).expect("epoll is everywhere")));
+        config.listen = "[::]:4000".parse().expect("an address");
+        let ledger = ledger(&config).expect("epoll is everywhere");
+        assert_eq!(bytes(&ledger, "IPv6 addresses"), 1_000 * V6_PEER_BYTES);
     }
 
     #[test]

@@ -1,11 +1,32 @@
 //! `GET /api/v1/memory`: what the present connections should cost, term by term, beside what is measured.
 
-use axum::{Json, extract::State as Held};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Bytes,
+    extract::State as Held,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
 use capacity::{Ledger, SockStat, TcpMemory, ledger::Place};
 use serde::Serialize;
 
 use super::{observatory::resident_bytes, problem::Asking, state::State};
-use crate::ledger::interest;
+use crate::{
+    control::Control,
+    ledger::{interest, v6_peers},
+};
+
+/// The newest answer, for everybody who asks within a second: each page asks every few seconds, and to read what
+/// the kernel measures takes longer than all the rest of it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scales(Arc<Mutex<Option<(Instant, Bytes)>>>);
+
+/// For how long an answer is that of now.
+const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// The ledger and the scales.
 #[derive(Debug, Serialize)]
@@ -55,29 +76,55 @@ struct Measured {
     (status = 200, description = "The ledger term by term, and measured memory", content_type = "application/json"),
     Asking,
 ))]
-pub(super) async fn memory(Held(state): Held<State>) -> Json<Memory> {
-    // Read where they stand: viewers ask for this every few seconds, and no shard has to answer.
-    let control = &state.control;
-    let open = |shard| control.counters(shard).snapshot().open;
-    let connections = control.shards().map(open).sum();
-    let layout = state.control.plan().layout;
-    let ledger = Ledger::of(connections, &layout, TcpMemory::read()).and(interest(layout.shards));
-    let terms = ledger.terms().iter().map(|term| Term {
-        name: term.name,
-        place: term.place.to_string(),
-        per: term.per.to_string(),
-        bytes: term.bytes,
-        total_bytes: term.bytes.saturating_mul(ledger.count(term.per)),
-        source: term.source,
-    });
-    Json(Memory {
-        connections,
-        process_bytes: ledger.idle_bytes(Place::Process),
-        kernel_bytes: ledger.idle_bytes(Place::Kernel),
-        unread_bytes_max: ledger.unread_bytes(),
-        terms: terms.collect(),
-        measured: Measured::read(),
-    })
+pub(super) async fn memory(Held(state): Held<State>) -> Response {
+    let json = state.scales.read(|| Memory::weigh(&state.control));
+    ([(CONTENT_TYPE, "application/json")], json).into_response()
+}
+
+impl Scales {
+    /// What was weighed a moment ago, or what is weighed now.
+    fn read(&self, weigh: impl FnOnce() -> Memory) -> Bytes {
+        // Never kept across an await.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, json)) = &*known
+            && at.elapsed() < FRESH_FOR
+        {
+            return json.clone();
+        }
+        // Numbers and texts: they cannot but be written.
+        let json: Bytes = serde_json::to_vec(&weigh()).unwrap_or_default().into();
+        *known = Some((Instant::now(), json.clone()));
+        json
+    }
+}
+
+impl Memory {
+    /// Reads where the counts stand: no shard has to answer.
+    fn weigh(control: &Control) -> Self {
+        let counts = |shard| control.counters(shard).snapshot();
+        let counts: Vec<_> = control.shards().map(counts).collect();
+        let connections = counts.iter().map(|shard| shard.open).sum();
+        let v6_bytes = counts.iter().map(|shard| shard.v6_peer_bytes).sum();
+        let layout = control.plan().layout;
+        let ledger = Ledger::of(connections, &layout, TcpMemory::read());
+        let ledger = ledger.and(interest(layout.shards)).and(v6_peers(v6_bytes));
+        let terms = ledger.terms().iter().map(|term| Term {
+            name: term.name,
+            place: term.place.to_string(),
+            per: term.per.to_string(),
+            bytes: term.bytes,
+            total_bytes: term.bytes.saturating_mul(ledger.count(term.per)),
+            source: term.source,
+        });
+        Self {
+            connections,
+            process_bytes: ledger.idle_bytes(Place::Process),
+            kernel_bytes: ledger.idle_bytes(Place::Kernel),
+            unread_bytes_max: ledger.unread_bytes(),
+            terms: terms.collect(),
+            measured: Measured::read(),
+        }
+    }
 }
 
 impl Measured {
@@ -102,4 +149,36 @@ fn slab_bytes() -> Option<u64> {
         .find_map(|line| line.strip_prefix("Slab:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_within_a_second_is_told_what_was_weighed_before() {
+        let scales = Scales::default();
+        let mut weighings = 0;
+        let mut ask = || {
+            scales.read(|| {
+                weighings += 1;
+                Memory {
+                    connections: weighings,
+                    terms: Vec::new(),
+                    process_bytes: 0,
+                    kernel_bytes: 0,
+                    unread_bytes_max: 0,
+                    measured: Measured::read(),
+                }
+            })
+        };
+        let first = ask();
+        assert!(first.starts_with(br#"{"connections":1,"#), "{first:?}");
+        assert_eq!(ask(), first);
+        let mut known = scales.0.lock().expect("nobody has panicked");
+        let (at, _) = known.as_mut().expect("it was weighed");
+        *at -= FRESH_FOR;
+        drop(known);
+        assert!(ask().starts_with(br#"{"connections":2,"#));
+    }
 }

@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use super::{
-    api::Press, limits::Limits, observatory::Observatory, plan::Planner, refused::Refused,
+    api::Press, limits::Limits, memory::Scales, observatory::Observatory, plan::Planner,
+    refused::Refused,
 };
 use crate::control::Control;
 
@@ -16,6 +17,7 @@ pub(crate) struct State {
     pub(super) limits: Limits,
     pub(super) planner: Planner,
     pub(super) refused: Refused,
+    pub(super) scales: Scales,
     pub(crate) started: SystemTime,
 }
 
@@ -27,6 +29,7 @@ impl State {
             limits: Limits::new(control.clone()),
             planner: Planner::default(),
             refused: Refused::default(),
+            scales: Scales::default(),
             started: SystemTime::now(),
             control,
         }

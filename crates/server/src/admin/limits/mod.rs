@@ -20,8 +20,9 @@ use std::{
 };
 
 use axum::{
-    Json,
+    body::Bytes,
     extract::State as Held,
+    http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
 use capacity::Trend;
@@ -49,7 +50,14 @@ pub(super) struct Limits(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     control: Control,
-    latest: Mutex<Option<Arc<Look>>>,
+    latest: Mutex<Option<Latest>>,
+}
+
+/// The last look, and its JSON for everybody who asks.
+#[derive(Clone, Debug)]
+struct Latest {
+    look: Arc<Look>,
+    json: Bytes,
 }
 
 /// Addresses that are told, those with most connections.
@@ -84,9 +92,9 @@ pub(super) struct Look {
 pub(super) async fn limits(Held(state): Held<State>) -> Result<Response, Problem> {
     let soon =
         "the server has just started and has not looked at its limits; ask again in a second";
-    let look = state.limits.latest();
-    let look = look.ok_or_else(|| Problem::new(problem::Kind::Unavailable, soon))?;
-    Ok(Json(&*look).into_response())
+    let latest = state.limits.newest();
+    let latest = latest.ok_or_else(|| Problem::new(problem::Kind::Unavailable, soon))?;
+    Ok(([(CONTENT_TYPE, "application/json")], latest.json).into_response())
 }
 
 impl Limits {
@@ -99,6 +107,10 @@ impl Limits {
 
     /// The newest look; none in the first moment.
     pub(super) fn latest(&self) -> Option<Arc<Look>> {
+        self.newest().map(|latest| latest.look)
+    }
+
+    fn newest(&self) -> Option<Latest> {
         let latest = self.0.latest.lock();
         latest.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -136,8 +148,11 @@ impl Limits {
                 drawing_svg: drawn.svg.clone(),
                 descriptors_count: surveyed.descriptors_count(),
             };
+            // Numbers and texts: they cannot but be written.
+            let json = serde_json::to_vec(&look).unwrap_or_default().into();
+            let look = Arc::new(look);
             let latest = self.0.latest.lock();
-            *latest.unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(look));
+            *latest.unwrap_or_else(PoisonError::into_inner) = Some(Latest { look, json });
             sleep(every).await;
         }
     }
