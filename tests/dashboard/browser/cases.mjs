@@ -4,6 +4,7 @@
 import { mkdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { DESKTOP, PHONE, equal, holds, steer, until } from "./session.mjs"
+import { TROUBLES } from "./troubles.mjs"
 
 const PAGES = ["overview", "limits", "topics", "connections", "try"]
 const CROWD = "--connections 300 --join room:{} --topics 3 --rate 2000"
@@ -31,6 +32,7 @@ export const CASES = [
   { server: "relay", name: "a_connection_is_found_and_disconnected", run: aConnectionIsDisconnected },
   { server: "relay", name: "try_it_is_a_phoenix_client", run: tryItIsAPhoenixClient },
   { server: "relay", name: "it_lives_through_a_restart_of_the_server", run: itLivesThroughARestart },
+  ...TROUBLES,
 ]
 
 async function aFreshServerSaysHowToConnect(session) {
@@ -194,6 +196,8 @@ async function limitsAreGauges(session) {
   for (const gauge of await page.locator(".gauge").all()) {
     const text = await gauge.textContent()
     holds(/ of [\d,.]/.test(text) && /%/.test(text), `a gauge says how much of how much: ${text}`)
+    holds(!/\b1 \w+s\b of/.test(text), `one is not many: ${text}`)
+    holds(!/(Grows|Falls) by [\d.,]+\/s/.test(text), `a pace has a unit: ${text}`)
   }
   await session.sees("main", "One listening port is enough")
   await page.locator(".drawing svg").first().waitFor()
@@ -214,6 +218,12 @@ async function topicsAreRankedAndSearched(session) {
   await session.sees("tbody tr td.number", text => text === "100")
   await page.locator("#sort").selectOption("rate")
   await session.sees("tbody tr", /room:\d.*\d\/s/)
+  await page.getByRole("searchbox").fill("room:*")
+  await page.getByRole("button", { name: "Search" }).click()
+  await session.sees("h2", "Topics that match room:*")
+  await until(async () => (await page.locator("tbody tr").count()) === 3, () => "not all topics are found")
+  const rates = (await page.locator("tbody tr td:nth-child(4)").allTextContents()).map(Number.parseFloat)
+  holds(rates.every((rate, i) => i === 0 || rates[i - 1] >= rate), `the busiest is first: ${rates}`)
   await page.getByRole("searchbox").fill("room:1")
   await page.getByRole("button", { name: "Search" }).click()
   await session.sees("h2", "Topics that match room:1")

@@ -21,6 +21,7 @@ const UNDESCRIBED: [&str; 3] = ["/", "/assets/{version}/{file}", "/openapi.json"
 pub(super) fn routes(state: State) -> Router {
     let admin = state.control.config().admin.clone();
     let (sockets, refused) = (state.control.address(), state.refused.clone());
+    let host = state.control.config().host.clone();
     let (router, mut document) = OpenApiRouter::with_openapi(Document::empty())
         .routes(open(routes!(health::live)))
         .routes(open(routes!(health::ready)))
@@ -34,7 +35,7 @@ pub(super) fn routes(state: State) -> Router {
         .split_for_parts();
     let needs = Needs::of_document(&mut document).and_read(&UNDESCRIBED);
     let served = Served::new(&document);
-    let guarded = Arc::new(Guard::new(&admin, needs, sockets, refused));
+    let guarded = Arc::new(Guard::new(&admin, needs, sockets, host, refused));
     router
         .route("/openapi.json", get(move || served.clone().answer()))
         .fallback(problem::not_found)

@@ -52,7 +52,8 @@ settings! {
 
         /// The host that this server is known by, which `check_origin = "host"` compares with.
         ///
-        /// Without it the `Host` header of the request counts.
+        /// Without it the `Host` header of the request counts. A dashboard that is opened by https connects to it
+        /// by `wss://`, so a proxy with TLS belongs there.
         host: Option<String> = None, Or { kind: HOST, word: "" };
 
         /// Which pages may connect, by the `Origin` header that browsers send.

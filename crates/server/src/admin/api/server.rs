@@ -32,6 +32,9 @@ pub(crate) struct Server {
     /// The address on which WebSockets are accepted.
     #[schema(example = "0.0.0.0:4000")]
     listen: String,
+    /// The host that it is known by, if one is configured: behind a proxy clients find it there.
+    #[schema(example = "chat.example.com")]
+    host: Option<String>,
     /// Where the socket is mounted.
     #[schema(example = "/socket")]
     path: String,
@@ -123,6 +126,7 @@ pub(crate) async fn server(Held(state): Held<State>) -> Json<Server> {
             .saturating_sub(uptime)
             .as_secs_f64(),
         listen: control.address().to_string(),
+        host: control.config().host.clone(),
         websocket_path: format!("{}/websocket", path.trim_end_matches('/')),
         path,
         kernel: control.kernel().to_owned(),

@@ -4,9 +4,11 @@ use axum::{
     body::{Body, to_bytes},
     http::{Method, Request},
 };
+use engine::Cause;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::upgrade::Refusal;
 
 struct Answer {
     status: StatusCode,
@@ -121,6 +123,25 @@ fn what_is_no_file_of_this_build_is_not_found() {
             StatusCode::NOT_FOUND,
             "{path}"
         );
+    }
+}
+
+#[test]
+fn every_end_and_every_refusal_is_explained() {
+    let file = Assets::get("reasons.js").unwrap().data;
+    let text = String::from_utf8_lossy(&file);
+    let meanings = text.split_once("MEANINGS = {\n").unwrap().1;
+    let meanings = meanings.split_once("\n}").unwrap().0;
+    let named: Vec<_> = meanings
+        .lines()
+        .map(|line| line.trim().split_once(": \"").unwrap().0)
+        .collect();
+    let labels = || Cause::LABELS.iter().chain(&Refusal::LABELS);
+    for label in labels() {
+        assert!(named.contains(label), "{label} has no meaning");
+    }
+    for name in named {
+        assert!(labels().any(|label| *label == name), "{name} never comes");
     }
 }
 

@@ -29,6 +29,8 @@ const FIXED: [(HeaderName, &str); 5] = [
 pub(super) struct Headers {
     /// Where WebSockets are accepted.
     sockets: SocketAddr,
+    /// The host that the server is known by, where a proxy with TLS may be.
+    host: Option<String>,
 }
 
 /// What an answer needs to know of its request.
@@ -39,13 +41,13 @@ pub(super) struct Asked {
 }
 
 impl Headers {
-    pub(super) const fn new(sockets: SocketAddr) -> Self {
-        Self { sockets }
+    pub(super) const fn new(sockets: SocketAddr, host: Option<String>) -> Self {
+        Self { sockets, host }
     }
 
     pub(super) fn ask(&self, request: &Request) -> Asked {
         Asked {
-            policy: policy(host_of(request), self.sockets),
+            policy: policy(host_of(request), self.sockets, self.host.as_deref()),
             is_page: is_page(request.uri().path()),
         }
     }
@@ -71,8 +73,8 @@ pub(super) fn is_page(path: &str) -> bool {
 }
 
 /// CSP Level 3. The console of the page connects to the server's listener, which is another port of the host
-/// that the browser is connected to, or has an address of its own.
-fn policy(host: Option<&str>, listener: SocketAddr) -> HeaderValue {
+/// that the browser is connected to, or has an address of its own, or is behind a proxy at the `known` host.
+fn policy(host: Option<&str>, listener: SocketAddr, known: Option<&str>) -> HeaderValue {
     // The header is the client's: what is no host must not become a part of the policy.
     let plain = |host: &&str| {
         !host.is_empty()
@@ -88,9 +90,14 @@ fn policy(host: Option<&str>, listener: SocketAddr) -> HeaderValue {
     let own = own.filter(|own| asked.as_ref() != Some(own));
     let places = asked.into_iter().chain(own);
     let sockets: String = places.map(|at| format!(" ws://{at} wss://{at}")).collect();
+    let behind = known.map(|host| match host {
+        v6 if v6.contains(':') => format!(" wss://[{v6}]"),
+        host => format!(" wss://{host}"),
+    });
+    let behind = behind.unwrap_or_default();
     let text = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-         connect-src 'self'{sockets}; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+         connect-src 'self'{sockets}{behind}; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
     );
     HeaderValue::try_from(text).expect("letters, digits and punctuation of ASCII are a header")
 }
@@ -145,7 +152,7 @@ mod tests {
             (Some("a b"), ";"),
             (Some("*"), ";"),
         ] {
-            let policy = policy(host, "0.0.0.0:4000".parse().expect("an address"));
+            let policy = policy(host, "0.0.0.0:4000".parse().expect("an address"), None);
             let policy = policy.to_str().expect("ASCII");
             assert!(
                 policy.contains(&format!("connect-src 'self'{sockets}")),
@@ -157,10 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_names_the_host_that_the_server_is_known_by() {
+        let listener = "0.0.0.0:4000".parse().expect("an address");
+        for (known, place) in [("chat.example.com", "chat.example.com"), ("::1", "[::1]")] {
+            let policy = policy(None, listener, Some(known));
+            let policy = policy.to_str().expect("ASCII");
+            let wanted = format!("connect-src 'self' wss://{place};");
+            assert!(policy.contains(&wanted), "{policy}");
+        }
+    }
+
+    #[test]
     fn the_api_is_never_stored_and_a_page_as_it_says() {
         let kept = |path: &str| {
             let request = Request::builder().uri(path).body(axum::body::Body::empty());
-            let headers = Headers::new(SocketAddr::from(([10, 0, 0, 1], 4_000)));
+            let headers = Headers::new(SocketAddr::from(([10, 0, 0, 1], 4_000)), None);
             let asked = headers.ask(&request.expect("a request"));
             let mut head = HeaderMap::new();
             head.insert(header::CACHE_CONTROL, HeaderValue::from_static("immutable"));

@@ -106,12 +106,19 @@ struct Claim {
 
 impl Guard {
     /// `sockets` is where WebSockets are accepted, which the console of the page connects to.
-    pub(super) fn new(admin: &Admin, needs: Needs, sockets: SocketAddr, refused: Refused) -> Self {
+    /// `host` is what the server is known by.
+    pub(super) fn new(
+        admin: &Admin,
+        needs: Needs,
+        sockets: SocketAddr,
+        host: Option<String>,
+        refused: Refused,
+    ) -> Self {
         Self {
             is_open: admin.is_open(),
             needs,
             site: Site::new(admin),
-            headers: Headers::new(sockets),
+            headers: Headers::new(sockets, host),
             keys: Keys::new(&admin.keys),
             passwords: Passwords::new(&admin.users),
             attempts: Attempts::default(),

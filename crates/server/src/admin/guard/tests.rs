@@ -69,7 +69,7 @@ fn routes(admin: &Admin) -> (Router, Refused) {
     let needs = Needs::of_document(&mut document);
     let refused = Refused::default();
     let sockets = SocketAddr::from(([127, 0, 0, 1], 4_000));
-    let guarded = Arc::new(Guard::new(admin, needs, sockets, refused.clone()));
+    let guarded = Arc::new(Guard::new(admin, needs, sockets, None, refused.clone()));
     let routes = declared
         .route("/change", put(async || StatusCode::ACCEPTED))
         .route("/hang", post(async || pending::<()>().await))

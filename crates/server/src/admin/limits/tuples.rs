@@ -88,11 +88,12 @@ impl Tuples {
         let words = format!(
             "One listening port is enough for any number of connections: what has to differ is the whole of \
              source address, source port, destination address and destination port. Each source address has \
-             {} ports towards this one, so {} connections need {} source addresses; the server's port is \
-             never what runs out.",
+             {} ports towards this one, so {} connections need {} source address{}; the server's port is never \
+             what runs out.",
             Grouped(PORTS_COUNT),
             Grouped(connections_max),
             Grouped(needed_count),
+            if needed_count == 1 { "" } else { "es" },
         );
         Self {
             listens_at: control.address().to_string(),

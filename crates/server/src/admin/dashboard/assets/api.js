@@ -8,23 +8,45 @@ export class Refused extends Error {
   }
 }
 
-/** The answer to a question. Throws `Refused` with the server's own words, which are a problem (RFC 9457). */
-export async function ask(path, options = {}) {
+/** Milliseconds that an answer may take: longer than the server itself waits for its shards. */
+const PATIENCE_MS = 15000
+
+/**
+ * The answer to a question. Throws `Refused` with the server's own words, which are a problem (RFC 9457), or
+ * when it takes longer than `patienceMs`.
+ */
+export async function ask(path, { patienceMs = PATIENCE_MS, signal, ...options } = {}) {
+  const named = path.split("?")[0]
+  const late = AbortSignal.timeout(patienceMs)
+  const headers = { accept: "application/json", ...options.headers }
   let answer
+  let body
   try {
-    answer = await fetch(path, { ...options, headers: { accept: "application/json", ...options.headers } })
+    answer = await fetch(path, { ...options, headers, signal: signal ? AbortSignal.any([signal, late]) : late })
+    // The body, too, may stop on its way.
+    body = await answer.text()
   } catch (error) {
-    if (error.name === "AbortError") throw error
+    if (signal?.aborted) throw error
+    if (late.aborted) throw new Refused(0, `the server has not answered ${named} for ${patienceMs / 1000} seconds`)
     throw new Refused(0, "the server cannot be reached")
   }
-  if (answer.ok) return answer.status === 204 ? null : answer.json()
-  const problem = await answer.json().catch(() => ({}))
-  const named = path.split("?")[0]
+  const told = parsed(body)
+  if (answer.ok) return told
+  const problem = told ?? {}
   if (answer.status === 404 && !problem.detail) throw new Refused(404, `this server does not answer ${named} (404)`)
   if (answer.status === 401 || answer.status === 403) {
     throw new Refused(answer.status, problem.detail ?? `you may not do this here (${answer.status})`)
   }
   throw new Refused(answer.status, problem.detail ?? problem.title ?? `${named} answered ${answer.status}`)
+}
+
+/** What JSON says; nothing where it is none, as in an empty answer. */
+function parsed(text) {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
 }
 
 /** The same with a body. */

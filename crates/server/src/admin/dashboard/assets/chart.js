@@ -3,6 +3,7 @@
 
 import { h, s, setText, table } from "./dom.js"
 import { clock, format, span } from "./format.js"
+import { followWidth } from "./width.js"
 
 const HEIGHT = 150
 const TOP = 14
@@ -118,10 +119,10 @@ export function lineChart({ title, meaning, kind, lines }) {
     setText(spoken, `${moment.textContent}: ${lines.map(({ label }, i) => `${label} ${legend[i].value.textContent}`).join(", ")}`)
   })
   numbers.addEventListener("toggle", () => numbers.open && fillNumbers())
-  new ResizeObserver(([entry]) => {
-    width = Math.round(entry.contentRect.width)
+  followWidth(plot, (now) => {
+    width = now
     draw()
-  }).observe(plot)
+  })
 
   return {
     element,

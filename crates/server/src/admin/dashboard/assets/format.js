@@ -35,7 +35,8 @@ function time(value) {
 
 /** Kinds of numbers: each gives [digits, unit]. */
 export const KINDS = {
-  count: (value) => (Math.abs(value) < 100000 ? [count(value), ""] : scaled(value, 1000, PREFIXES)),
+  // A million connections are counted one by one: which of them is missing is a question that is asked.
+  count: (value) => (Math.abs(value) < 1e7 ? [count(value), ""] : scaled(value, 1000, PREFIXES)),
   rate: (value) => {
     if (Math.abs(value) < 10000) return [Math.abs(value) < 10 ? short(value) : count(value), "/s"]
     const [digits, unit] = scaled(value, 1000, PREFIXES)

@@ -103,7 +103,8 @@ function gauge(limit) {
 
 function pace(approach, unit) {
   if (!approach || !approach.per_s) return "Steady now."
-  const perSecond = format(Math.abs(approach.per_s), unit === "bytes" ? "byterate" : "rate")
+  const speed = Math.abs(approach.per_s)
+  const perSecond = unit === "bytes" ? format(speed, "byterate") : format(speed, "rate").replace("/s", ` ${of(speed, unit)}/s`).trim()
   if (approach.per_s < 0) return `Falls by ${perSecond}.`
   return `Grows by ${perSecond}${approach.full_in_s ? `: full in ${span(approach.full_in_s)} at this pace` : ""}.`
 }
@@ -111,7 +112,12 @@ function pace(approach, unit) {
 export function amount(value, unit) {
   if (value === null || value === undefined) return "unknown"
   if (unit === "bytes") return format(value, "bytes")
-  return `${count(value)}${unit ? ` ${unit}` : ""}`
+  return `${count(value)} ${of(value, unit)}`.trim()
+}
+
+/** A unit behind a number: 1 file, 2 files, 1 address. */
+function of(value, unit) {
+  return value === 1 ? (unit ?? "").replace(/(ss)es$|s$/, "$1") : (unit ?? "")
 }
 
 /** Limits of which no use can be counted, as a table: each has a value, and what to do. */

@@ -31,12 +31,15 @@ export function memory(live) {
   }
 }
 
+/** What is measured, in a sentence; what the machine does not tell is left out of it. */
 function words({ measured = {}, process_bytes: own, kernel_bytes: kernel }) {
-  const parts = [`${format(measured.resident_bytes, "bytes")} of this process in RAM (by the ledger ${format(own, "bytes")})`]
-  const of = (value, text) => value !== undefined && value !== null && parts.push(`${format(value, "bytes")} ${text}`)
-  of(measured.tcp_buffers_bytes, "in TCP buffers and")
-  of(measured.slab_bytes, `in small objects of the whole machine’s kernel (by the ledger ${format(kernel, "bytes")} for these connections)`)
-  return `Measured: ${parts.join(", ").replace("and,", "and")}.`
+  const parts = [
+    [measured.resident_bytes, `of this process in RAM (by the ledger ${format(own, "bytes")})`],
+    [measured.tcp_buffers_bytes, "in TCP buffers of the whole machine"],
+    [measured.slab_bytes, `in small objects of the whole machine’s kernel (by the ledger ${format(kernel, "bytes")} for these connections)`],
+  ]
+  const known = parts.filter(([bytes]) => bytes !== undefined && bytes !== null).map(([bytes, text]) => `${format(bytes, "bytes")} ${text}`)
+  return `Measured: ${new Intl.ListFormat("en").format(known)}.`
 }
 
 function draw(body, answer) {
@@ -46,7 +49,7 @@ function draw(body, answer) {
   const sum = terms.reduce((total, term) => total + term.total_bytes, 0)
   const isKernel = (term) => term.place.includes("kernel")
   const rows = terms.map((term) => [
-    h("span", {}, h("b", {}, term.name), h("span", { class: "meaning block" }, isKernel(term) ? "of the kernel" : "of the process")),
+    h("span", {}, h("b", {}, term.name), h("span", { class: "meaning block" }, `${isKernel(term) ? "of the kernel" : "of the process"}: ${term.source}`)),
     bar(term.total_bytes / (terms[0]?.total_bytes || 1), isKernel(term) ? "soft" : ""),
     `${count(term.bytes)} B`,
     term.per,

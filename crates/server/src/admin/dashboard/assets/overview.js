@@ -105,10 +105,15 @@ function emptyState(live) {
   }
 }
 
-/** Where phoenix.js connects to, as seen from this page. */
-export function socketUrl(server) {
-  const secure = location.protocol === "https:" ? "wss" : "ws"
-  const port = server?.listen ? server.listen.split(":").at(-1) : "4000"
+/**
+ * Where phoenix.js connects to, as seen from this page. The server's listener speaks no TLS: what came over https
+ * finds it behind a proxy, at the host by which the server is known.
+ */
+export function socketUrl(server, page = location) {
   const path = server?.path ?? "/socket"
-  return `${secure}://${location.hostname}:${port}${path}`
+  if (page.protocol === "https:" && server?.host) {
+    return `wss://${server.host.includes(":") ? `[${server.host}]` : server.host}${path}`
+  }
+  const port = server?.listen ? server.listen.split(":").at(-1) : "4000"
+  return `ws://${page.hostname}:${port}${path}`
 }

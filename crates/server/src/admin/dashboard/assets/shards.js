@@ -2,6 +2,7 @@
 
 import { h, s, setText, table } from "./dom.js"
 import { format } from "./format.js"
+import { followWidth } from "./width.js"
 
 const HEIGHT = 92
 const MEASURES = [
@@ -91,10 +92,10 @@ export function shardBalance() {
     setText(spoken, words.textContent)
   })
   numbers.addEventListener("toggle", () => numbers.open && fillNumbers())
-  new ResizeObserver(([entry]) => {
-    width = Math.round(entry.contentRect.width)
+  followWidth(plot, (now) => {
+    width = now
     draw()
-  }).observe(plot)
+  })
 
   return {
     element,

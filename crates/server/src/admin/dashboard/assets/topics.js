@@ -4,12 +4,15 @@ import { ask, poll } from "./api.js"
 import { bar, h, heading, labelled, put, section, setText, table } from "./dom.js"
 import { connectionTable, disconnectButton } from "./connections.js"
 import { count, format } from "./format.js"
+import { goTo } from "./place.js"
 
 const EVERY_MS = 2000
+/** Members of a topic that are shown with it; on a phone each is a small card. */
+const MEMBERS_SHOWN = 25
 const FROM = {
   census: (age) => `Found by the regular look through the tables, a slice at a time${age}, which keeps the 100 largest of each shard. Their members are counted now.`,
   sketch: (age) => `Found by a sketch${age} that counts 128 names on each shard: a busy topic is never missed. Rates are over about ten seconds and may be too high by what stands beside them. Members are counted now.`,
-  search: () => "Looked up now, a bounded part of the tables for each page, so a page may be short and have a next one. Members are counted now.",
+  search: () => "Looked up now, a bounded part of the tables for each page, so a page may be short and have a next one. Each page is in the order chosen above. Members are counted now.",
 }
 
 export function show(main, { argument, query }) {
@@ -28,7 +31,7 @@ function list(main, query) {
     event?.preventDefault()
     const wanted = new URLSearchParams({ sort: by.value, limit: most.value })
     if (field.value.trim()) wanted.set("search", field.value.trim())
-    location.hash = `#/topics?${wanted}`
+    goTo(`#/topics?${wanted}`)
   }
   by.addEventListener("change", go)
   most.addEventListener("change", go)
@@ -70,7 +73,7 @@ function sourceWords({ from, as_of_s: age, complete }) {
 function topicTable(topics, sort, search) {
   const key = sort === "rate" ? "messages_per_s" : "members"
   const most = Math.max(...topics.map((topic) => topic[key] ?? 0), 1)
-  const rows = topics.map((topic) => [
+  const rows = topics.toSorted((a, b) => (b[key] ?? 0) - (a[key] ?? 0)).map((topic) => [
     h("a", { href: `#/topics/${encodeURIComponent(topic.topic)}` }, topic.topic),
     bar((topic[key] ?? 0) / most),
     maybe(topic.members, "count"),
@@ -97,7 +100,7 @@ function detail(main, topic) {
     heading(topic, "One topic: its members are the connections that have joined it."),
     section("Now", "Members are counted on every shard now; rates are over about ten seconds and known for the busiest topics.", facts,
       h("div", { class: "row" }, disconnectButton({ topic }, `every member of ${topic}`, said)), said),
-    section("Members", "The first of them, in no order.", members))
+    section("Members", `The first ${MEMBERS_SHOWN} of them, in no order.`, members))
   return poll(`/api/v1/topics/${encodeURIComponent(topic)}`, EVERY_MS, (answer, error) => {
     if (error) {
       facts.replaceChildren()
@@ -107,7 +110,8 @@ function detail(main, topic) {
     const items = [["Members", maybe(answer.members, "count")], ["Messages", maybe(answer.messages_per_s, "rate")],
       ["Deliveries", maybe(answer.deliveries_per_s, "rate")]]
     facts.replaceChildren(...items.map(([term, text]) => h("div", {}, h("dt", {}, term), h("dd", {}, text ?? ""))))
-    put(members, connectionTable(answer.connections ?? [], "It has no members now."),
-      answer.next && h("p", {}, h("a", { href: `#/connections?${new URLSearchParams({ topic })}` }, "All of them, page by page →")))
+    const all = answer.connections ?? []
+    put(members, connectionTable(all.slice(0, MEMBERS_SHOWN), "It has no members now."),
+      (answer.next || all.length > MEMBERS_SHOWN) && h("p", {}, h("a", { href: `#/connections?${new URLSearchParams({ topic })}` }, "All of them, page by page →")))
   })
 }

@@ -22,6 +22,7 @@ export function show(main, { live }) {
   const push = h("button", {}, "Push")
   const status = h("p", { role: "status", class: "said" }, "Not connected.")
   const wrong = h("p", { role: "alert", class: "wrong" })
+  const mixed = h("p", { class: "wrong", id: "mixed", hidden: true })
   const log = h("ol", { class: "frames", tabindex: "0", "aria-label": "Frames, newest last" })
   const shown = h("span", { class: "meaning" }, "Nothing yet: connect first.")
   const clear = h("button", { type: "button", class: "quiet", onclick: () => {
@@ -36,8 +37,15 @@ export function show(main, { live }) {
       url.field.value = socketUrl(live.server)
       url.field.dataset.guess = url.field.value
     }
+    refresh()
+  }
+  const isForbidden = ({ blockedURI }) => {
+    setText(wrong, `This page may connect to its own server alone, by its content security policy; not to ${blockedURI}.`)
   }
   const refresh = () => {
+    const hurdle = hurdleOf(url.field.value)
+    mixed.hidden = hurdle === ""
+    setText(mixed, hurdle)
     const isOpen = client.isOpen
     const topics = client.topics
     setText(connect, isOpen ? "Disconnect" : "Connect")
@@ -56,6 +64,7 @@ export function show(main, { live }) {
   }
   leave.addEventListener("click", attempt(() => client.leave(topic.field.value)))
   topic.field.addEventListener("input", refresh)
+  url.field.addEventListener("input", refresh)
 
   client.addEventListener("change", refresh)
   client.addEventListener("frame", ({ detail: { way, text, at } }) => {
@@ -76,18 +85,28 @@ export function show(main, { live }) {
       h("form", { class: "fields", onsubmit: attempt(() => {
         if (client.isOpen) client.disconnect()
         else client.connect(url.field.value, Object.fromEntries(new URLSearchParams(params.field.value)))
-      }) }, url.element, params.element, connect), status, wrong),
+      }) }, url.element, params.element, connect), mixed, status, wrong),
     section("Channel", "Join a topic first; then pushes go to its channel. By itself the server broadcasts what is pushed to room:*.",
       h("form", { class: "fields", onsubmit: attempt(() => client.join(topic.field.value, json(joinPayload))) }, topic.element, joinPayload.element, join, leave),
       h("form", { class: "fields", onsubmit: attempt(() => client.push(topic.field.value, event.field.value, json(payload))) }, event.element, payload.element, push)),
     section("Frames", "[join_ref, ref, topic, event, payload]; times are UTC, of this browser.", log, h("div", { class: "row" }, shown, clear)))
   live.addEventListener("server", prefill)
+  document.addEventListener("securitypolicyviolation", isForbidden)
   prefill()
-  refresh()
   return () => {
+    document.removeEventListener("securitypolicyviolation", isForbidden)
     live.removeEventListener("server", prefill)
     client.disconnect()
   }
+}
+
+/** Why this page cannot connect there, and what can be done; nothing where it can. */
+export function hurdleOf(url, page = location) {
+  const isLocal = /^wss?:\/\/(localhost|127\.[0-9.]+|\[::1\])([:/]|$)/i.test(url)
+  if (page.protocol !== "https:" || isLocal || !/^ws:/i.test(url)) return ""
+  return "This page came over https, and browsers let such a page open no address of ws. "
+    + "Set host in the server’s configuration to the name by which a proxy with TLS serves it, and this page offers its address of wss; "
+    + "or use a client that is no browser, such as fourtuple load."
 }
 
 function input(id, label, value, attributes = {}) {
