@@ -56,6 +56,26 @@ fn the_document_describes_every_route() {
     }
 }
 
+/// How long keys are kept, and how many, is told by two texts that are written by hand.
+#[test]
+fn both_texts_tell_the_bounds_of_idempotency() {
+    let relay = Relay::start_with_admin(&[]);
+    let document = Api::of(&relay).see("/openapi.json").to_string();
+    let page = std::fs::read_to_string("docs/api.md").expect("docs/api.md");
+    let source = "crates/server/src/admin/api/idempotency.rs";
+    let source = std::fs::read_to_string(source).expect(source);
+    for (constant, told) in [
+        ("KEPT: Duration = Duration::from_secs(300);", "5 minutes"),
+        ("KEYS_MAX: usize = 10_000;", "10,000 keys"),
+        ("BYTES_MAX: usize = 16 << 20;", "16 MiB"),
+    ] {
+        assert!(source.contains(constant), "{constant}");
+        for (name, text) in [("/openapi.json", &document), ("docs/api.md", &page)] {
+            assert!(text.contains(told), "{name} does not tell {told}");
+        }
+    }
+}
+
 /// `API_SEED=7 cargo test --test api schemathesis` makes other requests than each time.
 #[test]
 fn schemathesis_finds_nothing() {

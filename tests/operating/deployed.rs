@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value;
 
+use super::yaml;
+
 const ALERTS: &str = "deploy/prometheus/alerts.yml";
 const DASHBOARD: &str = "deploy/grafana/fourtuple.json";
 const UNIT: &str = "deploy/systemd/fourtuple.service";
@@ -84,40 +86,37 @@ fn every_alert_says_what_to_do_and_has_its_section() {
 }
 
 /// A rule in words, as `docs/operating.md` begins the section of its alert.
-fn in_words(rule: &str) -> String {
-    let value = |key: &str| {
-        let mut lines = rule.lines().map(str::trim_end).skip_while(|line| {
-            let line = line.trim_start();
-            !line.starts_with(key)
-        });
-        let first = lines.next()?.trim_start().strip_prefix(key)?.trim();
-        // A block goes on in the lines that are further to the right.
-        let more = lines.take_while(|line| line.starts_with("            "));
-        Some(match first {
-            "|" => more.map(str::trim).collect::<Vec<_>>().join(" "),
-            first => first.to_owned(),
-        })
+fn in_words(rule: &Value) -> String {
+    let text = |key: &str| rule[key].as_str();
+    let expr = text("expr").expect("an expression");
+    // Where it is written in several lines, they are one in the page.
+    let expr: Vec<_> = expr.lines().map(str::trim).collect();
+    let severity = match rule["labels"]["severity"].as_str() {
+        Some("critical") => "Critical",
+        Some("warning") => "Warning",
+        other => panic!("{other:?}: expected a severity"),
     };
-    let expr = value("expr:").expect("an expression");
-    let severity = match &*value("labels:").expect("labels") {
-        "{severity: critical}" => "Critical",
-        "{severity: warning}" => "Warning",
-        other => panic!("{other}: expected one severity and nothing else"),
-    };
-    let when = match value("for:") {
+    let when = match text("for") {
         Some(time) => format!("when this has been so for {time}"),
         None => "as soon as this is so".to_owned(),
     };
+    let expr = expr.join(" ");
+    let expr = expr.trim();
+    assert!(!expr.is_empty(), "{rule}");
     format!("{severity}, {when}:\n\n```promql\n{expr}\n```\n")
 }
 
 #[test]
 fn every_alert_is_documented_with_the_rule_that_it_has() {
     let (alerts, page) = (written(ALERTS), written("docs/operating.md"));
-    let rules = alerts.split("      - alert: ").skip(1);
+    let documents = yaml::documents(&alerts);
+    let groups = documents[0]["groups"].as_array().expect("groups");
+    let rules = groups.iter().flat_map(|group| group["rules"].as_array());
     let mut count = 0;
-    for rule in rules {
-        let (name, rule) = rule.split_once('\n').expect("a name and a rule");
+    for rule in rules.flatten() {
+        let Some(name) = rule["alert"].as_str() else {
+            continue;
+        };
         let wanted = format!("\n### {name}\n\n{}\n", in_words(rule));
         assert!(
             page.contains(&wanted),

@@ -134,7 +134,9 @@ fn turn(
     let mut witness = Witness::of(admin)?;
     let start = Instant::now();
     let mut crowd = generator.start(&job, product, shop, folder)?;
+    let pid = crowd.process().pid();
     let (mut reached, mut grown, mut first) = (0, start, None);
+    let mut opening_cpu = Duration::ZERO;
     while reached < u64::from(options.connections) && grown.elapsed() < STALL {
         if crowd.process().ended()?.is_some() {
             bail!(
@@ -149,17 +151,17 @@ fn turn(
         }
         if seen.joined > reached {
             (reached, grown) = (seen.joined, Instant::now());
+            opening_cpu = measure::cpu_time(pid)?;
         }
     }
     let first = first.with_context(|| {
         let words = crowd.process().last_words();
         format!("it has opened nothing within {STALL:?}; it says:{words}")
     })?;
-    let pid = crowd.process().pid();
-    let opening_cpu = measure::cpu_time(pid)?;
     let window = Instant::now();
+    let before = measure::cpu_time(pid)?;
     interrupt.pause(Duration::from_secs(options.hold_s))?;
-    let holding_cpu = measure::cpu_time(pid)?.saturating_sub(opening_cpu);
+    let holding_cpu = measure::cpu_time(pid)?.saturating_sub(before);
     let held = window.elapsed();
     let there = witness.look()?.there;
     if there < reached {
@@ -185,6 +187,8 @@ fn serve(product: &Product, admin: SocketAddrV4) -> anyhow::Result<Leashed> {
         "--listen=127.0.0.1:0".to_owned(),
         format!("--admin-listen={admin}"),
         "--shards=2".to_owned(),
+        // The witness says nothing while the crowd is held.
+        "--admin-request-timeout=1h".to_owned(),
         // Tsung writes an origin of its own, which is that of no page.
         "--check-origin=off".to_owned(),
         format!("--config={}", product.config().display()),

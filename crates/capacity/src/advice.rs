@@ -209,6 +209,17 @@ fn write_process_shortage(f: &mut fmt::Formatter<'_>, wanted: u64, holds: &Holds
             need = Grouped(wanted.saturating_mul(each)),
             each = Grouped(each),
         )?,
+        (Limit::Descriptors | Limit::DescriptorCeiling, Tables::PerShard)
+            if holds.value < holds.layout.files_reserved() =>
+        {
+            write!(
+                f,
+                "{need} descriptors before the first of them (for everything else, {admin} of these for \
+                 admin.connections_max): {name} is {value}",
+                need = Grouped(holds.layout.files_reserved()),
+                admin = Grouped(holds.layout.admin_connections.into()),
+            )?;
+        }
         (Limit::Descriptors | Limit::DescriptorCeiling, Tables::PerShard) => write!(
             f,
             "more than {shards} shards, each with descriptors of its own ({reserved} of them for \

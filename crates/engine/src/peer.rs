@@ -38,8 +38,8 @@ struct Block {
 /// Bytes that a block takes: its addresses with what malloc adds, and its place in the table.
 const BLOCK_BYTES: u64 = (BLOCK * size_of::<Ipv6Addr>() + 16 + size_of::<Block>()) as u64;
 
-/// Bytes that the engine keeps at most for a connection with an IPv6 peer beside [`CONNECTION_BYTES`], where all
-/// are; a block may be there for a single one.
+/// Bytes that the engine keeps for a connection with an IPv6 peer beside [`CONNECTION_BYTES`] where its block is
+/// full; a block that holds a single one takes as much as a full one.
 ///
 /// [`CONNECTION_BYTES`]: crate::CONNECTION_BYTES
 pub const V6_PEER_BYTES: usize = BLOCK_BYTES.div_ceil(BLOCK as u64) as usize;

@@ -48,7 +48,7 @@ pub(crate) fn v6_peers(bytes: u64) -> Term {
         place: Place::Process,
         per: Per::Once,
         bytes,
-        source: "engine::V6_PEER_BYTES for each client by IPv6",
+        source: "blocks of 256 addresses, of engine::V6_PEER_BYTES each when they are full",
     }
 }
 

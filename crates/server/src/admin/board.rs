@@ -21,6 +21,8 @@ use crate::{census::Pass, control::Conn, question::Look};
 
 /// Rates are smoothed over so many seconds: a change shows to two thirds after that time.
 const SMOOTHED_OVER_S: f64 = 10.0;
+/// A shard that has not answered for so long is silent: it is asked once a second.
+const SILENCE: Duration = Duration::from_secs(3);
 /// Topics of a shard whose rates are kept: twice as many as it counts at a time.
 const TOPICS_MAX: usize = 256;
 /// Messages per second below which a topic is not busy any more.
@@ -86,7 +88,10 @@ impl Board {
         for (shard, look) in seen.looks {
             self.shards[usize::from(shard.0)].count(&look);
         }
-        self.rates = merge(&self.shards);
+        let now = self.shards.iter().filter_map(|shard| shard.counted_until);
+        self.rates = now
+            .max()
+            .map_or_else(HashMap::new, |now| merge(&self.shards, now));
     }
 
     /// The topics with most members, as far as one shard has many of them. How many they have must be asked
@@ -194,6 +199,13 @@ impl Board {
 }
 
 impl Shard {
+    /// What its rates are worth: all while it answers, and less with each second of silence.
+    fn fading(&self, now: Instant) -> f64 {
+        let silent = self.counted_until.map(|until| now.duration_since(until));
+        let silent = silent.map_or(0.0, |silent| silent.saturating_sub(SILENCE).as_secs_f64());
+        (-silent / SMOOTHED_OVER_S).exp()
+    }
+
     /// Takes in what its sketch has counted between its answer before and this, whenever these were asked for.
     fn count(&mut self, look: &Look) {
         // It began to count with the first.
@@ -245,10 +257,15 @@ impl Rate {
 }
 
 /// The rates of all shards together. A broadcast comes once to each shard with members, so its messages are the
-/// most that one shard has seen, and its deliveries are those of all.
-fn merge(shards: &[Shard]) -> HashMap<Arc<str>, Rate> {
+/// most that one shard has seen, and its deliveries are those of all. Those of a shard that does not answer fade.
+fn merge(shards: &[Shard], now: Instant) -> HashMap<Arc<str>, Rate> {
     let mut sums: HashMap<Arc<str>, Rate> = HashMap::new();
-    for (topic, rate) in shards.iter().flat_map(|shard| &shard.rates) {
+    let rates = shards.iter().flat_map(|shard| {
+        let factor = shard.fading(now);
+        let rates = shard.rates.iter();
+        rates.map(move |(topic, rate)| (topic, rate.times(factor)))
+    });
+    for (topic, rate) in rates {
         let sum = sums.entry(Arc::clone(topic)).or_default();
         let least = (sum.messages - sum.error).max(rate.messages - rate.error);
         sum.messages = sum.messages.max(rate.messages);
@@ -346,13 +363,32 @@ mod tests {
             }
         };
         let first = shard(&[(&a, 10.0, 0.0, 100.0), (&b, 4.0, 3.0, 4.0)]);
-        let merged = merge(&[first, shard(&[(&a, 10.0, 2.0, 50.0)])]);
+        let now = Instant::now();
+        let merged = merge(&[first, shard(&[(&a, 10.0, 2.0, 50.0)])], now);
         let rate = merged[&a];
         assert_eq!(
             (rate.messages, rate.deliveries, rate.error),
             (10.0, 150.0, 0.0)
         );
         assert_eq!(merged["b"].error, 3.0);
+    }
+
+    #[test]
+    fn rates_of_a_shard_that_does_not_answer_fade() {
+        let mut board = Board::default();
+        let start = Instant::now();
+        let busy = || vec![frequent("busy".into(), 1_000, 0, 1_000)];
+        for second in 0..60 {
+            let now = start + SECOND * second;
+            board.update(seen(vec![(0, busy(), now), (1, Vec::new(), now)]));
+        }
+        let before = board.rate("busy").expect("it is busy").messages;
+        // The first shard is silent from now on.
+        for second in 60..100 {
+            board.update(seen(vec![(1, Vec::new(), start + SECOND * second)]));
+        }
+        let after = board.rate("busy").expect("it is remembered").messages;
+        assert!(before > 900.0 && after < before / 10.0, "{before} {after}");
     }
 
     #[test]

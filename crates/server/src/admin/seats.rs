@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::guard::source;
 use crate::config::Admin;
 
-/// What part of the seats one address may have when nobody decides.
-const SHARE: u16 = 4;
+/// When nobody decides, one address may have all seats divided by this.
+const AUTO_DIVISOR: u16 = 4;
 
 /// All seats. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,10 +27,10 @@ pub(super) struct Seats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Share {
     /// So many, whatever address it is.
-    All(u16),
+    Everywhere(u16),
     /// So many from elsewhere. Every program of this machine has a loopback address, and through a proxy on it
     /// everybody has.
-    FromElsewhere(u16),
+    Elsewhere(u16),
 }
 
 /// A seat that nobody has yet.
@@ -49,13 +49,13 @@ pub(super) struct Seat {
 
 impl Seats {
     pub(super) fn new(admin: &Admin) -> Self {
-        let auto = (admin.connections_max / SHARE).max(1);
+        let auto = (admin.connections_max / AUTO_DIVISOR).max(1);
         Self {
             free: Arc::new(Semaphore::new(admin.connections_max.into())),
             taken: Arc::default(),
             share: admin
                 .connections_per_address_max
-                .map_or(Share::FromElsewhere(auto), Share::All),
+                .map_or(Share::Elsewhere(auto), Share::Everywhere),
         }
     }
 
@@ -93,9 +93,9 @@ impl Seats {
 impl Share {
     fn of(self, address: IpAddr) -> u16 {
         match self {
-            Self::All(max) => max,
-            Self::FromElsewhere(_) if address.to_canonical().is_loopback() => u16::MAX,
-            Self::FromElsewhere(max) => max,
+            Self::Everywhere(max) => max,
+            Self::Elsewhere(_) if address.to_canonical().is_loopback() => u16::MAX,
+            Self::Elsewhere(max) => max,
         }
     }
 }

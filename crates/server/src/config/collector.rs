@@ -92,17 +92,15 @@ impl Kind for CollectorUrl {
     }
 }
 
-/// A text to be shown without what stands between `://` and an `@`, which is a user and a password.
+/// A text to be shown without what may be a user and a password: all that stands before its last `@`, the scheme
+/// apart. What is shown is wrong already, so nobody knows where in it a password ends.
 pub(super) fn without_user(text: &str) -> Cow<'_, str> {
-    let user = || {
-        let start = text.find("://")? + "://".len();
-        let authority = text[start..].split(['/', '"', '?', '#']).next()?;
-        Some(start..start + authority.rfind('@')?)
+    let Some(end) = text.rfind('@') else {
+        return text.into();
     };
-    match user() {
-        Some(user) => format!("{}(hidden){}", &text[..user.start], &text[user.end..]).into(),
-        None => text.into(),
-    }
+    let scheme = text[..end].find("://").map(|at| at + "://".len());
+    let start = scheme.unwrap_or_else(|| usize::from(text.starts_with('"')));
+    format!("{}(hidden){}", &text[..start], &text[end..]).into()
 }
 
 /// The host with the brackets of IPv6, and what stands behind its colon.
@@ -174,8 +172,11 @@ mod tests {
         for (text, shown) in [
             ("http://eva:secret@otel/a", "http://(hidden)@otel/a"),
             ("\"http://a@b@otel\"", "\"http://(hidden)@otel\""),
-            ("http://otel/a@b", "http://otel/a@b"),
-            ("eva@otel", "eva@otel"),
+            ("http://eva:se/cr?t@otel:4318", "http://(hidden)@otel:4318"),
+            ("http://otel/a@b", "http://(hidden)@b"),
+            ("eva:secret@otel", "(hidden)@otel"),
+            ("\"eva@otel\"", "\"(hidden)@otel\""),
+            ("http://otel", "http://otel"),
             ("", ""),
         ] {
             assert_eq!(without_user(text), shown);

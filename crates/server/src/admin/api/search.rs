@@ -17,6 +17,8 @@ use crate::{
 
 /// How long a shard may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// After so long no further question is asked, whatever is left: the page is as long as it has become.
+const WALK_MAX: Duration = Duration::from_secs(8);
 /// Questions of a request that look through places of a table, 16,384 at a time.
 const SCANS_MAX: u32 = 32;
 /// Questions of a request that find by name.
@@ -195,7 +197,7 @@ async fn walk<T>(
     mut questions_left: u32,
     question: impl Fn(u32, usize, Reply<Page<T>>) -> Question,
 ) -> Result<Found<T>, Problem> {
-    let mut items = Vec::new();
+    let (mut items, until) = (Vec::new(), Instant::now() + WALK_MAX);
     for shard in shards.iter().copied().filter(|shard| shard.0 >= from.shard) {
         let is_first = shard.0 == from.shard;
         let mut at = Cursor {
@@ -203,7 +205,8 @@ async fn walk<T>(
             place: if is_first { from.place } else { 0 },
         };
         loop {
-            if items.len() >= limit || questions_left == 0 {
+            let is_asked_enough = questions_left == 0 || Instant::now() >= until;
+            if items.len() >= limit || is_asked_enough {
                 let next = Some(at);
                 return Ok(Found { items, next });
             }

@@ -73,6 +73,11 @@ impl Deed {
             line.write(&status.as_u16());
         }
     }
+
+    /// Leaves no line: it was no deed.
+    pub(super) fn forget(&self) {
+        self.0.take();
+    }
 }
 
 impl Inner {

@@ -295,7 +295,11 @@ async fn carry_out(
     }
     let response = next.run(request).await;
     if let Some(deed) = deed {
-        deed.end(response.status());
+        match response.status() {
+            // The route has no such method, so nothing was asked that could have changed anything.
+            StatusCode::METHOD_NOT_ALLOWED => deed.forget(),
+            status => deed.end(status),
+        }
     }
     response
 }

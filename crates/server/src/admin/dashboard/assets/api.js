@@ -8,7 +8,7 @@ export class Refused extends Error {
   }
 }
 
-/** Milliseconds that an answer may take: longer than the server itself waits for its shards. */
+/** Milliseconds that an answer may take: longer than the server itself takes for any page. */
 const PATIENCE_MS = 15000
 
 /**
