@@ -17,7 +17,10 @@ use load::{
     run_script,
 };
 
-use super::set;
+use super::{
+    flags::{self, set},
+    output::Outputs,
+};
 
 /// This machine could not generate the load.
 const NOT_GENERATED: u8 = 3;
@@ -116,15 +119,15 @@ pub(super) fn check_flags(matches: &ArgMatches, is_script: bool) -> anyhow::Resu
 ///
 /// It could not start because of how it was asked; the caller prints why and exits with status 2.
 pub(super) fn run(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let script = Script::read(path, &flags(matches))?;
+    let script = Script::read(path, &script_flags(matches))?;
     for warning in script.warnings() {
         eprintln!("fourtuple: {}: {warning}", path.display());
     }
-    let output = super::open_report(matches, "output")?;
+    let outputs = Outputs::open(matches)?;
     let mut options = ScriptOptions::default();
     options.sources = matches.get_one("sources").cloned();
     options.shards = matches.get_one("shards").copied();
-    options.kernel = super::kernel(matches);
+    options.kernel = flags::kernel(matches);
     set(&mut options.connect_timeout, matches, "connect-timeout");
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let is_quiet = matches.get_flag("quiet");
@@ -146,13 +149,7 @@ pub(super) fn run(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode>
         }
         Err(error) => return Err(error.into()),
     };
-    let printed = writeln!(io::stdout(), "{report}").context("cannot print the report");
-    let written = super::write_report(output, &report.to_json());
-    let mut is_told = true;
-    for error in [printed.err(), written.err()].into_iter().flatten() {
-        eprintln!("fourtuple: {error:#}");
-        is_told = false;
-    }
+    let is_told = outputs.write(&report, |_| report.to_json());
     if let Some(limit) = report.limits.first() {
         eprintln!(
             "fourtuple: this machine could not generate the load: {}",
@@ -167,7 +164,7 @@ pub(super) fn run(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     })
 }
 
-fn flags(matches: &ArgMatches) -> ScriptFlags {
+fn script_flags(matches: &ArgMatches) -> ScriptFlags {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let mut flags = ScriptFlags::default();
     flags.environment = text("environment");
