@@ -1,8 +1,9 @@
 //! `fourtuple load`: opens a crowd of WebSocket clients, holds it, drives it and reports.
 //!
-//! Exit status: 0 when everything that was asked was held, 1 when not, 2 when it could not start, 3 when
-//! the load of a script could not be generated.
+//! Exit status: 0 when everything that was asked was held, 1 when not, 2 when it was asked for something
+//! that cannot be, 3 when this machine could not generate the load.
 
+mod compare;
 mod flags;
 mod output;
 mod script;
@@ -16,7 +17,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use load::{EventLines, Interrupt, LiveLine, LoadError, PlainLines, Progress, Silent};
+use load::{EventLines, Interrupt, LiveLine, PlainLines, Progress, Silent};
 
 use self::{output::Outputs, script::Aim};
 
@@ -29,9 +30,11 @@ pub(crate) fn command() -> Command {
              fourtuple load ws://127.0.0.1:4000/socket --connections 10000 --join room:lobby \
              --rate 5000 --hold 30s --publish 1/s\n  \
              fourtuple load ws://127.0.0.1:9001/echo --raw --connections 256 --push max\n  \
-             fourtuple load scenario.yml --output report.json    an Artillery script\n\n\
+             fourtuple load scenario.yml --output report.json    an Artillery script\n  \
+             fourtuple load compare before.json after.json       two of its reports\n\n\
              Exit status: 0 if everything asked was held, 1 if not or if a report could not be written,\n\
-             2 if it could not start, 3 if this machine could not generate the load of a script.",
+             2 if it was asked for something that cannot be, 3 if a limit of this machine kept it from\n\
+             generating the load.",
         )
         .arg(
             Arg::new("url")
@@ -43,6 +46,9 @@ pub(crate) fn command() -> Command {
                      an Artillery script, .yml, .yaml or .json",
                 ),
         )
+        .subcommand(compare::command())
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true)
         .args(flags::connection_args())
         .args(flags::client_args())
         .args(flags::message_args())
@@ -57,12 +63,16 @@ pub(crate) fn command() -> Command {
 /// The run could not start; the caller prints why and exits with status 2. A report that could not be
 /// written is told here, with status 1.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    if let Some(("compare", matches)) = matches.subcommand() {
+        return compare::run(matches);
+    }
     let aim: &Aim = matches.get_one("url").expect("clap requires it");
     script::check_flags(matches, matches!(aim, Aim::Script(_)))?;
-    let options = match aim {
+    let mut options = match aim {
         Aim::Script(path) => return script::run(path, matches),
         Aim::Url(target) => flags::options(target.clone(), matches),
     };
+    options.watch = output::watched(matches)?;
     let outputs = Outputs::open(matches)?;
     let events: Box<dyn io::Write> = match matches.get_one::<PathBuf>("events") {
         Some(path) => {
@@ -82,20 +92,18 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let mut progress = EventLines::new(events, progress);
     let report = match load::run(options, &mut progress, &interrupt) {
         Ok(report) => report,
-        Err(error @ LoadError::Shard(_)) => {
-            eprintln!("fourtuple: {error}");
-            return Ok(ExitCode::FAILURE);
-        }
+        Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
         Err(error) => return Err(error.into()),
     };
-    let is_told = outputs.write(&report, |_| report.to_json());
+    let record = report.record();
+    let is_told = outputs.write(&report, &record, || report.to_json());
     let followed = progress.result().context("cannot write the events");
     if let Err(error) = &followed {
         eprintln!("fourtuple: {error:#}");
     }
-    Ok(if report.held && is_told && followed.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(output::status(
+        report.held,
+        is_told && followed.is_ok(),
+        &report.limits,
+    ))
 }

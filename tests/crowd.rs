@@ -226,7 +226,7 @@ fn ctrl_c_ends_the_hold_and_still_reports() {
 #[test]
 fn what_cannot_be_held_is_refused_with_the_arithmetic() {
     let output = run("ws://127.0.0.1:4000/socket", "--connections 4000000000");
-    assert_status(&output, 2);
+    assert_status(&output, 3);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("4,000,000,000 connections need "), "{text}");
     assert!(text.contains("to hold more, "), "{text}");

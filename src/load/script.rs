@@ -12,18 +12,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, parser::ValueSource};
-use load::{
-    Interrupt, LoadError, OptionsError, Script, ScriptFlags, ScriptOptions, Target, TargetError,
-    run_script,
-};
+use load::{Interrupt, Script, ScriptFlags, ScriptOptions, Target, TargetError, run_script};
 
 use super::{
     flags::{self, set},
-    output::Outputs,
+    output::{self, Outputs},
 };
-
-/// This machine could not generate the load.
-const NOT_GENERATED: u8 = 3;
 
 /// What the crowd is given: a server, or a script that names one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,18 +42,21 @@ impl FromStr for Aim {
 }
 
 /// Flags that only a script knows.
-const SCRIPT_FLAGS: [&str; 6] = [
+const SCRIPT_FLAGS: [&str; 5] = [
     "target",
     "environment",
     "variables",
     "overrides",
     "scenario-name",
-    "output",
 ];
 
 /// Flags that a crowd and a script share.
-const SHARED_FLAGS: [&str; 6] = [
+const SHARED_FLAGS: [&str; 10] = [
     "url",
+    "output",
+    "html",
+    "junit",
+    "watch",
     "sources",
     "shards",
     "kernel",
@@ -67,7 +64,7 @@ const SHARED_FLAGS: [&str; 6] = [
     "quiet",
 ];
 
-pub(super) fn args() -> [Arg; 6] {
+pub(super) fn args() -> [Arg; 5] {
     let flag = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name)
@@ -86,13 +83,6 @@ pub(super) fn args() -> [Arg; 6] {
         flag("variables", "JSON", "Lay these on top of config.variables").short('v'),
         flag("overrides", "JSON", "Lay this on top of the whole script"),
         flag("scenario-name", "NAME", "Run this scenario alone"),
-        flag(
-            "output",
-            "FILE",
-            "Write the report as JSON, in Artillery's shape",
-        )
-        .short('o')
-        .value_parser(clap::value_parser!(PathBuf)),
     ]
 }
 
@@ -129,6 +119,7 @@ pub(super) fn run(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     options.shards = matches.get_one("shards").copied();
     options.kernel = flags::kernel(matches);
     set(&mut options.connect_timeout, matches, "connect-timeout");
+    options.watch = output::watched(matches)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let is_quiet = matches.get_flag("quiet");
     let mut tell = |text: &str| {
@@ -139,29 +130,14 @@ pub(super) fn run(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode>
     };
     let report = match run_script(script, &options, &mut tell, &interrupt) {
         Ok(report) => report,
-        Err(
-            error @ (LoadError::Shard(_)
-            | LoadError::Start(_)
-            | LoadError::Options(OptionsError::Shortage(_))),
-        ) => {
-            eprintln!("fourtuple: {error}");
-            return Ok(ExitCode::from(NOT_GENERATED));
-        }
+        Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
         Err(error) => return Err(error.into()),
     };
-    let is_told = outputs.write(&report, |_| report.to_json());
-    if let Some(limit) = report.limits.first() {
-        eprintln!(
-            "fourtuple: this machine could not generate the load: {}",
-            limit.text
-        );
-        return Ok(ExitCode::from(NOT_GENERATED));
-    }
-    Ok(if report.is_met() && is_told {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let record = report.record();
+    let is_told = outputs.write(&report, &record, || report.to_json());
+    // A limit says that the load was another one, whatever its checks say.
+    let is_met = report.is_met() && report.limits.is_empty();
+    Ok(output::status(is_met, is_told, &report.limits))
 }
 
 fn script_flags(matches: &ArgMatches) -> ScriptFlags {

@@ -16,12 +16,14 @@ use crate::{
     events::{Event, Milestone, Standing, seconds},
     gauges::{Gauges, Snapshot, Stage},
     interrupt::Interrupt,
+    lookout::Lookout,
     outcome::{Handed, Outcome},
     progress::{Moment, Progress},
     report::End,
-    run::LoadError,
+    run::{LoadError, epoch_ms},
     swarm::{Order, Plan, Swarm},
     tally::{Broadcast, Tally},
+    timeline::Keeper,
     turns::Turns,
     watch::Watch,
 };
@@ -40,6 +42,9 @@ pub(crate) struct Conductor<'a> {
     plan: Arc<Plan>,
     progress: &'a mut dyn Progress,
     interrupt: &'a Interrupt,
+    /// Who looks at limits.
+    lookout: Lookout,
+    keeper: Keeper,
     started: Instant,
     /// When the current stage began.
     since: Instant,
@@ -52,12 +57,13 @@ impl<'a> Conductor<'a> {
         settings: &Settings,
         progress: &'a mut dyn Progress,
         interrupt: &'a Interrupt,
+        lookout: Lookout,
     ) -> Result<Self, LoadError> {
         // A failure names the value of its limit, which may be that nothing can be opened any more.
         Survey::remember();
         let gauges: Vec<_> = (0..plan.shards).map(|_| Arc::new(Gauges::new(1))).collect();
-        // Each shard hands in its results and one tally at a time, so nobody ever waits for room.
-        let (sender, handed) = mpsc::sync_channel(2 * usize::from(plan.shards));
+        // Each shard hands in its results, one tally and one pulse at a time, so nobody ever waits for room.
+        let (sender, handed) = mpsc::sync_channel(3 * usize::from(plan.shards));
         let (for_app, shown) = (Arc::clone(plan), gauges.clone());
         let shards = Shards::start(settings, plan.shards, None, move |shard, _| {
             let gauges = Arc::clone(&shown[usize::from(shard.0)]);
@@ -78,6 +84,8 @@ impl<'a> Conductor<'a> {
             plan: Arc::clone(plan),
             progress,
             interrupt,
+            lookout,
+            keeper: Keeper::new(plan.shards),
             started: Instant::now(),
             since: Instant::now(),
             end: End::default(),
@@ -86,6 +94,8 @@ impl<'a> Conductor<'a> {
 
     /// Opens the connections; `false` when there is nothing to go on with.
     pub(crate) fn open(&mut self) -> bool {
+        self.started = Instant::now();
+        self.end.began_ms = epoch_ms();
         self.enter(Milestone::Opening);
         self.order(Order::Open);
         let plan = &self.plan;
@@ -194,14 +204,23 @@ impl<'a> Conductor<'a> {
         self.end.closing = self.since.elapsed();
         self.announce(Milestone::Done);
         self.progress.finish();
+        let (crowd, now) = (self.look(), self.started.elapsed());
+        let limits = self.lookout.latest();
         // A panic of a shard goes on here.
         self.shards.join().map_err(LoadError::Shard)?;
         while let Ok(handed) = self.handed.try_recv() {
-            take(handed, &mut self.outcomes, &mut self.tallies);
+            take(
+                handed,
+                &mut self.outcomes,
+                &mut self.tallies,
+                &mut self.keeper,
+            );
         }
         let mut outcomes = self.outcomes.into_iter();
         let mut all = outcomes.next().unwrap_or_else(Outcome::new);
         outcomes.for_each(|outcome| all.merge(outcome));
+        self.end.timeline = self.keeper.finish(&mut all, now, &crowd, limits);
+        self.end.ended_ms = epoch_ms();
         Ok((all, self.end))
     }
 
@@ -301,8 +320,14 @@ impl<'a> Conductor<'a> {
             in_stage: self.since.elapsed(),
             hold: self.plan.options.hold,
         });
+        self.keep_time();
         match self.handed.recv_timeout(time) {
-            Ok(handed) => take(handed, &mut self.outcomes, &mut self.tallies),
+            Ok(handed) => take(
+                handed,
+                &mut self.outcomes,
+                &mut self.tallies,
+                &mut self.keeper,
+            ),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return false,
         }
@@ -310,9 +335,25 @@ impl<'a> Conductor<'a> {
         // Results come before the end of their shard: one that has ended without them has failed, and
         // nothing that it owes will ever come.
         while let Ok(handed) = self.handed.try_recv() {
-            take(handed, &mut self.outcomes, &mut self.tallies);
+            take(
+                handed,
+                &mut self.outcomes,
+                &mut self.tallies,
+                &mut self.keeper,
+            );
         }
         self.outcomes.len() < self.gauges.len() && finished <= self.outcomes.len()
+    }
+
+    /// Asks the shards what has happened, once in each period of the timeline.
+    fn keep_time(&mut self) {
+        let now = self.started.elapsed();
+        if self.keeper.is_due(now) {
+            let limits = self.lookout.latest();
+            for shard in self.keeper.end_period(now, &self.look(), limits) {
+                self.order_one(shard, Order::Pulse);
+            }
+        }
     }
 }
 
@@ -329,9 +370,15 @@ fn is_settled(crowd: &Snapshot, plan: &Plan) -> bool {
 }
 
 /// Puts what a shard hands in where it belongs.
-fn take(handed: Handed, outcomes: &mut Vec<Outcome>, tallies: &mut Vec<Tally>) {
+fn take(
+    handed: Handed,
+    outcomes: &mut Vec<Outcome>,
+    tallies: &mut Vec<Tally>,
+    keeper: &mut Keeper,
+) {
     match handed {
         Handed::Outcome(outcome) => outcomes.push(*outcome),
         Handed::Tally(tally) => tallies.push(*tally),
+        Handed::Pulse(pulse) => keeper.take(*pulse),
     }
 }

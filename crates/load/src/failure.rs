@@ -160,6 +160,11 @@ impl Failure {
         }
     }
 
+    /// Whether it says that this machine could not generate the load.
+    pub(crate) const fn is_ours(&self) -> bool {
+        self.limit().is_some() || matches!(self, Self::Forbidden)
+    }
+
     /// The class's stable name in JSON, without what varies inside it.
     pub fn class(&self) -> &'static str {
         match self {

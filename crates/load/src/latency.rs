@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::timeline::Spectrum;
 
 /// A histogram of durations from 1 µs to one hour, with three significant digits. It takes its
 /// memory, up to 200 KiB, with the first duration.
@@ -11,7 +13,7 @@ use serde::Serialize;
 pub(crate) struct Latency(Option<Box<Histogram<u64>>>);
 
 /// The percentiles of a latency that a report shows, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Percentiles {
     /// How many durations were measured; the others are 0 when this is.
@@ -29,7 +31,7 @@ pub struct Percentiles {
 }
 
 /// A summary of durations in milliseconds, with the fields of Artillery's reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Summary {
     pub(crate) min: f64,
     pub(crate) max: f64,
@@ -65,6 +67,38 @@ impl Latency {
                 .add(&**other)
                 .expect("all histograms have the same bounds");
         }
+    }
+
+    /// Takes what was measured so far, and measures from nothing.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    /// The same in less space.
+    pub(crate) fn spectrum(&self) -> Spectrum {
+        let Some(histogram) = &self.0 else {
+            return Spectrum::default();
+        };
+        let counts = histogram.iter_recorded();
+        let max = histogram.max();
+        Spectrum::of(counts.map(|one| (one.value_iterated_to().min(max), one.count_at_value())))
+    }
+
+    /// Where the percentile of everything that might have been measured lies with a confidence of 95 %, in
+    /// microseconds, as far as the durations are independent: between two of them, by their ranks.
+    pub(crate) fn bounds(&self, quantile: f64) -> (u64, u64) {
+        let Some(histogram) = &self.0 else {
+            return (0, 0);
+        };
+        let count = histogram.len() as f64;
+        let spread = 1.96 * (count * quantile * (1.0 - quantile)).sqrt();
+        let max = histogram.max();
+        let at = |rank: f64| {
+            let quantile = (rank / count).clamp(0.0, 1.0);
+            (histogram.value_at_quantile(quantile).min(max) + 500) / 1000
+        };
+        let rank = count * quantile;
+        (at(rank - spread), at((rank + spread).ceil()))
     }
 
     pub(crate) fn percentiles(&self) -> Percentiles {

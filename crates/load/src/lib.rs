@@ -10,7 +10,9 @@
 //!   was sent), `marker` (how it knows a publish), `comeback` (how it returns);
 //! - the shard: `swarm` (the engine's app), `table` (its clients), `gauges` (what it shows), `watch`
 //!   (its time);
-//! - what came of it: `failure`, `latency`, `arrivals`, `orphans`, `tally`, `outcome`, `report`;
+//! - what came of it: `failure`, `latency`, `arrivals`, `orphans`, `tally`, `outcome`, `report`; over time
+//!   `timeline` and `lookout`;
+//! - what it leaves behind: `record` (all of it), `page`, `junit`, `compare`;
 //! - what others have written down: `script` (Artillery's scripts and their virtual users);
 //! - the whole: `run`, `conductor`, `turns` (who opens when), `handshakes` (how many at once), `progress`, `events`, `interrupt`.
 //!
@@ -22,6 +24,7 @@ mod account;
 mod arrivals;
 mod client;
 mod comeback;
+mod compare;
 mod conductor;
 mod events;
 mod failure;
@@ -29,14 +32,18 @@ mod gauges;
 mod hand;
 mod handshakes;
 mod interrupt;
+mod junit;
 mod latency;
+mod lookout;
 mod marker;
 mod options;
 mod orphans;
 mod outcome;
+mod page;
 mod progress;
 mod publisher;
 mod rate;
+mod record;
 mod report;
 mod run;
 mod schedule;
@@ -48,22 +55,29 @@ mod swarm;
 mod table;
 mod tally;
 mod target;
+mod timeline;
 mod topic;
 mod turns;
 mod watch;
 
 pub use client::CLIENT_BYTES;
 pub use comeback::Backoff;
+pub use compare::{Change, CompareError, Comparison, Difference, Judgement, compare};
 pub use engine::KernelChoice;
 pub use events::{Event, EventLines, Milestone, Standing};
 pub use failure::{Failure, FailureCount};
 pub use gauges::{Snapshot, Stage};
 pub use interrupt::Interrupt;
 pub use latency::Percentiles;
+pub use lookout::{WatchError, Watched};
 pub use options::{Audience, Dialect, Options, OptionsError, Push, parse_duration};
 pub use outcome::{Deliveries, Heartbeats, Publishes, Pushes, Returns};
 pub use progress::{LiveLine, Moment, PlainLines, Progress, Silent};
 pub use rate::{Rate, RateError};
+pub use record::{
+    Better, Bound, Check, Figure, Kind, MachineFacts, Moment as Instant, Overview, Part, Record,
+    Row, Setting, Status, StepRow, Trouble,
+};
 pub use report::{Connections, Drop, Latencies, Report, Stages};
 pub use run::{LoadError, run};
 pub use script::{
@@ -72,4 +86,5 @@ pub use script::{
 pub use share::{Share, ShareError};
 pub use tally::Broadcast;
 pub use target::{Target, TargetError};
+pub use timeline::{Counts, Measure, Period, Spectrum, Timeline, Used};
 pub use topic::{TopicError, TopicPattern};

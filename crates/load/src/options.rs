@@ -8,7 +8,8 @@ use proto::phoenix::Serializer;
 use thiserror::Error;
 
 use crate::{
-    comeback::Backoff, marker, rate::Rate, share::Share, target::Target, topic::TopicPattern,
+    comeback::Backoff, lookout::Watched, marker, rate::Rate, share::Share, target::Target,
+    topic::TopicPattern,
 };
 
 /// What the crowd does. Start from [`Options::new`] and change what differs.
@@ -69,6 +70,8 @@ pub struct Options {
     pub shards: Option<u16>,
     /// What carries the connections.
     pub kernel: KernelChoice,
+    /// A page of metrics that tells of the target's limits while the crowd is there.
+    pub watch: Option<Watched>,
 }
 
 /// What the clients of a run speak.
@@ -175,6 +178,7 @@ impl Options {
             settle_timeout: Duration::from_secs(5),
             shards: None,
             kernel: KernelChoice::Auto,
+            watch: None,
         }
     }
 

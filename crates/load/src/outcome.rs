@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     arrivals::Arrivals, failure::Failures, latency::Latency, orphans::Orphans, tally::Tally,
+    timeline::Pulse,
 };
 
 /// What a shard hands in.
@@ -13,6 +14,8 @@ use crate::{
 pub(crate) enum Handed {
     /// What came of a broadcast.
     Tally(Box<Tally>),
+    /// What was counted and measured since the last of them.
+    Pulse(Box<Pulse>),
     /// Everything else, once, at its end.
     Outcome(Box<Outcome>),
 }
@@ -20,6 +23,8 @@ pub(crate) enum Handed {
 /// One shard's results; merged, the results of the run.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
+    /// Connections that were dialled for the first time.
+    pub(crate) dialled: u64,
     /// Connections whose WebSocket was open once.
     pub(crate) opened: u64,
     /// Connections that got all the way: open, and joined if that was asked.
@@ -157,6 +162,7 @@ pub struct Heartbeats {
 impl Outcome {
     pub(crate) fn new() -> Self {
         Self {
+            dialled: 0,
             opened: 0,
             readied: 0,
             held: 0,
@@ -199,6 +205,7 @@ impl Outcome {
 
     /// Adds another shard's results.
     pub(crate) fn merge(&mut self, other: Self) {
+        self.dialled += other.dialled;
         self.opened += other.opened;
         self.readied += other.readied;
         self.held += other.held;

@@ -8,12 +8,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    failure::FailureCount,
+    failure::{Failure, FailureCount, Failures},
     latency::Percentiles,
     options::Options,
     outcome::{Deliveries, Heartbeats, Outcome, Publishes, Pushes, Returns},
     rate::per_second,
+    record::{self, Behind},
     tally::{self, Broadcast},
+    timeline::Timeline,
 };
 
 mod shortfalls;
@@ -75,6 +77,11 @@ pub struct Report {
     pub disconnected: Vec<FailureCount>,
     /// Why tries to come back failed, most frequent first.
     pub returns_failed: Vec<FailureCount>,
+    /// Of all of these, the limits that kept this machine from generating the load; the run says nothing
+    /// about the server then.
+    pub limits: Vec<FailureCount>,
+    #[serde(skip)]
+    pub(crate) behind: Behind,
 }
 
 /// How long the stages of a run took, in milliseconds; 0 for those that it did not have.
@@ -167,17 +174,6 @@ impl Report {
             dropped: outcome.dropped.total(),
             tuples_busy: outcome.tuples_busy,
         };
-        let latency = Latencies {
-            lateness: outcome.lateness.percentiles(),
-            connect: outcome.connect.percentiles(),
-            upgrade: outcome.upgrade.percentiles(),
-            join: outcome.join.percentiles(),
-            delivery: outcome.delivery.percentiles(),
-            last_delivery: outcome.arrivals.latency().percentiles(),
-            publish_reply: outcome.publish_reply.percentiles(),
-            push_reply: outcome.push_reply.percentiles(),
-            back: outcome.back.percentiles(),
-        };
         let hold_ms = millis(end.held);
         let drop = Drop {
             asked: options.drop.map_or(0, |share| share.of(connections.asked)),
@@ -187,6 +183,9 @@ impl Report {
             back_ms: millis(outcome.drop.took),
             back_per_second: per_second(outcome.drop.back, outcome.drop.took),
         };
+        let span = (end.began_ms, end.ended_ms);
+        let plan = record::of_options(options);
+        let behind = Behind::of(plan, &outcome, span, end.timeline);
         let mut report = Self {
             target: options.target.to_string(),
             held: false,
@@ -206,7 +205,7 @@ impl Report {
                 dropping_ms: millis(end.dropping),
                 closing_ms: millis(end.closing),
             },
-            latency,
+            latency: latencies_of(&outcome),
             publishes: outcome.publishes,
             deliveries: outcome.deliveries,
             broadcast_deliveries_per_second: tally::deliveries_per_second(&end.broadcasts),
@@ -220,6 +219,8 @@ impl Report {
             dropped: outcome.dropped.counts(),
             disconnected: outcome.disconnected.counts(),
             returns_failed: outcome.returns_failed.counts(),
+            limits: limits_of(&outcome).counts(),
+            behind,
         };
         report.shortfalls = shortfalls::of(&report, options);
         report.held = report.shortfalls.is_empty();
@@ -247,6 +248,34 @@ pub(crate) struct End {
     pub(crate) kernel: String,
     /// The same without the reason.
     pub(crate) carrier: String,
+    /// When the run began and ended, in milliseconds of the epoch.
+    pub(crate) began_ms: u64,
+    pub(crate) ended_ms: u64,
+    pub(crate) timeline: Timeline,
+}
+
+/// The latencies that a report shows.
+fn latencies_of(outcome: &Outcome) -> Latencies {
+    Latencies {
+        lateness: outcome.lateness.percentiles(),
+        connect: outcome.connect.percentiles(),
+        upgrade: outcome.upgrade.percentiles(),
+        join: outcome.join.percentiles(),
+        delivery: outcome.delivery.percentiles(),
+        last_delivery: outcome.arrivals.latency().percentiles(),
+        publish_reply: outcome.publish_reply.percentiles(),
+        push_reply: outcome.push_reply.percentiles(),
+        back: outcome.back.percentiles(),
+    }
+}
+
+/// The failures that say that this machine could not generate the load.
+fn limits_of(outcome: &Outcome) -> Failures {
+    let mut limits = outcome.not_opened.only(Failure::is_ours);
+    limits.merge(outcome.dropped.only(Failure::is_ours));
+    limits.merge(outcome.disconnected.only(Failure::is_ours));
+    limits.merge(outcome.returns_failed.only(Failure::is_ours));
+    limits
 }
 
 fn millis(duration: Duration) -> u64 {

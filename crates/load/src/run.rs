@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use capacity::{End, Kernel, Layout, Machine, Shortage, Sources, Tables};
@@ -17,6 +17,7 @@ use crate::{
     gauges::Sent,
     handshakes::Handshakes,
     interrupt::Interrupt,
+    lookout::Lookout,
     options::{Options, OptionsError},
     progress::Progress,
     report::Report,
@@ -67,7 +68,8 @@ pub fn run(
 ) -> Result<Report, LoadError> {
     let (plan, settings) = plan(options)?;
     let plan = Arc::new(plan);
-    let mut conductor = Conductor::start(&plan, &settings, progress, interrupt)?;
+    let lookout = Lookout::start(plan.options.watch.clone());
+    let mut conductor = Conductor::start(&plan, &settings, progress, interrupt, lookout)?;
     if conductor.open() {
         conductor.hold();
         conductor.broadcast();
@@ -255,6 +257,12 @@ pub(crate) fn settings_of(
     settings.ws.frame_bytes_max = MESSAGE_BYTES_MAX;
     settings.ws.message_bytes_max = MESSAGE_BYTES_MAX;
     settings
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn epoch_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The topics of a run: `room:lobby`, or `room:{}` for many.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
@@ -45,6 +45,16 @@ impl TopicPattern {
         if let Some(after) = &self.after {
             // Writing to a String does not fail.
             let _ = write!(out, "{number}{after}");
+        }
+    }
+}
+
+impl fmt::Display for TopicPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.before)?;
+        match &self.after {
+            Some(after) => write!(f, "{{}}{after}"),
+            None => Ok(()),
         }
     }
 }

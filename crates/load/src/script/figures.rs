@@ -1,8 +1,12 @@
 //! What a run of a script counts, under Artillery's names: of one period and one shard, and all together.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::{failure::Failures, latency::Latency};
+use crate::{
+    failure::Failures,
+    latency::Latency,
+    timeline::{Counts, Measure, Period, Used},
+};
 
 /// What was counted.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +103,52 @@ impl Figures {
             mine.late += others.late;
             mine.lateness.merge(&others.lateness);
             mine.response.merge(&others.response);
+        }
+    }
+
+    /// Adds what was counted after it: of the users that are there, the later count.
+    pub(crate) fn follow(&mut self, later: Self) {
+        self.active = 0;
+        self.merge(later);
+    }
+
+    /// The same as a period of a timeline.
+    pub(crate) fn period(&self, covered_ms: u64, limits: Vec<Used>) -> Period {
+        let mut errors = BTreeMap::new();
+        for (failure, count) in self.failed.iter() {
+            *errors.entry(failure.class().to_owned()).or_default() += count;
+        }
+        let latencies = [
+            (Measure::Lateness, &self.lateness),
+            (Measure::Connect, &self.connect),
+            (Measure::Response, &self.response),
+            (Measure::Session, &self.session),
+        ];
+        let latencies = latencies
+            .into_iter()
+            .map(|(measure, one)| (measure, one.spectrum()));
+        Period {
+            covered_ms,
+            open: self.active,
+            ready: self.active,
+            away: 0,
+            counts: Counts {
+                dialled: self.created,
+                readied: self.connect.percentiles().count,
+                failed: self.failed.total(),
+                completed: self.completed,
+                sent: self.sent,
+                received: self.received,
+                answered: self.awaited,
+                sent_bytes: self.sent_bytes,
+                received_bytes: self.received_bytes,
+                ..Counts::default()
+            },
+            errors,
+            latencies: latencies
+                .filter(|(_, spectrum)| spectrum.count() > 0)
+                .collect(),
+            limits,
         }
     }
 

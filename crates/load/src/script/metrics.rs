@@ -163,11 +163,3 @@ fn error_name(failure: &Failure) -> String {
         other => other.class().to_owned(),
     }
 }
-
-/// Whether a failure says that this machine could not generate the load.
-pub(crate) fn is_ours(failure: &Failure) -> bool {
-    matches!(
-        failure,
-        Failure::TuplesExhausted | Failure::Limit(_) | Failure::Forbidden
-    )
-}

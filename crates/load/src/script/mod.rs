@@ -32,6 +32,7 @@ mod metrics;
 mod names;
 mod payload;
 mod perform;
+mod periods;
 mod phases;
 mod problem;
 mod program;
@@ -41,6 +42,11 @@ mod template;
 mod tree;
 mod user;
 
+pub(crate) use self::{
+    figures::Figures,
+    phases::{Pace, Phase},
+    report::Run,
+};
 pub use ensure::Verdict;
 pub use perform::{ScriptOptions, run_script};
 pub use problem::Problems;

@@ -1,13 +1,12 @@
 //! A run of a script: checks that it can be held, starts its shards, and gathers what they count.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use capacity::{Machine, Shortage, Sources};
@@ -17,14 +16,17 @@ use super::{
     cast::{Cast, Handed, Order, PERIOD, Plan},
     figures::Figures,
     metrics::Metrics,
+    periods::Periods,
     phases::Phase,
     read::Script,
     report::{Run, ScriptReport, shaped},
 };
 use crate::{
     interrupt::Interrupt,
+    lookout::{Lookout, Watched},
     options::{Options, OptionsError},
-    run::{self, LoadError},
+    run::{self, LoadError, epoch_ms},
+    timeline::Timeline,
     watch::Watch,
 };
 
@@ -40,6 +42,8 @@ pub struct ScriptOptions {
     pub kernel: KernelChoice,
     /// From the dial to an open WebSocket.
     pub connect_timeout: Duration,
+    /// A page of metrics that tells of the target's limits while the users are there.
+    pub watch: Option<Watched>,
 }
 
 impl Default for ScriptOptions {
@@ -49,12 +53,16 @@ impl Default for ScriptOptions {
             shards: None,
             kernel: KernelChoice::Auto,
             connect_timeout: Duration::from_secs(30),
+            watch: None,
         }
     }
 }
 
 /// How often the shards are looked after.
 const LOOK: Duration = Duration::from_millis(50);
+/// Periods that are shown together: ten seconds, as in Artillery's reports.
+const SHOWN: u32 = 10;
+const PERIOD_MS: u64 = PERIOD.as_millis() as u64;
 /// Periods and lines that a shard may hand in before they are read.
 const HANDED_MAX: usize = 256;
 /// Tuples that are prepared, at most; those of users that have left are used again.
@@ -86,80 +94,26 @@ pub fn run_script(
         handed,
         began,
         periods: Periods::of(plan.shards),
+        lookout: Lookout::start(options.watch.clone()),
         all: None,
+        tens: None,
         intermediate: Vec::new(),
+        timeline: Timeline::new(PERIOD),
         tell,
     };
-    let (figures, intermediate, interrupted) = stage.perform(interrupt);
+    let done = stage.perform(interrupt);
     let carrier = shards.kernel().kernel().to_string();
     // A panic of a shard goes on here.
     shards.join().map_err(LoadError::Shard)?;
     let run = Run {
         span: (began, epoch_ms()),
-        intermediate,
-        interrupted,
+        intermediate: done.intermediate,
+        interrupted: done.interrupted,
         carrier,
         shards: plan.shards,
+        timeline: done.timeline,
     };
-    Ok(ScriptReport::new(&plan.script, &figures, run))
-}
-
-/// Periods that not all shards have handed in, put together.
-///
-/// A shard hands in every period until its last, in their order, so the first period here is whole when
-/// the shards that handed it in and those that had ended before it are all there are.
-#[derive(Debug)]
-struct Periods {
-    shards: u16,
-    /// How many shards have handed it in, and what they counted.
-    open: BTreeMap<u32, (u16, Figures)>,
-    /// Shards that have handed in their last.
-    ended: u16,
-    /// How many of them did so in which period, as long as it is open.
-    last: BTreeMap<u32, u16>,
-    /// Shards whose last period is whole.
-    gone: u16,
-}
-
-impl Periods {
-    fn of(shards: u16) -> Self {
-        Self {
-            shards,
-            open: BTreeMap::new(),
-            ended: 0,
-            last: BTreeMap::new(),
-            gone: 0,
-        }
-    }
-
-    fn add(&mut self, period: u32, figures: Figures, is_last: bool) {
-        if is_last {
-            self.ended += 1;
-            *self.last.entry(period).or_default() += 1;
-        }
-        match self.open.get_mut(&period) {
-            Some((count, all)) => {
-                *count += 1;
-                all.merge(figures);
-            }
-            None => {
-                self.open.insert(period, (1, figures));
-            }
-        }
-    }
-
-    /// Takes out the first period if it is whole.
-    fn take_whole(&mut self) -> Option<(u32, Figures)> {
-        let (_, (count, _)) = self.open.first_key_value()?;
-        (count + self.gone == self.shards).then(|| self.take_first())?
-    }
-
-    /// Takes out the first period, whole or not.
-    fn take_first(&mut self) -> Option<(u32, Figures)> {
-        let (period, (_, figures)) = self.open.pop_first()?;
-        self.gone += self.last.remove(&period).unwrap_or(0);
-        Some((period, figures))
-    }
+    Ok(ScriptReport::new(&plan.script, options, &done.figures, run))
 }
 
 /// The shards at work.
@@ -169,13 +123,25 @@ struct Stage<'a> {
     handed: Receiver<Handed>,
     began: u64,
     periods: Periods,
+    lookout: Lookout,
     all: Option<Figures>,
+    /// The periods since the last that was shown, and the first of them.
+    tens: Option<(u32, Figures)>,
     intermediate: Vec<serde_json::Value>,
+    timeline: Timeline,
     tell: &'a mut dyn FnMut(&str),
 }
 
+/// What came of it.
+struct Done {
+    figures: Figures,
+    intermediate: Vec<serde_json::Value>,
+    timeline: Timeline,
+    interrupted: bool,
+}
+
 impl Stage<'_> {
-    fn perform(mut self, interrupt: &Interrupt) -> (Figures, Vec<serde_json::Value>, bool) {
+    fn perform(mut self, interrupt: &Interrupt) -> Done {
         self.order(Order::Start);
         let mut interrupted = None;
         while self.periods.ended < self.plan.shards {
@@ -202,8 +168,13 @@ impl Stage<'_> {
         while let Some((period, figures)) = self.periods.take_first() {
             self.close(period, figures);
         }
-        let all = self.all.unwrap_or_default();
-        (all, self.intermediate, interrupted.is_some())
+        self.show();
+        Done {
+            figures: self.all.unwrap_or_default(),
+            intermediate: self.intermediate,
+            timeline: self.timeline,
+            interrupted: interrupted.is_some(),
+        }
     }
 
     fn order(&self, order: Order) {
@@ -229,11 +200,36 @@ impl Stage<'_> {
         }
     }
 
-    /// A period is over: shows it, keeps it as Artillery's reports have it, and adds it to the whole.
+    /// A period is over: it goes into the timeline, and into those that are shown together.
     fn close(&mut self, period: u32, figures: Figures) {
-        let width = PERIOD.as_secs();
-        let start = self.began + u64::from(period) * width * 1_000;
-        let end = (start + width * 1_000).min(epoch_ms());
+        let start = u64::from(period) * PERIOD_MS;
+        let covered = epoch_ms().saturating_sub(self.began + start).min(PERIOD_MS);
+        let limits = self.lookout.latest();
+        self.timeline.add(start, figures.period(covered, limits));
+        if self
+            .tens
+            .as_ref()
+            .is_some_and(|&(first, _)| period / SHOWN != first / SHOWN)
+        {
+            self.show();
+        }
+        match &mut self.tens {
+            Some((_, all)) => all.follow(figures),
+            none => *none = Some((period / SHOWN * SHOWN, figures)),
+        }
+        if period % SHOWN == SHOWN - 1 {
+            self.show();
+        }
+    }
+
+    /// Shows the periods that belong together, keeps them as Artillery's reports have them, and adds them
+    /// to the whole.
+    fn show(&mut self) {
+        let Some((first, figures)) = self.tens.take() else {
+            return;
+        };
+        let start = self.began + u64::from(first) * PERIOD_MS;
+        let end = (start + u64::from(SHOWN) * PERIOD_MS).min(epoch_ms());
         let seconds = end.saturating_sub(start).max(1) as f64 / 1e3;
         let metrics = Metrics::of(&figures, &self.plan.script, seconds);
         self.intermediate
@@ -249,11 +245,7 @@ impl Stage<'_> {
         }
         (self.tell)(&text);
         match &mut self.all {
-            Some(all) => {
-                all.merge(figures);
-                // A gauge, of which the last counts.
-                all.active = 0;
-            }
+            Some(all) => all.follow(figures),
             none => *none = Some(figures),
         }
     }
@@ -376,60 +368,4 @@ fn resolve(
         servers.push(place);
     }
     Ok((servers, destinations))
-}
-
-fn epoch_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_millis() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn created(count: u64) -> Figures {
-        Figures {
-            created: count,
-            ..Figures::default()
-        }
-    }
-
-    #[test]
-    fn a_shard_that_has_ended_keeps_no_later_period_open() {
-        let mut periods = Periods::of(3);
-        let mut whole = Vec::new();
-        let handed = [
-            (0, false),
-            (0, true),
-            // One shard is ahead of another.
-            (1, false),
-            (2, false),
-            (0, false),
-            (1, false),
-            (2, true),
-            (3, false),
-            (4, false),
-            (5, true),
-        ];
-        for (number, (period, is_last)) in (1..).zip(handed) {
-            periods.add(period, created(number), is_last);
-            while let Some((period, figures)) = periods.take_whole() {
-                whole.push((number, period, figures.created));
-            }
-        }
-        // When it was whole, which it was, and the sum of what was handed in of it.
-        let expected = [
-            (5, 0, 1 + 2 + 5),
-            (6, 1, 3 + 6),
-            (7, 2, 4 + 7),
-            (8, 3, 8),
-            (9, 4, 9),
-            (10, 5, 10),
-        ];
-        assert_eq!(whole, expected);
-        assert_eq!(
-            (periods.ended, periods.open.len(), periods.last.len()),
-            (3, 0, 0)
-        );
-    }
 }

@@ -45,6 +45,8 @@ pub struct Script {
     pub(crate) timeout: Duration,
     pub(crate) ensure: Ensure,
     warnings: Vec<String>,
+    /// What tells it from another script, or from the same one run in another way.
+    pub(crate) mark: u64,
 }
 
 /// Scenarios of one script, at most.
@@ -93,13 +95,34 @@ impl Script {
             put_in(&mut tree, flags, environment, &mut warnings);
             compile(file, &tree, folder, flags, warnings, &mut problems)
         });
-        problems.or(script)
+        let mut script = problems.or(script)?;
+        script.mark = mark_of(text, flags);
+        Ok(script)
     }
 
     /// What is odd about the script and does not keep it from running.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// A number that differs for other texts and flags (FNV-1a). The target is no part of it: the same script
+/// may be run against two servers.
+fn mark_of(text: &str, flags: &ScriptFlags) -> u64 {
+    let flags = [
+        &flags.environment,
+        &flags.variables,
+        &flags.overrides,
+        &flags.scenario,
+    ];
+    let flags = flags
+        .into_iter()
+        .map(|flag| flag.as_deref().unwrap_or("\0"));
+    let parts = std::iter::once(text).chain(flags);
+    let bytes = parts.flat_map(|part| part.bytes().chain([0xff]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |mark, byte| {
+        (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Lays on top what the command line and the environment say.
@@ -246,6 +269,7 @@ fn compile(
         ..
     } = config;
     Some(Script {
+        mark: 0,
         file: file.to_owned(),
         phases: phases.into(),
         programs,

@@ -2,18 +2,16 @@
 
 use std::fmt;
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    ensure::Verdict,
-    figures::Figures,
-    metrics::{Metrics, is_ours},
-    read::Script,
+    ensure::Verdict, figures::Figures, metrics::Metrics, perform::ScriptOptions, read::Script,
 };
 use crate::{
-    failure::FailureCount,
-    latency::{Micros, Percentiles},
+    failure::{Failure, FailureCount},
+    latency::Micros,
+    record::{Check, Record, ScriptBehind, Status, StepRow, Trouble},
+    timeline::Timeline,
 };
 
 /// The results of a script.
@@ -31,25 +29,10 @@ pub struct ScriptReport {
     pub interrupted: bool,
     aggregate: Metrics,
     ours: Metrics,
-    steps: Vec<StepReport>,
-    intermediate: Vec<Value>,
+    steps: Vec<StepRow>,
     /// When the run began and ended, in milliseconds of the epoch.
     span: (u64, u64),
-    file: String,
-    carrier: String,
-    shards: u16,
-}
-
-/// What was measured of one step.
-#[derive(Clone, Debug, Serialize)]
-struct StepReport {
-    scenario: String,
-    step: String,
-    begun: u64,
-    /// Begun more than 10 ms after it was meant to.
-    late: u64,
-    lateness: Percentiles,
-    response: Percentiles,
+    behind: ScriptBehind,
 }
 
 /// Who ran a script, and when.
@@ -60,24 +43,30 @@ pub(crate) struct Run {
     pub(crate) interrupted: bool,
     pub(crate) carrier: String,
     pub(crate) shards: u16,
+    pub(crate) timeline: Timeline,
 }
 
 impl ScriptReport {
-    pub(crate) fn new(script: &Script, figures: &Figures, run: Run) -> Self {
+    pub(crate) fn new(
+        script: &Script,
+        options: &ScriptOptions,
+        figures: &Figures,
+        run: Run,
+    ) -> Self {
         let seconds = run.span.1.saturating_sub(run.span.0) as f64 / 1e3;
         let aggregate = Metrics::of(figures, script, seconds);
         let ours = Metrics::ours(figures);
         let find = |name: &str| aggregate.find(name).or_else(|| ours.find(name));
         let verdicts = script.ensure.judge(&find);
         let failures = figures.failed.counts();
-        let limits = figures.failed.only(is_ours).counts();
+        let limits = figures.failed.only(Failure::is_ours).counts();
         let programs = script.programs.iter();
         let names = programs.flat_map(|program| {
             let labels = program.labels.iter();
             labels.map(|label| (program.name.clone(), label.to_string()))
         });
         let steps = names.zip(&figures.steps).filter(|(_, step)| step.begun > 0);
-        let steps = steps.map(|((scenario, step), figures)| StepReport {
+        let steps = steps.map(|((scenario, step), figures)| StepRow {
             scenario,
             step,
             begun: figures.begun,
@@ -93,11 +82,8 @@ impl ScriptReport {
             steps: steps.collect(),
             aggregate,
             ours,
-            intermediate: run.intermediate,
             span: run.span,
-            file: script.file.clone(),
-            carrier: run.carrier,
-            shards: run.shards,
+            behind: ScriptBehind::of(script, options, figures, run),
         }
     }
 
@@ -109,27 +95,69 @@ impl ScriptReport {
 
     /// The report as JSON: Artillery's shape, and a key `fourtuple`.
     pub fn to_json(&self) -> String {
-        let checks = self
+        self.record().to_json()
+    }
+
+    /// What the run leaves behind, with the facts of this machine.
+    pub fn record(&self) -> Record {
+        let beside = Map::from_iter([
+            (
+                "aggregate".to_owned(),
+                shaped(&self.aggregate, self.span, self.span.0),
+            ),
+            (
+                "intermediate".to_owned(),
+                self.behind.intermediate.clone().into(),
+            ),
+        ]);
+        let more = [
+            ("script".to_owned(), json!(self.behind.file)),
+            ("counters".to_owned(), json!(self.ours.counters)),
+            ("summaries".to_owned(), json!(self.ours.summaries)),
+        ];
+        let metric = |name: &str| self.aggregate.find(name).or_else(|| self.ours.find(name));
+        let checks = self.verdicts.iter().map(|one| Check {
+            expression: one.text.clone(),
+            ok: one.holds,
+            strict: one.is_strict,
+            found: None,
+        });
+        let mut record = Record {
+            checks: checks.collect(),
+            steps: self.steps.clone(),
+            beside,
+            more: Map::from_iter(more),
+            ..self.behind.record(self.span, &metric)
+        };
+        self.judge(&mut record);
+        record
+    }
+
+    /// Says what came of the run, and why.
+    fn judge(&self, record: &mut Record) {
+        record.interrupted = self.interrupted;
+        record.status = match (self.limits.is_empty(), self.is_met()) {
+            (false, _) => Status::NotGenerated,
+            (true, true) => Status::Met,
+            (true, false) => Status::NotMet,
+        };
+        let troubles = |group: &str, all: &[FailureCount]| {
+            all.iter().map(|one| Trouble::of(group, one)).collect()
+        };
+        record.limits = troubles("limits", &self.limits);
+        record.failures = troubles("users failed", &self.failures);
+        if self.interrupted {
+            record.reasons.push("the run was ended early".to_owned());
+        }
+        for failed in self
             .verdicts
             .iter()
-            .map(|one| json!({"expression": one.text, "ok": one.holds, "strict": one.is_strict}));
-        let report = json!({
-            "aggregate": shaped(&self.aggregate, self.span, self.span.0),
-            "intermediate": self.intermediate,
-            "fourtuple": {
-                "script": self.file,
-                "carrier": self.carrier,
-                "shards": self.shards,
-                "interrupted": self.interrupted,
-                "counters": self.ours.counters,
-                "summaries": self.ours.summaries,
-                "steps": self.steps,
-                "failures": self.failures,
-                "limits": self.limits,
-                "checks": checks.collect::<Vec<_>>(),
-            },
-        });
-        format!("{report:#}")
+            .filter(|one| !one.holds && one.is_strict)
+        {
+            record
+                .reasons
+                .push(format!("check failed: {}", failed.text));
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod opening;
 mod pace;
 mod plan;
 mod publishing;
+mod pulsing;
 mod pushing;
 #[cfg(test)]
 pub(crate) mod rehearsal;
@@ -82,6 +83,8 @@ pub(crate) enum Order {
     Drop,
     /// Stop sending before the hold is over; wait for what is outstanding.
     Settle,
+    /// Hand in what was counted and measured since the last time.
+    Pulse,
     /// Close everything, hand in the results and end.
     Close,
 }
@@ -434,6 +437,7 @@ impl App for Swarm {
             // Who has come there by itself stays there.
             Order::Settle if self.stage != Stage::Settling => self.settle(io),
             Order::Settle => {}
+            Order::Pulse => self.hand_in_pulse(),
             Order::Close => {
                 self.enter(Stage::Closing, io);
                 self.schedule.cancel();

@@ -136,6 +136,7 @@ impl Swarm {
             return false;
         };
         if attempt.tuples_busy == 0 && attempt.comeback.is_none() {
+            self.outcome.dialled += 1;
             self.outcome.lateness.record(now.since(attempt.intended));
         }
         self.slots = self.slots.max(conn.index + 1);

@@ -217,6 +217,7 @@ impl Rehearsal {
         for handed in self.results.try_iter() {
             match handed {
                 Handed::Tally(tally) => all.merge(&tally),
+                Handed::Pulse(pulse) => panic!("a pulse that nobody asked for: {pulse:?}"),
                 Handed::Outcome(outcome) => panic!("the end came early: {outcome:?}"),
             }
         }
@@ -266,21 +267,18 @@ impl Rehearsal {
     fn gather(mut self, end: End) -> Report {
         self.order(Order::Close);
         self.pass(Duration::from_secs(60), |_| false);
-        let outcomes: Vec<_> = self
-            .results
-            .try_iter()
-            .map(|handed| match handed {
-                Handed::Outcome(outcome) => *outcome,
+        let (mut all, mut ended) = (Outcome::new(), 0);
+        for handed in self.results.try_iter() {
+            match handed {
+                Handed::Outcome(outcome) => {
+                    all.merge(*outcome);
+                    ended += 1;
+                }
+                Handed::Pulse(pulse) => pulse.measured.put_into(&mut all),
                 Handed::Tally(tally) => panic!("a tally that nobody asked for: {tally:?}"),
-            })
-            .collect();
-        assert_eq!(
-            outcomes.len(),
-            usize::from(SHARDS),
-            "each shard hands in once"
-        );
-        let mut all = Outcome::new();
-        outcomes.into_iter().for_each(|outcome| all.merge(outcome));
+            }
+        }
+        assert_eq!(ended, SHARDS, "each shard hands in once");
         Report::new(&self.plan.options, SHARDS, all, end)
     }
 }

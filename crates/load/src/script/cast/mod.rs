@@ -75,8 +75,8 @@ pub(crate) enum Handed {
     Line(String),
 }
 
-/// How long a period is, as in Artillery's reports.
-pub(crate) const PERIOD: Duration = Duration::from_secs(10);
+/// How long a period is of which a shard tells.
+pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 /// The longest time between two ticks.
 const TICK_MAX: Duration = Duration::from_millis(50);
 /// Between looks for what waits for room.

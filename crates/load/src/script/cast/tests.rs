@@ -12,10 +12,11 @@ use crate::{
     script::{
         Script, ScriptFlags,
         metrics::Metrics,
-        perform::first_steps,
+        perform::{ScriptOptions, first_steps},
         report::{Run, ScriptReport},
     },
     swarm::rehearsal::room::{Join, Manners, Room, Third},
+    timeline::Timeline,
 };
 
 const SHARDS: u16 = 2;
@@ -119,8 +120,10 @@ fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance 
         interrupted: figures.interrupted > 0,
         carrier: "sim".to_owned(),
         shards: SHARDS,
+        timeline: Timeline::default(),
     };
-    let report = ScriptReport::new(&plan.script, &figures, run);
+    let options = ScriptOptions::default();
+    let report = ScriptReport::new(&plan.script, &options, &figures, run);
     let metrics = Metrics::of(&figures, &plan.script, 1.0);
     Performance {
         figures,
@@ -164,7 +167,7 @@ fn a_script_of_echoes_counts_what_it_sends_and_hears() {
     assert_eq!(run.count("websocket.messages_sent"), 50 * 12);
     assert_eq!(run.count("websocket.messages_received"), 50 * 12);
     // Arriving takes 10 s and being there 1.5 s.
-    assert_eq!(run.periods, 2);
+    assert_eq!(run.periods, 12);
     let session = run.metrics.summaries["vusers.session_length"];
     assert!((1_499.0..1_510.0).contains(&session.min), "{session:?}");
     assert!(session.max < 1_700.0, "{session:?}");

@@ -123,3 +123,15 @@ fn what_is_left_out_of_a_latency_is_said() {
         "{text}"
     );
 }
+
+#[test]
+fn what_a_pulse_takes_out_is_in_the_results_again() {
+    let mut rehearsal = Rehearsal::new(7, Faults::default(), Manners::default(), options());
+    rehearsal.open();
+    rehearsal.order(Order::Pulse);
+    rehearsal.hold();
+    let report = rehearsal.close();
+    assert!(report.held, "{report}");
+    assert_eq!(report.latency.join.count, ALL);
+    assert_eq!(report.latency.delivery.count, 10 * ALL);
+}

@@ -1,0 +1,211 @@
+//! Which charts a run has, and what is in them.
+
+use std::collections::BTreeMap;
+
+use super::chart::{Chart, SERIES_MAX, Series};
+use crate::record::{Kind, Moment, Record};
+
+/// The charts of a run under their heading; nothing without a timeline.
+pub(super) fn of(record: &Record) -> String {
+    let overview = &record.charted;
+    let periods: Vec<&Moment> = overview.periods.iter().collect();
+    if periods.is_empty() {
+        return String::new();
+    }
+    // What was counted in a period stands at its end.
+    let times: Vec<f64> = periods
+        .iter()
+        .map(|period| (period.at_ms + period.covered_ms.max(1)) as f64 / 1e3)
+        .collect();
+    let mut charts = vec![connections(record.kind, &periods, &times)];
+    charts.extend(rates(record.kind, &periods, &times));
+    charts.extend(latencies(record, &periods, &times));
+    charts.push(errors(&periods, &times));
+    charts.extend(limits(&periods, &times));
+    let figures: String = charts
+        .iter()
+        .filter(|chart| !chart.is_empty())
+        .map(Chart::figure)
+        .collect();
+    let width = overview.width_ms as f64 / 1e3;
+    format!(
+        "<h2>Over time</h2><p class=\"soft\">Each point is a period of {width} s. Point at a chart for its \
+         values.</p><div class=\"charts\">{figures}</div>"
+    )
+}
+
+fn connections<'a>(kind: Kind, periods: &[&Moment], times: &'a [f64]) -> Chart<'a> {
+    let series = match kind {
+        Kind::Crowd => vec![
+            of_each(periods, "open", |one| one.open as f64),
+            of_each(periods, "ready", |one| one.ready as f64),
+            of_each(periods, "away", |one| one.away as f64),
+        ],
+        Kind::Script => vec![of_each(periods, "users", |one| one.open as f64)],
+    };
+    let title = match kind {
+        Kind::Crowd => "Connections",
+        Kind::Script => "Users there",
+    };
+    chart(title, "", times, series)
+}
+
+fn rates<'a>(kind: Kind, periods: &[&Moment], times: &'a [f64]) -> [Chart<'a>; 2] {
+    let rate = |name: &str, count: fn(&Moment) -> u64| {
+        // The short period at the end would exaggerate what happened in it.
+        let width = periods
+            .iter()
+            .map(|one| one.covered_ms)
+            .max()
+            .unwrap_or(1)
+            .max(1);
+        of_each(periods, name, |one| count(one) as f64 * 1e3 / width as f64)
+    };
+    let (opening, messages) = match kind {
+        Kind::Crowd => (
+            [
+                rate("dialled", |one| one.counts.dialled),
+                rate("ready", |one| one.counts.readied),
+                rate("back", |one| one.counts.back),
+                rate("failed", |one| one.counts.failed),
+                rate("ended", |one| one.counts.dropped + one.counts.disconnected),
+            ],
+            [
+                rate("sent", |one| one.counts.sent),
+                rate("delivered", |one| one.counts.received),
+                rate("answered", |one| one.counts.answered),
+            ],
+        ),
+        Kind::Script => (
+            [
+                rate("arrived", |one| one.counts.dialled),
+                rate("connected", |one| one.counts.readied),
+                rate("completed", |one| one.counts.completed),
+                rate("failed", |one| one.counts.failed),
+                rate("dropped", |one| one.counts.dropped),
+            ],
+            [
+                rate("sent", |one| one.counts.sent),
+                rate("received", |one| one.counts.received),
+                rate("answers waited for", |one| one.counts.answered),
+            ],
+        ),
+    };
+    let title = match kind {
+        Kind::Crowd => "Connections opened and ended",
+        Kind::Script => "Users",
+    };
+    [
+        chart(title, "/s", times, opening.into()),
+        chart("Messages", "/s", times, messages.into()),
+    ]
+}
+
+/// One chart of percentiles for each kind of duration that the run has.
+fn latencies<'a>(record: &'a Record, periods: &[&Moment], times: &'a [f64]) -> Vec<Chart<'a>> {
+    let rows = record.latencies.iter().filter(|row| row.name != "lateness");
+    rows.map(|row| {
+        let percentile = |name: &str, of: fn(&crate::Percentiles) -> u64| Series {
+            name: name.to_owned(),
+            values: periods
+                .iter()
+                .map(|one| one.latency.get(&row.name).map(|seen| of(seen) as f64))
+                .collect(),
+        };
+        let series = vec![
+            percentile("median", |seen| seen.p50_us),
+            percentile("p90", |seen| seen.p90_us),
+            percentile("p99", |seen| seen.p99_us),
+            percentile("longest", |seen| seen.max_us),
+        ];
+        let mut chart = chart(&row.title, "us", times, series);
+        chart.top_min = 10.0;
+        chart
+    })
+    .collect()
+}
+
+/// The most frequent classes.
+fn errors<'a>(periods: &[&Moment], times: &'a [f64]) -> Chart<'a> {
+    let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
+    for (class, count) in periods.iter().flat_map(|one| &one.errors) {
+        *totals.entry(class).or_default() += count;
+    }
+    let mut classes: Vec<_> = totals.into_iter().collect();
+    classes.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let series = classes.into_iter().take(SERIES_MAX).map(|(class, _)| {
+        of_each(periods, &class.replace('_', " "), |one| {
+            one.rate(one.errors.get(class).copied().unwrap_or(0))
+        })
+    });
+    let series = series.collect();
+    chart("Failures by class", "/s", times, series)
+}
+
+/// Of each machine, how full its limits are, the fullest first.
+fn limits<'a>(periods: &[&Moment], times: &'a [f64]) -> Vec<Chart<'a>> {
+    let mut fullest: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    for used in periods.iter().flat_map(|one| &one.limits) {
+        if let Some(ceiling) = used.ceiling.filter(|&ceiling| ceiling > 0.0) {
+            let most = fullest.entry((&used.whose, &used.name)).or_default();
+            *most = most.max(used.used / ceiling);
+        }
+    }
+    let mut owners: Vec<&str> = fullest.keys().map(|&(whose, _)| whose).collect();
+    owners.dedup();
+    let charts = owners.into_iter().map(|owner| {
+        let mut names: Vec<_> = fullest
+            .iter()
+            .filter(|((whose, _), _)| *whose == owner)
+            .collect();
+        names.sort_by(|one, other| other.1.total_cmp(one.1));
+        let series = names
+            .into_iter()
+            .take(SERIES_MAX)
+            .map(|((_, name), _)| Series {
+                name: (*name).to_owned(),
+                values: periods
+                    .iter()
+                    .map(|one| {
+                        let mut all = one.limits.iter();
+                        let found = all.find(|used| used.whose == owner && used.name == *name)?;
+                        Some(found.used / found.ceiling? * 100.0)
+                    })
+                    .collect(),
+            });
+        let title = if owner == "target" {
+            "Limits of the target"
+        } else {
+            "Limits of this machine"
+        };
+        let series: Vec<_> = series.collect();
+        let mut chart = chart(title, "%", times, series);
+        chart.top_min = 100.0;
+        chart
+    });
+    charts.collect()
+}
+
+/// A value for each period that was seen.
+fn of_each(periods: &[&Moment], name: &str, value: impl Fn(&Moment) -> f64) -> Series {
+    let values = periods
+        .iter()
+        .map(|one| (one.covered_ms > 0).then(|| value(one)));
+    Series {
+        name: name.to_owned(),
+        values: values.collect(),
+    }
+}
+
+/// A chart without the lines that stay at nothing, unless all do.
+fn chart<'a>(title: &'a str, unit: &'a str, times: &'a [f64], series: Vec<Series>) -> Chart<'a> {
+    let is_something = |series: &Series| series.values.iter().flatten().any(|&value| value > 0.0);
+    let (lively, _): (Vec<_>, Vec<_>) = series.into_iter().partition(is_something);
+    Chart {
+        title,
+        unit,
+        times,
+        series: lively,
+        top_min: 0.0,
+    }
+}
