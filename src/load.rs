@@ -3,6 +3,7 @@
 //! Exit status: 0 when everything that was asked was held, 1 when not, 2 when it was asked for something
 //! that cannot be, 3 when this machine could not generate the load.
 
+mod agent;
 mod compare;
 mod flags;
 mod output;
@@ -31,6 +32,8 @@ pub(crate) fn command() -> Command {
              --rate 5000 --hold 30s --publish 1/s\n  \
              fourtuple load ws://127.0.0.1:9001/echo --raw --connections 256 --push max\n  \
              fourtuple load scenario.yml --output report.json    an Artillery script\n  \
+             fourtuple load agent --listen 0.0.0.0:7070 --secret-file secret    a machine of a crowd\n  \
+             fourtuple load ws://server:4000/socket --agents a:7070,b:7070 --agent-secret-file secret\n  \
              fourtuple load compare before.json after.json       two of its reports\n\n\
              Exit status: 0 if everything asked was held, 1 if not or if a report could not be written,\n\
              2 if it was asked for something that cannot be, 3 if a limit of this machine kept it from\n\
@@ -54,6 +57,8 @@ pub(crate) fn command() -> Command {
         .args(flags::message_args())
         .args(output::args())
         .args(script::args())
+        .args(agent::coordinator_args())
+        .subcommand(agent::command())
 }
 
 /// Runs the subcommand.
@@ -63,13 +68,16 @@ pub(crate) fn command() -> Command {
 /// The run could not start; the caller prints why and exits with status 2. A report that could not be
 /// written is told here, with status 1.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    if let Some(("compare", matches)) = matches.subcommand() {
-        return compare::run(matches);
+    match matches.subcommand() {
+        Some(("agent", matches)) => return agent::run(matches),
+        Some(("compare", matches)) => return compare::run(matches),
+        _ => {}
     }
     let aim: &Aim = matches.get_one("url").expect("clap requires it");
+    let agents = agent::agents(matches)?;
     script::check_flags(matches, matches!(aim, Aim::Script(_)))?;
     let mut options = match aim {
-        Aim::Script(path) => return script::run(path, matches),
+        Aim::Script(path) => return script::run(path, matches, agents.as_ref()),
         Aim::Url(target) => flags::options(target.clone(), matches),
     };
     options.watch = output::watched(matches)?;
@@ -90,7 +98,11 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Box::new(PlainLines::new(io::stderr()))
     };
     let mut progress = EventLines::new(events, progress);
-    let report = match load::run(options, &mut progress, &interrupt) {
+    let report = match &agents {
+        Some(agents) => load::run_on_agents(options, agents, &mut progress, &interrupt),
+        None => load::run(options, &mut progress, &interrupt),
+    };
+    let report = match report {
         Ok(report) => report,
         Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
         Err(error) => return Err(error.into()),

@@ -9,6 +9,8 @@
 extern crate capacity as fourtuple_capacity;
 extern crate fourtuple_proto as proto;
 
+#[path = "../../crates/load/tests/agents/body.rs"]
+mod agents_body;
 #[path = "../../crates/load/tests/arguments/body.rs"]
 mod arguments_body;
 #[path = "../../crates/proto/tests/wire/bodies.rs"]
@@ -68,6 +70,7 @@ targets! {
     server_config: config_body::fuzz_config;
     load_arguments: arguments_body::fuzz_arguments;
     load_script: script_body::fuzz_script;
+    load_agents: agents_body::fuzz_agents;
     process_files: process_body::fuzz_process_files;
     machine_files: machine_body::fuzz_machine_files;
     shard: shard_body::fuzz_shard;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
-use load::{FailureCount, LoadError, OptionsError, Record, Watched};
+use load::{AgentsError, FailureCount, LoadError, OptionsError, Record, Watched};
 
 /// A form of the report that is written to a file, by the flag that names the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +123,11 @@ pub(super) fn status(is_met: bool, is_told: bool, limits: &[FailureCount]) -> Ex
 
 /// Whether an error means that this machine could not generate the load, rather than that it was asked for
 /// something that cannot be.
-pub(super) const fn is_ours(error: &LoadError) -> bool {
+pub(super) fn is_ours(error: &LoadError) -> bool {
     matches!(
         error,
         LoadError::Shard(_) | LoadError::Start(_) | LoadError::Options(OptionsError::Shortage(_))
-    )
+    ) || matches!(error, LoadError::Agents(error) if matches!(**error, AgentsError::Shortage { .. }))
 }
 
 fn open(path: &Path) -> anyhow::Result<fs::File> {

@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, parser::ValueSource};
-use load::{Interrupt, Script, ScriptFlags, ScriptOptions, Target, TargetError, run_script};
+use load::{
+    Agents, Bundle, Interrupt, Script, ScriptFlags, ScriptOptions, Target, TargetError, run_script,
+    run_script_on_agents,
+};
 
 use super::{
     flags::{self, set},
@@ -51,7 +54,7 @@ const SCRIPT_FLAGS: [&str; 5] = [
 ];
 
 /// Flags that a crowd and a script share.
-const SHARED_FLAGS: [&str; 10] = [
+const SHARED_FLAGS: [&str; 15] = [
     "url",
     "output",
     "html",
@@ -62,6 +65,11 @@ const SHARED_FLAGS: [&str; 10] = [
     "kernel",
     "connect-timeout",
     "quiet",
+    "agents",
+    "agent-secret-file",
+    "agents-ca",
+    "on-agent-loss",
+    "agent-ssh-option",
 ];
 
 pub(super) fn args() -> [Arg; 5] {
@@ -108,8 +116,16 @@ pub(super) fn check_flags(matches: &ArgMatches, is_script: bool) -> anyhow::Resu
 /// # Errors
 ///
 /// It could not start because of how it was asked; the caller prints why and exits with status 2.
-pub(super) fn run(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let script = Script::read(path, &script_flags(matches))?;
+pub(super) fn run(
+    path: &Path,
+    matches: &ArgMatches,
+    agents: Option<&Agents>,
+) -> anyhow::Result<ExitCode> {
+    let (script, bundle) = match agents {
+        Some(_) => Bundle::pack(path, &script_flags(matches))
+            .map(|(script, bundle)| (script, Some(bundle)))?,
+        None => (Script::read(path, &script_flags(matches))?, None),
+    };
     for warning in script.warnings() {
         eprintln!("fourtuple: {}: {warning}", path.display());
     }
@@ -128,7 +144,13 @@ pub(super) fn run(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode>
             let _ = writeln!(io::stdout(), "{text}");
         }
     };
-    let report = match run_script(script, &options, &mut tell, &interrupt) {
+    let report = match agents.zip(bundle) {
+        Some((agents, bundle)) => {
+            run_script_on_agents(&script, bundle, &options, agents, &mut tell, &interrupt)
+        }
+        None => run_script(script, &options, &mut tell, &interrupt),
+    };
+    let report = match report {
         Ok(report) => report,
         Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
         Err(error) => return Err(error.into()),

@@ -26,12 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary, without the settings of whoever runs the tests.
 pub(crate) fn fourtuple() -> Command {
-    without_settings(FOURTUPLE)
+    as_tested(FOURTUPLE)
 }
 
 /// The same, where a process may have so many descriptors and no more.
 pub(crate) fn fourtuple_with_descriptors(count: u32) -> Command {
-    let mut shell = without_settings("sh");
+    let mut shell = as_tested("sh");
     shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]);
     shell.arg(FOURTUPLE);
     shell
@@ -57,7 +57,8 @@ pub(crate) fn output_of(command: &mut Command) -> Output {
     output
 }
 
-fn without_settings(program: impl AsRef<OsStr>) -> Command {
+/// A command that starts the binary, without those settings.
+pub(crate) fn as_tested(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("FOURTUPLE_") {

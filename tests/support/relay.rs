@@ -55,6 +55,12 @@ impl Relay {
         Self::listen(command, "127.0.0.1:0", arguments)
     }
 
+    /// The same at an address of its own.
+    pub(crate) fn start_on(command: Command, addr: &str, arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = arguments.iter().copied().map(str::to_owned).collect();
+        Self::listen(command, addr, arguments)
+    }
+
     fn listen(mut command: Command, addr: &str, arguments: Vec<String>) -> Self {
         let mut child = command
             .args(["serve", "--listen", addr])

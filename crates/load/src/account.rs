@@ -36,6 +36,9 @@ const _: () = assert!(size_of::<Account>() == 16);
 /// How far apart two publishes may arrive in the wrong order before the earlier counts as lost.
 const WINDOW: u32 = u64::BITS;
 
+/// The first publish of an account that waits for it.
+const AWAITING: u32 = u32::MAX;
+
 /// What the arrival of one publish means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -73,9 +76,23 @@ impl Account {
         }
     }
 
+    /// The account of a member that joins while another machine publishes to its topic: nobody here knows
+    /// how often, so it opens with the first publish that arrives.
+    pub(crate) fn awaiting() -> Self {
+        Self {
+            first: AWAITING,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it opens with the first publish that arrives.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        self.first == AWAITING
+    }
+
     /// Whether publishes are expected.
     pub(crate) fn is_open(&self) -> bool {
-        self.first != 0
+        self.first != 0 && self.first != AWAITING
     }
 
     /// Whether every publish up to `sent` has arrived or was given up.
@@ -183,6 +200,16 @@ mod tests {
         assert_eq!(account.record(4), Arrival::Extra);
         assert_eq!(Account::default().record(1), Arrival::Extra);
         assert_eq!(account.settle(4), Settlement::default());
+    }
+
+    #[test]
+    fn an_account_that_waits_for_its_first_publish_expects_nothing() {
+        let mut account = Account::awaiting();
+        assert!(account.is_awaiting() && !account.is_open());
+        assert!(account.is_settled(7) && account.has(7));
+        assert!(account.answerable(7, false).is_empty());
+        assert_eq!(account.settle(7), Settlement::default());
+        assert!(!account.is_awaiting());
     }
 
     #[test]

@@ -2,18 +2,23 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::latency::Latency;
 
 /// The time from a publish's intended sending to its last delivery on one shard, for each publish.
 ///
 /// A shard does not know when others deliver, so the last of all is found when the results are
 /// merged: it is the latest of the shards' last.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Arrivals {
     /// By topic, of those that the shard has heard of, then by publish number − 1; 0 is "never", 1 is
-    /// "within the first microsecond".
+    /// "nobody knows when": two machines' clocks differ by more than a delivery takes.
     micros: HashMap<u32, Vec<u32>>,
 }
+
+/// It has arrived, and nobody knows when.
+const ARRIVED: u32 = 1;
 
 impl Arrivals {
     /// Publishes of a run that are followed, 4 MiB on each shard. The topics share them alike, so
@@ -27,6 +32,16 @@ impl Arrivals {
 
     /// Notes that publish `number` of `topic` arrived `latency` after its intended sending.
     pub(crate) fn record(&mut self, topics: u32, topic: u32, number: u32, latency: Duration) {
+        let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
+        self.note(topics, topic, number, micros.max(ARRIVED + 1));
+    }
+
+    /// Notes that publish `number` of `topic`, which another machine has sent, arrived.
+    pub(crate) fn record_foreign(&mut self, topics: u32, topic: u32, number: u32) {
+        self.note(topics, topic, number, ARRIVED);
+    }
+
+    fn note(&mut self, topics: u32, topic: u32, number: u32, micros: u32) {
         if !Self::follow(topics, number) {
             return;
         }
@@ -35,9 +50,6 @@ impl Arrivals {
         if place >= arrived.len() {
             arrived.resize(place + 1, 0);
         }
-        let micros = u32::try_from(latency.as_micros())
-            .unwrap_or(u32::MAX)
-            .max(1);
         arrived[place] = micros.max(arrived[place]);
     }
 
@@ -64,7 +76,8 @@ impl Arrivals {
     /// The last deliveries as a latency.
     pub(crate) fn latency(&self) -> Latency {
         let mut latency = Latency::new();
-        for &micros in self.micros.values().flatten().filter(|&&micros| micros > 0) {
+        let all = self.micros.values().flatten();
+        for &micros in all.filter(|&&micros| micros > ARRIVED) {
             latency.record(Duration::from_micros(micros.into()));
         }
         latency
@@ -90,6 +103,21 @@ mod tests {
         assert_eq!(seen.count, 3);
         assert!(seen.max_us.abs_diff(9_000) < 10, "{seen:?}");
         assert!(seen.p50_us.abs_diff(5_000) < 10, "{seen:?}");
+    }
+
+    #[test]
+    fn what_came_from_another_machine_has_arrived_and_is_not_timed() {
+        let (mut here, mut there) = (Arrivals::default(), Arrivals::default());
+        there.record_foreign(1, 0, 1);
+        there.record_foreign(1, 0, 2);
+        assert!(there.include(0, 2));
+        assert_eq!(there.latency().percentiles().count, 0);
+        here.record(1, 0, 1, 3 * MS);
+        there.merge(here);
+        assert_eq!(there.latency().percentiles().count, 1);
+        let text = serde_json::to_string(&there).expect("JSON");
+        let read: Arrivals = serde_json::from_str(&text).expect("the same");
+        assert_eq!(read.micros, there.micros);
     }
 
     #[test]

@@ -18,9 +18,10 @@ use std::{
 };
 
 use engine::Time;
+use serde::{Deserialize, Serialize};
 
 /// How long a client waits before it tries to come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backoff {
     /// As phoenix.js does: 10, 50, 100, 150, 200, 250, 500, 1000, 2000 ms, then always 5 s.
     Phoenix,

@@ -14,6 +14,7 @@ use engine::{Full, Settings, ShardIndex, Shards};
 use crate::{
     comeback::Backoff,
     events::{Event, Milestone, Standing, seconds},
+    gate::{Gate, News, Place},
     gauges::{Gauges, Snapshot, Stage},
     interrupt::Interrupt,
     lookout::Lookout,
@@ -30,6 +31,8 @@ use crate::{
 
 /// How often the conductor looks at the shards.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often it looks whether the other machines have come to a gate.
+const GATE_LOOK: Duration = Duration::from_millis(5);
 
 /// The running shards and what is known of them.
 pub(crate) struct Conductor<'a> {
@@ -45,6 +48,9 @@ pub(crate) struct Conductor<'a> {
     /// Who looks at limits.
     lookout: Lookout,
     keeper: Keeper,
+    gate: &'a mut dyn Gate,
+    /// What came of the last broadcast, for the other machines.
+    tally: Option<(u32, Tally)>,
     started: Instant,
     /// When the current stage began.
     since: Instant,
@@ -58,6 +64,7 @@ impl<'a> Conductor<'a> {
         progress: &'a mut dyn Progress,
         interrupt: &'a Interrupt,
         lookout: Lookout,
+        gate: &'a mut dyn Gate,
     ) -> Result<Self, LoadError> {
         // A failure names the value of its limit, which may be that nothing can be opened any more.
         Survey::remember();
@@ -86,6 +93,8 @@ impl<'a> Conductor<'a> {
             interrupt,
             lookout,
             keeper: Keeper::new(plan.shards),
+            gate,
+            tally: None,
             started: Instant::now(),
             since: Instant::now(),
             end: End::default(),
@@ -112,6 +121,33 @@ impl<'a> Conductor<'a> {
         !self.interrupt.is_raised() && crowd.ready + crowd.away > 0
     }
 
+    /// Waits until the other machines have come as far as this one, and hears what they have sent.
+    pub(crate) fn pass(&mut self, place: Place) {
+        if self.gate.is_open() {
+            return;
+        }
+        // Once this machine has come to the first gate, others may pass it and publish at any time.
+        self.plan.sent.begin();
+        let news = News {
+            sent: self.plan.sent.own(),
+            tally: self.tally.take(),
+        };
+        // The others are told of a crowd that has come this far.
+        self.show();
+        self.gate.arrive(place, news);
+        loop {
+            if let Some(heard) = self.gate.pass(place) {
+                for (topic, number) in heard {
+                    self.plan.sent.hear(topic, number);
+                }
+                return;
+            }
+            if self.interrupt.is_raised() || !self.pause(GATE_LOOK) {
+                return;
+            }
+        }
+    }
+
     /// Holds everything for as long as was asked, or as long as there is anything to hold.
     pub(crate) fn hold(&mut self) {
         self.enter(Milestone::Holding);
@@ -130,8 +166,13 @@ impl<'a> Conductor<'a> {
         self.enter(Milestone::Broadcasting);
         let stall = self.plan.options.settle_timeout;
         for number in 1..=wanted {
+            self.pass(Place::before(number));
             self.order(Order::Broadcast);
             let plan = Arc::clone(&self.plan);
+            if !self.gate.is_open() {
+                self.wait(|crowd| crowd.rounds >= number.into());
+                self.pass(Place::sent(number));
+            }
             self.wait_while_it_goes_on(
                 stall,
                 |crowd| crowd.delivered,
@@ -142,6 +183,7 @@ impl<'a> Conductor<'a> {
             let mut all = Tally::default();
             self.tallies.drain(..).for_each(|tally| all.merge(&tally));
             let broadcast = Broadcast::new(number, &all);
+            self.tally = Some((number, all));
             self.end.broadcasts.push(broadcast);
             let at_s = seconds(self.started.elapsed());
             self.progress
@@ -310,9 +352,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Shows the progress and lets some time pass, less if a shard hands something in; `false` when
-    /// there is nothing left to wait for.
-    fn pause(&mut self, time: Duration) -> bool {
+    fn show(&mut self) {
         self.progress.update(&Moment {
             crowd: &self.look(),
             connections: self.plan.options.connections.into(),
@@ -320,6 +360,12 @@ impl<'a> Conductor<'a> {
             in_stage: self.since.elapsed(),
             hold: self.plan.options.hold,
         });
+    }
+
+    /// Shows the progress and lets some time pass, less if a shard hands something in; `false` when
+    /// there is nothing left to wait for.
+    fn pause(&mut self, time: Duration) -> bool {
+        self.show();
         self.keep_time();
         match self.handed.recv_timeout(time) {
             Ok(handed) => take(

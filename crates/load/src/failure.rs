@@ -8,10 +8,12 @@ use std::{collections::BTreeMap, fmt};
 use capacity::{Limit, Survey};
 use engine::{Cause, Closed, Phase};
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::spoken;
 
 /// One class of failure.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Failure {
     /// No (source address, source port) was left to dial from.
@@ -21,7 +23,7 @@ pub enum Failure {
     /// everybody.
     PortsTaken,
     /// The kernel met a limit of the machine or of this process.
-    Limit(Limit),
+    Limit(#[serde(with = "spoken::limit")] Limit),
     /// The server's host answered that nobody listens there.
     Refused,
     /// There is no way to the server's network or host.
@@ -76,6 +78,8 @@ pub enum Failure {
     NotJoined,
     /// The server refused a push of a script; says with what.
     PushRefused(String),
+    /// The machine of the crowd that held the connection was lost.
+    AgentLost,
 }
 
 /// The most different texts of one class that are told apart; a server may invent a reason per
@@ -202,6 +206,7 @@ impl Failure {
             Self::EmptyMessage => "empty_message",
             Self::NotJoined => "not_joined",
             Self::PushRefused(_) => "push_refused",
+            Self::AgentLost => "agent_lost",
         }
     }
 
@@ -229,6 +234,9 @@ impl Failure {
                 Some("the server does not keep up, or does not speak Phoenix: see --raw")
             }
             Self::NoResponse => Some("the server is slower than config.timeout, or says nothing"),
+            Self::AgentLost => {
+                Some("look at the agent's machine and its log, and the network to it")
+            }
             Self::ClosedWith(1012) => Some("the server restarts or drains"),
             Self::Vanished => Some("check the server's host and the network to it"),
             Self::Forbidden => {
@@ -292,13 +300,20 @@ impl fmt::Display for Failure {
             Self::EmptyMessage => f.write_str("an empty message came where one was expected"),
             Self::NotJoined => f.write_str("a step names a topic that is not joined"),
             Self::PushRefused(reason) => write!(f, "push refused: {reason}"),
+            Self::AgentLost => {
+                f.write_str("agent lost: its machine of the crowd was heard no more")
+            }
         }
     }
 }
 
 /// How often each class happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Failures(BTreeMap<Failure, u64>);
+pub(crate) struct Failures {
+    counts: BTreeMap<Failure, u64>,
+    /// Whether any of it happened on another machine, whose limits are not those here.
+    is_from_elsewhere: bool,
+}
 
 /// One line of a report's failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -322,38 +337,42 @@ impl Failures {
 
     /// Adds another shard's failures.
     pub(crate) fn merge(&mut self, other: Self) {
-        for (failure, count) in other.0 {
+        self.is_from_elsewhere |= other.is_from_elsewhere;
+        for (failure, count) in other.counts {
             self.add(failure, count);
         }
     }
 
     pub(crate) fn total(&self) -> u64 {
-        self.0.values().sum()
+        self.counts.values().sum()
     }
 
     /// Each class and how often it happened.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Failure, u64)> {
-        self.0.iter().map(|(failure, &count)| (failure, count))
+        self.counts.iter().map(|(failure, &count)| (failure, count))
     }
 
     /// Those of which `is_wanted` holds.
     pub(crate) fn only(&self, is_wanted: impl Fn(&Failure) -> bool) -> Self {
         let wanted = self.iter().filter(|(failure, _)| is_wanted(failure));
-        Self(
-            wanted
+        Self {
+            counts: wanted
                 .map(|(failure, count)| (failure.clone(), count))
                 .collect(),
-        )
+            ..*self
+        }
     }
 
     /// The classes, most frequent first.
     pub(crate) fn counts(&self) -> Vec<FailureCount> {
         let mut counts: Vec<_> = self
-            .0
             .iter()
-            .map(|(failure, &count)| FailureCount {
+            .map(|(failure, count)| FailureCount {
                 class: failure.class(),
-                text: failure.text_here(),
+                text: match self.is_from_elsewhere {
+                    true => failure.to_string(),
+                    false => failure.text_here(),
+                },
                 count,
                 remedy: failure.remedy(),
             })
@@ -362,14 +381,34 @@ impl Failures {
         counts
     }
 
-    fn add(&mut self, mut failure: Failure, count: u64) {
-        if self.0.len() >= TEXTS_MAX
-            && !self.0.contains_key(&failure)
+    /// Counts a failure `count` times.
+    pub(crate) fn add(&mut self, mut failure: Failure, count: u64) {
+        if self.counts.len() >= TEXTS_MAX
+            && !self.counts.contains_key(&failure)
             && let Some(text) = failure.text_mut()
         {
             "other".clone_into(text);
         }
-        *self.0.entry(failure).or_default() += count;
+        *self.counts.entry(failure).or_default() += count;
+    }
+}
+
+impl Serialize for Failures {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Failures {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut failures = Self {
+            is_from_elsewhere: true,
+            ..Self::default()
+        };
+        for (failure, count) in Vec::<(Failure, u64)>::deserialize(from)? {
+            failures.add(failure, count);
+        }
+        Ok(failures)
     }
 }
 

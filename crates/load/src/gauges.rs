@@ -2,12 +2,14 @@
 //! stage begins.
 
 use std::sync::atomic::{
-    AtomicU8, AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    AtomicU8, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
 };
 
+use serde::{Deserialize, Serialize};
+
 /// What a shard is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Stage {
     /// Connections are being opened.
@@ -60,7 +62,7 @@ pub(crate) struct Gauges {
 }
 
 /// A copy of the gauges, of one shard or of all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The earliest stage of any shard.
@@ -185,46 +187,6 @@ impl Gauges {
     }
 }
 
-/// What the shards share: how many publishes each topic has seen.
-///
-/// The publisher raises the number before it sends, and a member reads it after its join was
-/// confirmed; [`account`](crate::account) says why that makes expectations exact.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    topics: Box<[AtomicU32]>,
-    total: AtomicU64,
-}
-
-impl Sent {
-    pub(crate) fn new(topics: u32) -> Self {
-        Self {
-            topics: (0..topics).map(|_| AtomicU32::new(0)).collect(),
-            total: AtomicU64::new(0),
-        }
-    }
-
-    /// The last publish of a topic; 0 before the first, and for a topic that does not exist.
-    pub(crate) fn last(&self, topic: u32) -> u32 {
-        self.topics
-            .get(topic as usize)
-            .map_or(0, |last| last.load(SeqCst))
-    }
-
-    /// Announces the next publish of a topic and returns its number. Only the topic's publisher
-    /// may call this.
-    pub(crate) fn announce(&self, topic: u32) -> u32 {
-        let last = self.topics[topic as usize].fetch_add(1, SeqCst);
-        // After the topic, so that whoever counts for a total knows all publishes that are in it.
-        self.total.fetch_add(1, SeqCst);
-        last + 1
-    }
-
-    /// The publishes of all topics.
-    pub(crate) fn total(&self) -> u64 {
-        self.total.load(SeqCst)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -282,30 +244,5 @@ mod tests {
                 assert!(seen.waiting >= seen.waiting_for, "{seen:?}");
             },
         );
-    }
-
-    #[test]
-    fn a_total_has_no_publish_that_its_topic_has_not() {
-        let sent = Sent::new(1);
-        race(
-            |_| {
-                sent.announce(0);
-            },
-            || {
-                let total = sent.total();
-                assert!(u64::from(sent.last(0)) >= total);
-            },
-        );
-    }
-
-    #[test]
-    fn publishes_are_numbered_from_one_in_each_topic() {
-        let sent = Sent::new(2);
-        assert_eq!((sent.last(0), sent.last(7)), (0, 0));
-        assert_eq!(
-            (sent.announce(0), sent.announce(0), sent.announce(1)),
-            (1, 2, 1)
-        );
-        assert_eq!((sent.last(0), sent.last(1), sent.total()), (2, 1, 3));
     }
 }

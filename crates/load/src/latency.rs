@@ -2,8 +2,9 @@
 
 use std::{fmt, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::timeline::Spectrum;
 
@@ -101,6 +102,11 @@ impl Latency {
         (at(rank - spread), at((rank + spread).ceil()))
     }
 
+    /// How many durations were measured.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, |histogram| histogram.len())
+    }
+
     pub(crate) fn percentiles(&self) -> Percentiles {
         let Some(histogram) = &self.0 else {
             return Percentiles::default();
@@ -149,6 +155,73 @@ impl Latency {
     }
 }
 
+/// On the way to another machine a latency is the buckets that have anything in them, as a text: for each, in
+/// base 64, how far it is above the one before, in units of the narrowest bucket, and how many durations
+/// are in it, both in groups of seven bits, the lowest first. What is read is the same histogram, so merging
+/// is exact on whichever machine it happens.
+impl Serialize for Latency {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        let mut last = 0;
+        for bucket in self
+            .0
+            .iter()
+            .flat_map(|histogram| histogram.iter_recorded())
+        {
+            let place = bucket.value_iterated_to() >> UNIT_BITS;
+            write_number(&mut bytes, place - last);
+            write_number(&mut bytes, bucket.count_at_value());
+            last = place;
+        }
+        to.serialize_str(&STANDARD_NO_PAD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Latency {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes = STANDARD_NO_PAD.decode(text).map_err(D::Error::custom)?;
+        let mut bytes = bytes.as_slice();
+        let mut latency = Self::new();
+        let (mut place, mut all) = (0_u64, 0_u64);
+        let wrong = || D::Error::custom("not a histogram");
+        while !bytes.is_empty() {
+            let step = read_number(&mut bytes).ok_or_else(wrong)?;
+            let count = read_number(&mut bytes).ok_or_else(wrong)?;
+            place = place.checked_add(step).ok_or_else(wrong)?;
+            let nanos = place.checked_mul(1 << UNIT_BITS).ok_or_else(wrong)?;
+            // More than can be counted nobody has measured.
+            all = all.checked_add(count).ok_or_else(wrong)?;
+            latency.histogram().saturating_record_n(nanos, count);
+        }
+        Ok(latency)
+    }
+}
+
+/// The narrowest buckets are 512 ns wide: the power of two below [`Latency::MIN_NANOS`].
+const UNIT_BITS: u32 = Latency::MIN_NANOS.ilog2();
+
+fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn read_number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
 /// A duration for people: three significant digits with the unit that fits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Micros(pub(crate) u64);
@@ -172,6 +245,8 @@ impl fmt::Display for Micros {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -211,6 +286,28 @@ mod tests {
         }
         even.merge(&odd);
         assert_eq!(even.percentiles(), all.percentiles());
+    }
+
+    proptest! {
+        #[test]
+        fn what_travels_is_the_same_histogram(
+            micros in prop::collection::vec(prop_oneof![0..100_u64, 0..1_000_000_u64, 0..9_000_000_000_u64], 0..200)
+        ) {
+            let mut latency = Latency::new();
+            micros.iter().for_each(|&micros| latency.record(Duration::from_micros(micros)));
+            let text = serde_json::to_string(&latency).expect("JSON");
+            let read: Latency = serde_json::from_str(&text).expect("what was written");
+            prop_assert!(read.0 == latency.0);
+        }
+
+        #[test]
+        fn any_text_is_a_histogram_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let text = format!("\"{}\"", STANDARD_NO_PAD.encode(bytes));
+            if let Ok(latency) = serde_json::from_str::<Latency>(&text) {
+                latency.percentiles();
+                latency.summary();
+            }
+        }
     }
 
     #[test]

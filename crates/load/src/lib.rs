@@ -14,6 +14,8 @@
 //!   `timeline` and `lookout`;
 //! - what it leaves behind: `record` (all of it), `page`, `junit`, `compare`;
 //! - what others have written down: `script` (Artillery's scripts and their virtual users);
+//! - many machines: `agents`, `part` (whose connections are whose), `gate` (where all wait for each other),
+//!   `sent` (how many publishes each topic has seen), `spoken`;
 //! - the whole: `run`, `conductor`, `turns` (who opens when), `handshakes` (how many at once), `progress`, `events`, `interrupt`.
 //!
 //! *Architecture invariant:* nothing here knows the server crate; the crowd speaks to any server.
@@ -21,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod agents;
 mod arrivals;
 mod client;
 mod comeback;
@@ -28,6 +31,7 @@ mod compare;
 mod conductor;
 mod events;
 mod failure;
+mod gate;
 mod gauges;
 mod hand;
 mod handshakes;
@@ -40,6 +44,7 @@ mod options;
 mod orphans;
 mod outcome;
 mod page;
+mod part;
 mod progress;
 mod publisher;
 mod rate;
@@ -48,9 +53,11 @@ mod report;
 mod run;
 mod schedule;
 mod script;
+mod sent;
 mod share;
 mod source;
 mod speech;
+mod spoken;
 mod swarm;
 mod table;
 mod tally;
@@ -60,6 +67,13 @@ mod topic;
 mod turns;
 mod watch;
 
+#[doc(hidden)]
+pub use agents::probe;
+pub use agents::{
+    AGENT_PORT, Agent, AgentAddress, AgentAddressError, AgentAddresses, AgentError, AgentOptions,
+    Agents, AgentsError, MachineReport, OnAgentLoss, Secret, SecretError, TlsError, run_on_agents,
+    run_script_on_agents, serve_stdio,
+};
 pub use client::CLIENT_BYTES;
 pub use comeback::Backoff;
 pub use compare::{Change, CompareError, Comparison, Difference, Judgement, compare};
@@ -81,7 +95,8 @@ pub use record::{
 pub use report::{Connections, Drop, Latencies, Report, Stages};
 pub use run::{LoadError, run};
 pub use script::{
-    Problems, Script, ScriptFlags, ScriptOptions, ScriptReport, USER_BYTES, Verdict, run_script,
+    Bundle, Problems, Script, ScriptFlags, ScriptOptions, ScriptReport, USER_BYTES, Verdict,
+    run_script,
 };
 pub use share::{Share, ShareError};
 pub use tally::Broadcast;

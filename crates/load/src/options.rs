@@ -5,24 +5,27 @@ use std::{net::SocketAddr, time::Duration};
 use capacity::{Shortage, Sources};
 use engine::KernelChoice;
 use proto::phoenix::Serializer;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    comeback::Backoff, lookout::Watched, marker, rate::Rate, share::Share, target::Target,
+    comeback::Backoff, lookout::Watched, marker, rate::Rate, share::Share, spoken, target::Target,
     topic::TopicPattern,
 };
 
 /// What the crowd does. Start from [`Options::new`] and change what differs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Options {
     /// The server.
+    #[serde(with = "spoken::text")]
     pub target: Target,
     /// What the clients speak.
     pub dialect: Dialect,
     /// How many connections are opened and held.
     pub connections: u32,
     /// Connections opened per second, over all shards.
+    #[serde(with = "spoken::text")]
     pub rate: Rate,
     /// The time over which the rate grows from nothing; zero starts at the full rate.
     pub ramp: Duration,
@@ -31,14 +34,17 @@ pub struct Options {
     /// How long everything is held, from the moment at which the last connection is there.
     pub hold: Duration,
     /// Addresses to dial from; `None` chooses them, see [`Options::sources`].
+    #[serde(with = "spoken::text_or_none")]
     pub sources: Option<Sources>,
     /// The topic that every client joins; `None` only connects. Phoenix only.
+    #[serde(with = "spoken::text_or_none")]
     pub join: Option<TopicPattern>,
     /// How many topics the clients spread over; client `i` joins topic `i mod topics`.
     pub topics: u32,
     /// The payload of the join, JSON.
     pub join_payload: String,
     /// How often one client of each topic publishes while everything is held.
+    #[serde(with = "spoken::text_or_none")]
     pub publish: Option<Rate>,
     /// Who must receive a publish; `None` is [`Audience::All`] for Phoenix and
     /// [`Audience::Publisher`] for raw servers.
@@ -47,6 +53,7 @@ pub struct Options {
     /// members have the one before. Not together with `publish`.
     pub broadcasts: u32,
     /// The share of the connections that is ended abruptly after the broadcasts, and comes back.
+    #[serde(with = "spoken::text_or_none")]
     pub drop: Option<Share>,
     /// Whether and when clients come back whose connection ends; those that are dropped on purpose
     /// always do, `None` meaning [`Backoff::Phoenix`].
@@ -69,22 +76,23 @@ pub struct Options {
     /// descriptors.
     pub shards: Option<u16>,
     /// What carries the connections.
+    #[serde(with = "spoken::kernel")]
     pub kernel: KernelChoice,
     /// A page of metrics that tells of the target's limits while the crowd is there.
     pub watch: Option<Watched>,
 }
 
 /// What the clients of a run speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dialect {
     /// Phoenix Channels.
-    Phoenix(Serializer),
+    Phoenix(#[serde(with = "spoken::serializer")] Serializer),
     /// Text messages to any WebSocket server.
     Raw,
 }
 
 /// Who must receive a publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Audience {
     /// Every member of the topic, the publisher too (Phoenix `broadcast`).
     All,
@@ -95,13 +103,13 @@ pub enum Audience {
 }
 
 /// The pace of pushes, per client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Push {
     /// The next as soon as the reply to the last has come (closed loop).
     Max,
     /// This often, with one unanswered at most and [`Options::PUSH_INTERVAL_MIN`] between two at
     /// least; latency counts from the intended time.
-    Paced(Rate),
+    Paced(#[serde(with = "spoken::text")] Rate),
 }
 
 /// Why a run does not start.

@@ -9,15 +9,18 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use serde::{Deserialize, Serialize};
+
 use crate::arrivals::Arrivals;
 
 /// What one shard knows of orphans and of members that count them as lost.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Orphans {
     /// Topics and numbers; at most as many as publishes are followed ([`Arrivals::follow`]).
     unanswered: Vec<(u32, u32)>,
     /// By how many more or fewer members than before it a publish counts as lost unless it arrived.
     /// At most two for each account that was closed with losses, and fewer where they agree.
+    #[serde(with = "steps")]
     steps: BTreeMap<(u32, u32), i64>,
 }
 
@@ -63,6 +66,24 @@ impl Orphans {
             }
         }
         losses
+    }
+}
+
+/// The steps as a list: JSON has texts alone for the keys of a map.
+mod steps {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    type Steps = BTreeMap<(u32, u32), i64>;
+
+    pub(super) fn serialize<S: Serializer>(steps: &Steps, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(steps)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Steps, D::Error> {
+        let list = Vec::<((u32, u32), i64)>::deserialize(from)?;
+        Ok(list.into_iter().collect())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     arrivals::Arrivals, failure::Failures, latency::Latency, orphans::Orphans, tally::Tally,
@@ -21,7 +21,7 @@ pub(crate) enum Handed {
 }
 
 /// One shard's results; merged, the results of the run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// Connections that were dialled for the first time.
     pub(crate) dialled: u64,
@@ -63,7 +63,7 @@ pub(crate) struct Outcome {
 }
 
 /// Publishes of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Publishes {
     /// The rate times the hold, over all topics.
@@ -82,7 +82,7 @@ pub struct Publishes {
 }
 
 /// Deliveries of a run: `expected = received + lost + dropped`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Deliveries {
     /// For each publish, the members whose join was confirmed before it was sent.
@@ -110,7 +110,7 @@ pub struct Deliveries {
 }
 
 /// Pushes of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pushes {
     /// The rate times the hold, over all clients that were there when it began; 0 for a closed loop.
@@ -128,7 +128,7 @@ pub struct Pushes {
 }
 
 /// Clients that lost their connection and came back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Returns {
     /// Connections that ended without the crowd's doing and whose clients were to come back.
@@ -140,7 +140,7 @@ pub struct Returns {
 }
 
 /// Connections that were ended on purpose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Drop {
     pub(crate) dropped: u64,
     pub(crate) back: u64,
@@ -150,7 +150,7 @@ pub(crate) struct Drop {
 }
 
 /// Heartbeats of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Heartbeats {
     /// Sent.

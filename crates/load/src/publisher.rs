@@ -1,6 +1,6 @@
 //! Who publishes when: one client per topic, in turns, an open loop.
 //!
-//! The shard that dials client `t` publishes to topic `t`. Its topics take turns within one
+//! The shard that dials client `t`, on whichever machine, publishes to topic `t`. Its topics take turns within one
 //! interval of the rate, so that many topics do not publish in the same instant. When the publisher
 //! of a topic is gone, another member on the same shard takes over; members that other shards hold
 //! do not, and what nobody is left to publish is reported as not sent.
@@ -29,9 +29,8 @@ pub(crate) struct Publishers {
     rounds: u64,
     /// The time over which the topics of one round are spread.
     spread: Duration,
-    /// One for each topic of the shard: of `n` shards, each has every `n`-th topic.
+    /// One for each topic of the shard, in the order of the topics.
     topics: Vec<Publisher>,
-    shards: u32,
     /// Publishes taken, over all topics in turns.
     taken: u64,
 }
@@ -80,20 +79,13 @@ pub(crate) struct DuePublish {
 }
 
 impl Publishers {
-    /// The publishers of shard `shard` of `shards` for `topics` topics, publishing at `rate` each
-    /// from `start` on for the length of `hold`.
-    pub(crate) fn new(
-        rate: Rate,
-        topics: u32,
-        shard: u16,
-        shards: u16,
-        start: Time,
-        hold: Duration,
-    ) -> Self {
-        let shards = shards.max(1);
-        let own = (u32::from(shard)..topics).step_by(shards.into());
+    /// The publishers of a shard for its topics `own`, which go up, publishing at `rate` each from `start`
+    /// on for the length of `hold`.
+    pub(crate) fn new(rate: Rate, own: Vec<u32>, start: Time, hold: Duration) -> Self {
+        debug_assert!(own.is_sorted(), "topics are found by halving");
         let share = (UNANSWERED_MAX / own.len().max(1))
             .clamp(*UNANSWERED_SHARE.start(), *UNANSWERED_SHARE.end());
+        let own = own.into_iter();
         let topics: Vec<_> = own.map(|topic| Publisher::new(topic, share)).collect();
         let rounds = rate.count_before(hold);
         // The last round ends with the hold.
@@ -104,16 +96,14 @@ impl Publishers {
             rounds,
             spread: rate.interval().min(rest),
             topics,
-            shards: shards.into(),
             taken: 0,
         }
     }
 
-    /// The publishers of shard `shard` of `shards` for broadcasts to `topics` topics; each round is
-    /// one of them.
-    pub(crate) fn of_broadcasts(topics: u32, shard: u16, shards: u16) -> Self {
+    /// The publishers of a shard for broadcasts to its topics `own`; each round is one of them.
+    pub(crate) fn of_broadcasts(own: Vec<u32>) -> Self {
         let rate = Rate::per_second(1).expect("a constant in the range of rates");
-        Self::new(rate, topics, shard, shards, Time::ZERO, Duration::ZERO)
+        Self::new(rate, own, Time::ZERO, Duration::ZERO)
     }
 
     /// Lets each topic publish once, now.
@@ -170,8 +160,8 @@ impl Publishers {
 
     /// The publisher of a topic, if the topic is one of this shard's.
     pub(crate) fn of_topic(&mut self, topic: u32) -> Option<&mut Publisher> {
-        let publisher = self.topics.get_mut((topic / self.shards) as usize)?;
-        (publisher.topic == topic).then_some(publisher)
+        let place = self.topics.binary_search_by_key(&topic, |one| one.topic);
+        self.topics.get_mut(place.ok()?)
     }
 
     /// The publisher of a topic, if the client in slot `client` is it.
@@ -276,7 +266,8 @@ mod tests {
     fn publishers(rate: &str, topics: u32, shard: u16, shards: u16, hold_ms: u64) -> Publishers {
         let rate = rate.parse().expect("a rate");
         let hold = Duration::from_millis(hold_ms);
-        Publishers::new(rate, topics, shard, shards, Time::ZERO, hold)
+        let own = (u32::from(shard)..topics).step_by(shards.into()).collect();
+        Publishers::new(rate, own, Time::ZERO, hold)
     }
 
     fn drain(publishers: &mut Publishers) -> Vec<(u32, u64)> {
@@ -310,7 +301,7 @@ mod tests {
 
     #[test]
     fn each_round_publishes_once_to_every_topic_at_once() {
-        let mut ours = Publishers::of_broadcasts(5, 1, 2);
+        let mut ours = Publishers::of_broadcasts(vec![1, 3]);
         assert_eq!(ours.peek(), None);
         for round in [100, 250] {
             ours.begin_round(Time::from_nanos(round * 1_000_000));

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
+    agents::MachineReport,
     failure::{Failure, FailureCount, Failures},
     latency::Percentiles,
     options::Options,
@@ -82,6 +83,9 @@ pub struct Report {
     pub limits: Vec<FailureCount>,
     #[serde(skip)]
     pub(crate) behind: Behind,
+    /// The machines of the crowd, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<MachineReport>,
 }
 
 /// How long the stages of a run took, in milliseconds; 0 for those that it did not have.
@@ -221,10 +225,19 @@ impl Report {
             returns_failed: outcome.returns_failed.counts(),
             limits: limits_of(&outcome).counts(),
             behind,
+            machines: Vec::new(),
         };
         report.shortfalls = shortfalls::of(&report, options);
         report.held = report.shortfalls.is_empty();
         report
+    }
+
+    /// The same for a crowd of several machines.
+    pub(crate) fn with_machines(mut self, machines: Vec<MachineReport>, options: &Options) -> Self {
+        self.machines = machines;
+        self.shortfalls = shortfalls::of(&self, options);
+        self.held = self.shortfalls.is_empty();
+        self
     }
 
     /// The report as JSON, indented.
@@ -234,7 +247,7 @@ impl Report {
 }
 
 /// What only the conductor knows of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct End {
     pub(crate) opening: Duration,
     /// How long everything was held.
@@ -242,6 +255,8 @@ pub(crate) struct End {
     pub(crate) broadcasting: Duration,
     pub(crate) dropping: Duration,
     pub(crate) closing: Duration,
+    /// Not for other machines: those tell what came of each as it is over.
+    #[serde(skip)]
     pub(crate) broadcasts: Vec<Broadcast>,
     pub(crate) interrupted: bool,
     /// What carried the connections, and why.

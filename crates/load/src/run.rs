@@ -13,14 +13,18 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::{
+    agents::{AgentsError, Capacity},
     conductor::Conductor,
-    gauges::Sent,
+    gate::{Gate, Open, Place},
     handshakes::Handshakes,
     interrupt::Interrupt,
     lookout::Lookout,
     options::{Options, OptionsError},
+    outcome::Outcome,
+    part::Part,
     progress::Progress,
-    report::Report,
+    report::{End as RunEnd, Report},
+    sent::Sent,
     swarm::Plan,
 };
 
@@ -42,6 +46,9 @@ pub enum LoadError {
     /// The shards could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The agents did not begin.
+    #[error(transparent)]
+    Agents(Box<AgentsError>),
     /// A shard's kernel failed in the middle of the run.
     #[error("a thread of the crowd failed: {0}")]
     Shard(Errno),
@@ -68,21 +75,50 @@ pub fn run(
 ) -> Result<Report, LoadError> {
     let (plan, settings) = plan(options)?;
     let plan = Arc::new(plan);
-    let lookout = Lookout::start(plan.options.watch.clone());
-    let mut conductor = Conductor::start(&plan, &settings, progress, interrupt, lookout)?;
-    if conductor.open() {
-        conductor.hold();
-        conductor.broadcast();
-        conductor.drop_share();
-        conductor.settle();
-    }
-    let (outcome, end) = conductor.finish()?;
+    let (outcome, end) = lead(&plan, &settings, progress, interrupt, &mut Open, || {})?;
     Ok(Report::new(&plan.options, plan.shards, outcome, end))
+}
+
+/// Starts the shards, and leads them through the stages of a run from when `start` returns on.
+pub(crate) fn lead(
+    plan: &Arc<Plan>,
+    settings: &Settings,
+    progress: &mut dyn Progress,
+    interrupt: &Interrupt,
+    gate: &mut dyn Gate,
+    start: impl FnOnce(),
+) -> Result<(Outcome, RunEnd), LoadError> {
+    let lookout = Lookout::start(plan.options.watch.clone());
+    let mut conductor = Conductor::start(plan, settings, progress, interrupt, lookout, gate)?;
+    start();
+    if conductor.open() {
+        conductor.pass(Place::OPENED);
+        conductor.hold();
+        conductor.pass(Place::HELD);
+        conductor.broadcast();
+        conductor.pass(Place::BROADCAST);
+        conductor.drop_share();
+        conductor.pass(Place::RETURNED);
+        conductor.settle();
+        conductor.pass(Place::SETTLED);
+    }
+    conductor.finish()
 }
 
 /// Checks that this machine can hold what is asked, and decides what was left open.
 fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
     options.check()?;
+    let part = Part::whole(options.connections);
+    plan_part(options, part, fastrand::u64(..))
+}
+
+/// The same for one machine of several: `options` are those of the whole run, but for the connections and
+/// the handshakes of this one, and `run` is the run's name.
+pub(crate) fn plan_part(
+    options: Options,
+    part: Part,
+    run: u64,
+) -> Result<(Plan, Settings), LoadError> {
     let connections = options.connections.into();
     capacity::raise_nofile();
     let machine = Machine::read();
@@ -90,6 +126,46 @@ fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
     if let Some(shortage) = Shortage::of_layout(connections, &layout, &machine) {
         return Err(OptionsError::Shortage(shortage).into());
     }
+    let (destination, sources) = ways(&options)?;
+    if let Some(shortage) = Shortage::of_tuples(connections, sources.count(), 1) {
+        return Err(OptionsError::Shortage(shortage).into());
+    }
+    let topics = if options.publishes() {
+        options.topics
+    } else {
+        0
+    };
+    let sent = match part.is_whole() {
+        true => Sent::new(topics),
+        false => Sent::with_own(topics, part.topics(topics)),
+    };
+    let plan = Plan {
+        destination,
+        sources,
+        run,
+        shards: layout.shards,
+        shards_at_a_time: u16::try_from(machine.cores_count).unwrap_or(u16::MAX),
+        seats: seats(&layout, &machine),
+        sent,
+        handshakes: Handshakes::new(options.concurrency),
+        part: Arc::new(part),
+        options,
+    };
+    let settings = settings(&plan, layout.tables);
+    Ok((plan, settings))
+}
+
+/// How many connections this machine can carry of those that `options` ask of all machines together.
+pub(crate) fn capacity(options: &Options) -> Result<Capacity, LoadError> {
+    capacity::raise_nofile();
+    let machine = Machine::read();
+    let layout = layout(options, &machine)?;
+    let (_, sources) = ways(options)?;
+    Ok(Capacity::of(&layout, &machine, sources.count()))
+}
+
+/// Where the server is, and where to dial from.
+fn ways(options: &Options) -> Result<(SocketAddr, Sources), LoadError> {
     let destination = options
         .target
         .resolve()
@@ -99,30 +175,10 @@ fn plan(options: Options) -> Result<(Plan, Settings), LoadError> {
         })?;
     let sources = match &options.sources {
         Some(sources) => sources.clone(),
-        None => default_sources(destination, tuples_wanted(&options))?,
+        None => default_sources(destination, tuples_wanted(options))?,
     };
     check_sources(&sources, destination)?;
-    if let Some(shortage) = Shortage::of_tuples(connections, sources.count(), 1) {
-        return Err(OptionsError::Shortage(shortage).into());
-    }
-    let topics = if options.publishes() {
-        options.topics
-    } else {
-        0
-    };
-    let plan = Plan {
-        destination,
-        sources,
-        run: fastrand::u64(..),
-        shards: layout.shards,
-        shards_at_a_time: u16::try_from(machine.cores_count).unwrap_or(u16::MAX),
-        seats: seats(&layout, &machine),
-        sent: Sent::new(topics),
-        handshakes: Handshakes::new(options.concurrency),
-        options,
-    };
-    let settings = settings(&plan, layout.tables);
-    Ok((plan, settings))
+    Ok((destination, sources))
 }
 
 /// How many shards the connections need, and whose descriptors these use.

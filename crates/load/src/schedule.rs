@@ -4,9 +4,9 @@
 //! behind catches up, and latency is counted from the intended time, so that a stalled server shows
 //! in the numbers (no coordinated omission).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::rate::Rate;
+use crate::{part::Part, rate::Rate};
 
 /// One shard's part of the connections of a run.
 ///
@@ -17,8 +17,9 @@ use crate::rate::Rate;
 pub(crate) struct Schedule {
     rate: Rate,
     ramp: Duration,
-    /// Connections of the whole run.
+    /// Connections of this machine, and which they are of all.
     total: u64,
+    part: Arc<Part>,
     /// The step between two connections of this shard.
     shards: u64,
     /// The next connection of this shard.
@@ -47,9 +48,10 @@ pub(crate) struct Due {
 }
 
 impl Schedule {
-    /// The part of `seat` in opening `total` connections at `rate`, which is reached after growing
+    /// The part of `seat` in opening the connections of `part` at `rate`, all machines together, which is reached after growing
     /// evenly from nothing for the length of `ramp`.
-    pub(crate) fn new(rate: Rate, ramp: Duration, total: u64, seat: Seat) -> Self {
+    pub(crate) fn new(rate: Rate, ramp: Duration, part: Arc<Part>, seat: Seat) -> Self {
+        let total = u64::from(part.connections());
         let [shard, shards, at_a_time] =
             [seat.shard, seat.shards, seat.at_a_time.max(1)].map(u64::from);
         let first = shard / at_a_time * at_a_time;
@@ -59,6 +61,7 @@ impl Schedule {
             rate,
             ramp,
             total,
+            part,
             shards,
             next: shard,
             order: before + (shard - first),
@@ -70,8 +73,8 @@ impl Schedule {
     pub(crate) fn peek(&self) -> Option<Due> {
         let number = self.next;
         (number < self.total).then(|| Due {
-            number,
-            intended: self.intended(self.order),
+            number: self.part.number(number),
+            intended: self.intended(self.part.number(self.order)),
         })
     }
 
@@ -117,7 +120,11 @@ mod tests {
             shards,
             at_a_time: shards,
         };
-        Schedule::new(rate.parse().expect("a rate"), ramp, total, seat)
+        Schedule::new(rate.parse().expect("a rate"), ramp, whole(total), seat)
+    }
+
+    fn whole(total: u64) -> Arc<Part> {
+        Arc::new(Part::whole(u32::try_from(total).expect("few")))
     }
 
     fn drain(mut schedule: Schedule) -> Vec<Due> {
@@ -175,7 +182,8 @@ mod tests {
             let mut parts = Vec::new();
             for shard in 0..shards {
                 let seat = Seat { shard, shards, at_a_time };
-                let part = Schedule::new("50/s".parse().expect("a rate"), ramp, total, seat);
+                let rate = "50/s".parse().expect("a rate");
+                let part = Schedule::new(rate, ramp, self::whole(total), seat);
                 let left = part.left();
                 let dues = drain(part);
                 prop_assert_eq!(left, dues.len() as u64);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{latency::Latency, rate::per_second};
 
 /// One shard's part in one broadcast; merged, all of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     /// Publishes sent, one for each topic.
     pub(crate) sent: u64,
@@ -30,6 +30,11 @@ impl Tally {
         self.first = Some(self.first.map_or(latency, |first| first.min(latency)));
         self.last = self.last.max(latency);
         self.delivery.record(latency);
+    }
+
+    /// Notes a delivery from another machine, whose clock is not this one's.
+    pub(crate) fn record_foreign(&mut self) {
+        self.received += 1;
     }
 
     /// Adds another shard's part.
@@ -67,8 +72,11 @@ pub struct Broadcast {
     pub median_us: u64,
     /// To the last delivery.
     pub last_us: u64,
-    /// Deliveries per second, until the last.
+    /// Deliveries per second, until the last; those on the publisher's machine alone.
     pub deliveries_per_second: u64,
+    /// Deliveries whose time is known.
+    #[serde(skip)]
+    pub(crate) timed: u64,
 }
 
 impl Broadcast {
@@ -83,14 +91,16 @@ impl Broadcast {
             first_us: micros(tally.first.unwrap_or_default()),
             median_us: tally.delivery.percentiles().p50_us,
             last_us: micros(tally.last),
-            deliveries_per_second: per_second(tally.received, tally.last),
+            // Deliveries that no clock has measured are in no time.
+            deliveries_per_second: per_second(tally.delivery.count(), tally.last),
+            timed: tally.delivery.count(),
         }
     }
 }
 
 /// Deliveries per second of all broadcasts, counting the time of each until its last delivery.
 pub(crate) fn deliveries_per_second(broadcasts: &[Broadcast]) -> u64 {
-    let received = broadcasts.iter().map(|one| one.received).sum();
+    let received = broadcasts.iter().map(|one| one.timed).sum();
     let micros = broadcasts.iter().map(|one| one.last_us).sum();
     per_second(received, Duration::from_micros(micros))
 }

@@ -100,6 +100,9 @@ mod tests {
     fn numbers_stand_where_the_braces_are() {
         assert_eq!(name("room:lobby", 7), "room:lobby");
         assert_eq!(name("room:{}", 7), "room:7");
+        for text in ["room:{}", "room:lobby", "{}"] {
+            assert_eq!(text.parse::<TopicPattern>().expect(text).to_string(), text);
+        }
         assert_eq!(name("{}:x", u32::MAX), "4294967295:x");
         assert!(
             !"room:lobby"

@@ -11,6 +11,13 @@ pub(super) fn of(report: &Report, options: &Options) -> Vec<String> {
     if report.interrupted {
         shortfalls.push("the run was ended early".to_owned());
     }
+    shortfalls.extend(report.machines.iter().filter_map(|machine| {
+        let (name, share) = (&machine.agent, machine.share * 100.0);
+        let why = machine.lost.as_ref()?;
+        Some(format!(
+            "agent {name} was lost with {share:.1} % of the connections: {why}"
+        ))
+    }));
     shortfalls.extend(of_connections(report));
     shortfalls.extend(of_publishes(report, options));
     shortfalls.extend(of_drop(report));

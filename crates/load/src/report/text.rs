@@ -6,6 +6,7 @@ use capacity::Grouped as G;
 
 use super::Report;
 use crate::{
+    agents::write_machines,
     failure::FailureCount,
     latency::{Micros, Percentiles},
 };
@@ -17,6 +18,7 @@ impl fmt::Display for Report {
         self.write_messages(f)?;
         self.write_broadcasts(f)?;
         self.write_latencies(f)?;
+        write_machines(f, &self.machines)?;
         write_failures(f, "did not get up", &self.not_opened)?;
         write_failures(f, "dropped", &self.dropped)?;
         write_failures(f, "disconnected", &self.disconnected)?;

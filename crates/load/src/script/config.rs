@@ -1,10 +1,11 @@
 //! The `config` of a script: what holds for all of its scenarios.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use proto::phoenix::Serializer;
 
 use super::{
+    bundle::Files,
     connect::{self, Defaults},
     ensure::Ensure,
     fields::Fields,
@@ -47,13 +48,13 @@ const OTHERS: [&str; 7] = [
 ];
 
 impl<'n> Config<'n> {
-    /// Reads `config`; files that it names are beside the script, in `folder`.
-    pub(crate) fn read(node: &'n Node, folder: &Path, problems: &mut Problems) -> Option<Self> {
+    /// Reads `config`; what it names is in `files`.
+    pub(crate) fn read(node: &'n Node, files: &Files<'_>, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::of(node, "config", problems)?;
         let phases = phases::read(&mut fields, problems);
         let variables = fields.take("variables");
         let variables = variables.map(|node| read_variables(node, problems));
-        let payloads = payload::read(&mut fields, folder, problems);
+        let payloads = payload::read(&mut fields, files, problems);
         let timeout = timeout(&mut fields, problems);
         let mut connect = Defaults {
             target: fields.take("target"),

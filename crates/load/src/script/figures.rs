@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     failure::Failures,
     latency::Latency,
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// What was counted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) created: u64,
     /// Of these, by scenario.
@@ -47,7 +49,7 @@ pub(crate) struct Figures {
 }
 
 /// What was counted of one step.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct StepFigures {
     /// How often it was begun.
     pub(crate) begun: u64,

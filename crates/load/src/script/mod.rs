@@ -7,7 +7,8 @@
 //! - a user: `user` and its `memory`, woken by `alarms`;
 //! - a shard: `cast`, the engine's app;
 //! - what came of it: `figures`, `metrics` (Artillery's names), `report`;
-//! - the whole: `perform`.
+//! - the whole: `perform`, with `desk` (where periods come together); on many machines `bundle` (what a script
+//!   is read from) and `part` (whose users are whose).
 //!
 //! Everything that is wrong with a script is found before the first connection.
 
@@ -17,10 +18,12 @@
 )]
 
 mod alarms;
+mod bundle;
 mod cast;
 mod channel;
 mod config;
 mod connect;
+mod desk;
 mod ensure;
 mod expect;
 mod expression;
@@ -30,6 +33,7 @@ mod flow;
 mod memory;
 mod metrics;
 mod names;
+mod part;
 mod payload;
 mod perform;
 mod periods;
@@ -43,12 +47,17 @@ mod tree;
 mod user;
 
 pub(crate) use self::{
-    figures::Figures,
     phases::{Pace, Phase},
     report::Run,
 };
+pub use bundle::Bundle;
+pub(crate) use desk::Desk;
 pub use ensure::Verdict;
+pub(crate) use figures::Figures;
+pub(crate) use part::{SLICES, ScriptPart};
+pub(crate) use perform::{Said, capacity, perform_part, prepare, users_held};
 pub use perform::{ScriptOptions, run_script};
+pub(crate) use periods::Periods;
 pub use problem::Problems;
 pub use read::{Script, ScriptFlags};
 pub use report::ScriptReport;

@@ -1,10 +1,8 @@
 //! CSV files whose rows the virtual users take: `config.payload`.
 
-use std::{fs, path::Path};
-
 use serde_json::Value;
 
-use super::{fields::Fields, problem::Problems, tree};
+use super::{bundle::Files, fields::Fields, problem::Problems, tree};
 
 /// The rows of one file.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,14 +22,13 @@ pub(crate) enum Order {
     Sequence,
 }
 
-/// The longest file, in bytes, and the most rows: they are held in memory.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+/// The most rows: they are held in memory.
 const ROWS_MAX: usize = 2_000_000;
 
-/// Reads `config.payload`, whose files are looked for beside the script, in `folder`.
+/// Reads `config.payload`, whose rows are in `files`.
 pub(crate) fn read(
     config: &mut Fields<'_>,
-    folder: &Path,
+    files: &Files<'_>,
     problems: &mut Problems,
 ) -> Vec<Payload> {
     let path = config.path_of("payload");
@@ -40,12 +37,12 @@ pub(crate) fn read(
         .filter_map(|(number, node)| {
             let path = format!("{path}[{number}]");
             let fields = Fields::of(node, &path, problems)?;
-            read_one(fields, folder, problems)
+            read_one(fields, files, problems)
         })
         .collect()
 }
 
-fn read_one(mut fields: Fields<'_>, folder: &Path, problems: &mut Problems) -> Option<Payload> {
+fn read_one(mut fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) -> Option<Payload> {
     let file = fields.text("path", problems);
     if file.is_none() {
         fields.missing("path", "a CSV file", problems);
@@ -93,7 +90,7 @@ fn read_one(mut fields: Fields<'_>, folder: &Path, problems: &mut Problems) -> O
         }
     };
     fields.finish(problems);
-    let text = match load(&folder.join(file?)) {
+    let text = match files.read(file?) {
         Ok(text) => text,
         Err(why) => {
             problems.note(at, &key, why);
@@ -115,21 +112,6 @@ fn read_one(mut fields: Fields<'_>, folder: &Path, problems: &mut Problems) -> O
     }
 }
 
-fn load(path: &Path) -> Result<String, String> {
-    let shown = path.display();
-    let size = fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    if !size.is_file() {
-        return Err(format!("{shown} is no file"));
-    }
-    if size.len() > FILE_BYTES_MAX {
-        return Err(format!("{shown} is over {} MiB long", FILE_BYTES_MAX >> 20));
-    }
-    let text = fs::read_to_string(path);
-    let text = text.map_err(|error| format!("cannot read {shown}: {error}"))?;
-    // Spreadsheets put a mark before the first name.
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
-}
-
 impl Payload {
     fn fill(
         &mut self,
@@ -139,6 +121,8 @@ impl Payload {
         skips_empty: bool,
         skip_header: bool,
     ) -> Result<(), String> {
+        // Spreadsheets put a mark before the first name.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(skip_header)

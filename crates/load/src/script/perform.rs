@@ -4,29 +4,32 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
+        atomic::Ordering::Relaxed,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use capacity::{Machine, Shortage, Sources};
+use capacity::{Layout, Machine, Shortage, Sources};
 use engine::{KernelChoice, ShardIndex, Shards};
 
 use super::{
-    cast::{Cast, Handed, Order, PERIOD, Plan},
+    cast::{Cast, Handed, Order, Plan},
+    desk::Desk,
     figures::Figures,
-    metrics::Metrics,
+    part::ScriptPart,
     periods::Periods,
     phases::Phase,
     read::Script,
-    report::{Run, ScriptReport, shaped},
+    report::{Run, ScriptReport},
 };
 use crate::{
+    agents::Capacity,
+    gauges::{Snapshot, Stage as CrowdStage},
     interrupt::Interrupt,
     lookout::{Lookout, Watched},
     options::{Options, OptionsError},
     run::{self, LoadError, epoch_ms},
-    timeline::Timeline,
     watch::Watch,
 };
 
@@ -60,9 +63,6 @@ impl Default for ScriptOptions {
 
 /// How often the shards are looked after.
 const LOOK: Duration = Duration::from_millis(50);
-/// Periods that are shown together: ten seconds, as in Artillery's reports.
-const SHOWN: u32 = 10;
-const PERIOD_MS: u64 = PERIOD.as_millis() as u64;
 /// Periods and lines that a shard may hand in before they are read.
 const HANDED_MAX: usize = 256;
 /// Tuples that are prepared, at most; those of users that have left are used again.
@@ -80,40 +80,109 @@ pub fn run_script(
     tell: &mut dyn FnMut(&str),
     interrupt: &Interrupt,
 ) -> Result<ScriptReport, LoadError> {
-    let (plan, settings) = plan(script, options)?;
+    let prepared = prepare(script, options, ScriptPart::whole(), fastrand::u64(..))?;
+    let plan = Arc::clone(&prepared.plan);
+    let lookout = Lookout::start(options.watch.clone());
+    let mut desk = Desk::open(&plan.script, lookout, tell);
+    let ended = perform_part(prepared, interrupt, &mut |said| match said {
+        Said::Line(line) => desk.line(&line),
+        Said::Standing(_) => {}
+        Said::Period(period, figures, _) => desk.close(period, *figures),
+    })?;
+    let began = desk.began;
+    let filed = desk.file();
+    let run = Run {
+        span: (began, epoch_ms()),
+        intermediate: filed.intermediate,
+        interrupted: ended.is_interrupted,
+        carrier: ended.carrier,
+        shards: ended.shards,
+        timeline: filed.timeline,
+        machines: Vec::new(),
+    };
+    Ok(ScriptReport::new(
+        &plan.script,
+        options,
+        &filed.figures,
+        run,
+    ))
+}
+
+/// Shards that wait for the start of a script.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) plan: Arc<Plan>,
+    shards: Shards<Order>,
+    handed: Receiver<Handed>,
+}
+
+/// What a machine says of a script while it runs.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// What a step logged.
+    Line(String),
+    /// The users that are there.
+    Standing(Snapshot),
+    /// The figures of a period, of all shards, and whether it is the last.
+    Period(u32, Box<Figures>, bool),
+}
+
+/// How a script ended on a machine.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) shards: u16,
+    pub(crate) carrier: String,
+    pub(crate) is_interrupted: bool,
+}
+
+/// Checks that this machine can carry its part of a script, and starts its shards.
+pub(crate) fn prepare(
+    script: Script,
+    options: &ScriptOptions,
+    part: ScriptPart,
+    run: u64,
+) -> Result<Prepared, LoadError> {
+    let (plan, settings) = plan(script, options, part, run)?;
     let plan = Arc::new(plan);
     let (sender, handed) = mpsc::sync_channel(HANDED_MAX * usize::from(plan.shards));
     let for_app = Arc::clone(&plan);
     let shards = Shards::start(&settings, plan.shards, None, move |shard, _| {
         Cast::new(Arc::clone(&for_app), sender.clone(), shard.0, Watch::Unset)
     })?;
-    let began = epoch_ms();
+    Ok(Prepared {
+        plan,
+        shards,
+        handed,
+    })
+}
+
+/// Runs what was prepared.
+pub(crate) fn perform_part(
+    prepared: Prepared,
+    interrupt: &Interrupt,
+    say: &mut dyn FnMut(Said),
+) -> Result<Ended, LoadError> {
+    let Prepared {
+        plan,
+        shards,
+        handed,
+    } = prepared;
     let stage = Stage {
         plan: &plan,
         shards: &shards,
         handed,
-        began,
         periods: Periods::of(plan.shards),
-        lookout: Lookout::start(options.watch.clone()),
-        all: None,
-        tens: None,
-        intermediate: Vec::new(),
-        timeline: Timeline::new(PERIOD),
-        tell,
+        say,
     };
-    let done = stage.perform(interrupt);
+    let is_interrupted = stage.perform(interrupt);
     let carrier = shards.kernel().kernel().to_string();
     // A panic of a shard goes on here.
     shards.join().map_err(LoadError::Shard)?;
-    let run = Run {
-        span: (began, epoch_ms()),
-        intermediate: done.intermediate,
-        interrupted: done.interrupted,
-        carrier,
+    Ok(Ended {
         shards: plan.shards,
-        timeline: done.timeline,
-    };
-    Ok(ScriptReport::new(&plan.script, options, &done.figures, run))
+        carrier,
+        is_interrupted,
+    })
 }
 
 /// The shards at work.
@@ -121,60 +190,45 @@ struct Stage<'a> {
     plan: &'a Plan,
     shards: &'a Shards<Order>,
     handed: Receiver<Handed>,
-    began: u64,
     periods: Periods,
-    lookout: Lookout,
-    all: Option<Figures>,
-    /// The periods since the last that was shown, and the first of them.
-    tens: Option<(u32, Figures)>,
-    intermediate: Vec<serde_json::Value>,
-    timeline: Timeline,
-    tell: &'a mut dyn FnMut(&str),
-}
-
-/// What came of it.
-struct Done {
-    figures: Figures,
-    intermediate: Vec<serde_json::Value>,
-    timeline: Timeline,
-    interrupted: bool,
+    say: &'a mut dyn FnMut(Said),
 }
 
 impl Stage<'_> {
-    fn perform(mut self, interrupt: &Interrupt) -> Done {
+    /// Lets everything happen; whether it was ended early.
+    fn perform(mut self, interrupt: &Interrupt) -> bool {
         self.order(Order::Start);
-        let mut interrupted = None;
-        while self.periods.ended < self.plan.shards {
+        let mut is_interrupted = false;
+        while self.periods.ended() < self.plan.shards {
             match self.handed.recv_timeout(LOOK) {
                 Ok(handed) => self.take(handed),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if interrupt.is_raised() && interrupted.is_none() {
-                interrupted = Some(Instant::now());
+            (self.say)(Said::Standing(Snapshot {
+                stage: CrowdStage::Holding,
+                ready: self.plan.active.load(Relaxed).into(),
+                ..Snapshot::EMPTY
+            }));
+            if interrupt.is_raised() && !is_interrupted {
+                is_interrupted = true;
                 self.order(Order::Close);
             }
-            if self.shards.finished_count() > usize::from(self.periods.ended) {
+            if self.shards.finished_count() > usize::from(self.periods.ended()) {
                 // Results come before the end of their shard: one that has ended without them has failed.
                 while let Ok(handed) = self.handed.try_recv() {
                     self.take(handed);
                 }
-                if self.shards.finished_count() > usize::from(self.periods.ended) {
+                if self.shards.finished_count() > usize::from(self.periods.ended()) {
                     break;
                 }
             }
         }
         // Of a shard that has failed, the last periods are missing.
         while let Some((period, figures)) = self.periods.take_first() {
-            self.close(period, figures);
+            self.hand_on(period, figures);
         }
-        self.show();
-        Done {
-            figures: self.all.unwrap_or_default(),
-            intermediate: self.intermediate,
-            timeline: self.timeline,
-            interrupted: interrupted.is_some(),
-        }
+        is_interrupted
     }
 
     fn order(&self, order: Order) {
@@ -187,7 +241,7 @@ impl Stage<'_> {
 
     fn take(&mut self, handed: Handed) {
         let (period, figures, is_last) = match handed {
-            Handed::Line(line) => return (self.tell)(&line),
+            Handed::Line(line) => return (self.say)(Said::Line(line)),
             Handed::Period {
                 period,
                 figures,
@@ -196,102 +250,97 @@ impl Stage<'_> {
         };
         self.periods.add(period, *figures, is_last);
         while let Some((period, figures)) = self.periods.take_whole() {
-            self.close(period, figures);
+            self.hand_on(period, figures);
         }
     }
 
-    /// A period is over: it goes into the timeline, and into those that are shown together.
-    fn close(&mut self, period: u32, figures: Figures) {
-        let start = u64::from(period) * PERIOD_MS;
-        let covered = epoch_ms().saturating_sub(self.began + start).min(PERIOD_MS);
-        let limits = self.lookout.latest();
-        self.timeline.add(start, figures.period(covered, limits));
-        if self
-            .tens
-            .as_ref()
-            .is_some_and(|&(first, _)| period / SHOWN != first / SHOWN)
+    fn hand_on(&mut self, period: u32, figures: Figures) {
+        let is_last = self.periods.is_over();
+        (self.say)(Said::Period(period, Box::new(figures), is_last));
+    }
+}
+
+/// How many users this machine can carry of a script.
+pub(crate) fn capacity(script: &Script, options: &ScriptOptions) -> Result<Capacity, LoadError> {
+    let needs = Needs::of(script, options, &ScriptPart::whole())?;
+    let destinations = resolve(script, options, needs.arrivals)?.1;
+    let counts = destinations.iter().map(|(_, sources)| sources.count());
+    Ok(Capacity::of(
+        &needs.layout,
+        &needs.machine,
+        counts.min().unwrap_or(0),
+    ))
+}
+
+/// Users that are to be held at once by all machines together; 0 where the server decides how many there are.
+pub(crate) fn users_held(script: &Script) -> u32 {
+    let held = script.phases.iter().filter_map(|phase| phase.hold);
+    held.max().unwrap_or(0)
+}
+
+/// What a machine needs for its part of a script.
+struct Needs {
+    machine: Machine,
+    arrivals: u64,
+    users: u64,
+    /// Users that must be possible at once.
+    held: Option<u64>,
+    layout: Layout,
+}
+
+impl Needs {
+    fn of(script: &Script, options: &ScriptOptions, part: &ScriptPart) -> Result<Self, LoadError> {
+        capacity::raise_nofile();
+        let machine = Machine::read();
+        let arrivals: f64 = script.phases.iter().map(Phase::arrivals_about).sum();
+        let users = script.phases.iter();
+        let users = users.map(|phase| u64::from(phase.users_about())).sum();
+        let users = part.of_users(users).clamp(1, u32::MAX.into());
+        // What is to be held must be possible; how many others are there at once is up to the server.
+        let held = script.phases.iter().filter_map(|phase| phase.hold).max();
+        let held = held.map(|held| part.of_users(held.into()));
+        let few = u16::try_from(machine.cores_count.clamp(1, 8)).unwrap_or(1);
+        if let Some(shards) = options
+            .shards
+            .filter(|&n| n == 0 || n > Options::SHARDS_MAX)
         {
-            self.show();
+            return Err(LoadError::Options(OptionsError::Range {
+                name: "--shards",
+                value: shards.into(),
+                expected: format!("1 to {}", Options::SHARDS_MAX),
+            }));
         }
-        match &mut self.tens {
-            Some((_, all)) => all.follow(figures),
-            none => *none = Some((period / SHOWN * SHOWN, figures)),
-        }
-        if period % SHOWN == SHOWN - 1 {
-            self.show();
-        }
-    }
-
-    /// Shows the periods that belong together, keeps them as Artillery's reports have them, and adds them
-    /// to the whole.
-    fn show(&mut self) {
-        let Some((first, figures)) = self.tens.take() else {
-            return;
-        };
-        let start = self.began + u64::from(first) * PERIOD_MS;
-        let end = (start + u64::from(SHOWN) * PERIOD_MS).min(epoch_ms());
-        let seconds = end.saturating_sub(start).max(1) as f64 / 1e3;
-        let metrics = Metrics::of(&figures, &self.plan.script, seconds);
-        self.intermediate
-            .push(shaped(&metrics, (start, end), start));
-        let line = "-".repeat(38);
-        let from_start = (end - self.began) / 1_000;
-        let mut text = format!(
-            "{line}\nMetrics for period to: {from_start}s (width: {seconds:.0}s)\n{line}\n\n"
-        );
-        for line in metrics.lines() {
-            text.push_str(&line);
-            text.push('\n');
-        }
-        (self.tell)(&text);
-        match &mut self.all {
-            Some(all) => all.follow(figures),
-            none => *none = Some(figures),
-        }
+        let wanted = held.map_or(users, |held| held.max(1));
+        let (kernel, fixed) = (options.kernel, options.shards);
+        let layout = run::layout_of(kernel, fixed.unwrap_or(few), fixed, wanted, &machine)?;
+        Ok(Self {
+            machine,
+            arrivals: part.of_users(arrivals as u64),
+            users,
+            held,
+            layout,
+        })
     }
 }
 
 /// Checks that this machine can hold what is asked, and decides what was left open.
-fn plan(script: Script, options: &ScriptOptions) -> Result<(Plan, engine::Settings), LoadError> {
-    capacity::raise_nofile();
-    let machine = Machine::read();
-    let arrivals: f64 = script.phases.iter().map(Phase::arrivals_about).sum();
-    let users = script
-        .phases
-        .iter()
-        .map(|phase| u64::from(phase.users_about()));
-    let users = users.sum::<u64>().clamp(1, u32::MAX.into());
-    // What is to be held must be possible; how many others are there at once is up to the server.
-    let held = script.phases.iter().filter_map(|phase| phase.hold).max();
-    let few = u16::try_from(machine.cores_count.clamp(1, 8)).unwrap_or(1);
-    if let Some(shards) = options
-        .shards
-        .filter(|&n| n == 0 || n > Options::SHARDS_MAX)
-    {
-        return Err(LoadError::Options(OptionsError::Range {
-            name: "--shards",
-            value: shards.into(),
-            expected: format!("1 to {}", Options::SHARDS_MAX),
-        }));
-    }
-    let wanted = held.map_or(users, |held| u64::from(held).max(1));
-    let fixed = options.shards;
-    let layout = run::layout_of(
-        options.kernel,
-        fixed.unwrap_or(few),
-        fixed,
-        wanted,
-        &machine,
-    )?;
-    if let Some(held) = held
-        && let Some(shortage) = Shortage::of_layout(held.into(), &layout, &machine)
+fn plan(
+    script: Script,
+    options: &ScriptOptions,
+    part: ScriptPart,
+    run: u64,
+) -> Result<(Plan, engine::Settings), LoadError> {
+    let needs = Needs::of(&script, options, &part)?;
+    let (layout, machine, users) = (needs.layout, needs.machine, needs.users);
+    if let Some(held) = needs.held
+        && let Some(shortage) = Shortage::of_layout(held, &layout, &machine)
     {
         return Err(OptionsError::Shortage(shortage).into());
     }
-    let (servers, destinations) = resolve(&script, options, arrivals as u64)?;
+    let (servers, destinations) = resolve(&script, options, needs.arrivals)?;
     for (_, sources) in &destinations {
-        if let Some(held) = held
-            && let Some(shortage) = Shortage::of_tuples(held.into(), sources.count(), 1)
+        if let Some(held) = needs.held
+            && let Some(shortage) = Shortage::of_tuples(held, sources.count(), 1)
         {
             return Err(OptionsError::Shortage(shortage).into());
         }
@@ -310,7 +359,8 @@ fn plan(script: Script, options: &ScriptOptions) -> Result<(Plan, engine::Settin
         script,
         servers: servers.into(),
         destinations: destinations.into(),
-        run: fastrand::u64(..),
+        run,
+        part,
         shards: layout.shards,
         slots_max,
         active: 0.into(),

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
+    bundle::Files,
     config::Config,
     connect::Connect,
     ensure::Ensure,
@@ -17,7 +20,7 @@ use super::{
 };
 
 /// What the command line says about a script.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ScriptFlags {
     /// The one of `config.environments` that is laid on top of `config`.
@@ -87,13 +90,24 @@ impl Script {
         flags: &ScriptFlags,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
+        Self::parse_with(file, text, &Files::in_folder(folder), flags, environment)
+    }
+
+    /// The same with files that may be elsewhere.
+    pub(crate) fn parse_with(
+        file: &str,
+        text: &str,
+        files: &Files<'_>,
+        flags: &ScriptFlags,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
         let mut problems = Problems::of(file);
         let tree = Node::parse(text, &mut problems);
         let script = tree.and_then(|mut tree| {
             overlay(&mut tree, flags, &mut problems);
             let mut warnings = Vec::new();
             put_in(&mut tree, flags, environment, &mut warnings);
-            compile(file, &tree, folder, flags, warnings, &mut problems)
+            compile(file, &tree, files, flags, warnings, &mut problems)
         });
         let mut script = problems.or(script)?;
         script.mark = mark_of(text, flags);
@@ -220,7 +234,7 @@ fn put_in(
 fn compile(
     file: &str,
     tree: &Node,
-    folder: &Path,
+    files: &Files<'_>,
     flags: &ScriptFlags,
     mut warnings: Vec<String>,
     problems: &mut Problems,
@@ -231,7 +245,7 @@ fn compile(
         fields.forbid(key, why, problems);
     }
     let config = match fields.take("config") {
-        Some(node) => Config::read(node, folder, problems),
+        Some(node) => Config::read(node, files, problems),
         None => {
             fields.missing("config", "target and phases", problems);
             None

@@ -8,6 +8,7 @@ use super::{
     ensure::Verdict, figures::Figures, metrics::Metrics, perform::ScriptOptions, read::Script,
 };
 use crate::{
+    agents::{MachineReport, write_machines},
     failure::{Failure, FailureCount},
     latency::Micros,
     record::{Check, Record, ScriptBehind, Status, StepRow, Trouble},
@@ -33,6 +34,8 @@ pub struct ScriptReport {
     /// When the run began and ended, in milliseconds of the epoch.
     span: (u64, u64),
     behind: ScriptBehind,
+    /// The machines of the crowd, where there are several.
+    pub machines: Vec<MachineReport>,
 }
 
 /// Who ran a script, and when.
@@ -44,6 +47,7 @@ pub(crate) struct Run {
     pub(crate) carrier: String,
     pub(crate) shards: u16,
     pub(crate) timeline: Timeline,
+    pub(crate) machines: Vec<MachineReport>,
 }
 
 impl ScriptReport {
@@ -83,14 +87,16 @@ impl ScriptReport {
             aggregate,
             ours,
             span: run.span,
+            machines: run.machines.clone(),
             behind: ScriptBehind::of(script, options, figures, run),
         }
     }
 
-    /// Whether the run came to its end and every strict check held.
+    /// Whether the run came to its end on all machines, and every strict check held.
     pub fn is_met(&self) -> bool {
         let held = self.verdicts.iter().all(|one| one.holds || !one.is_strict);
-        held && !self.interrupted
+        let is_whole = self.machines.iter().all(|machine| machine.lost.is_none());
+        held && is_whole && !self.interrupted
     }
 
     /// The report as JSON: Artillery's shape, and a key `fourtuple`.
@@ -122,11 +128,15 @@ impl ScriptReport {
             strict: one.is_strict,
             found: None,
         });
+        let mut more = Map::from_iter(more);
+        if !self.machines.is_empty() {
+            more.insert("machines".to_owned(), json!(self.machines));
+        }
         let mut record = Record {
             checks: checks.collect(),
             steps: self.steps.clone(),
             beside,
-            more: Map::from_iter(more),
+            more,
             ..self.behind.record(self.span, &metric)
         };
         self.judge(&mut record);
@@ -205,6 +215,7 @@ impl fmt::Display for ScriptReport {
                 at(step.response.p99_us),
             )?;
         }
+        write_machines(f, &self.machines)?;
         if !self.failures.is_empty() {
             writeln!(f, "\nFailed users:")?;
         }

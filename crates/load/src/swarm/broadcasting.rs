@@ -13,11 +13,8 @@ impl Swarm {
     pub(super) fn start_broadcast(&mut self, io: &mut Io<'_, Order>) {
         if self.stage != Stage::Broadcasting {
             self.stop_sending(io.now());
-            self.appoint_publishers(Publishers::of_broadcasts(
-                self.plan.options.topics,
-                self.shard,
-                self.plan.shards,
-            ));
+            let own = self.plan.own_topics(self.shard);
+            self.appoint_publishers(Publishers::of_broadcasts(own));
             self.enter(Stage::Broadcasting, io);
             let topics = self.publishers.as_ref().map_or(0, Publishers::count);
             self.outcome.publishes.asked = topics * u64::from(self.plan.options.broadcasts);

@@ -4,7 +4,12 @@ use engine::{ConnId, Io, Message, Time};
 
 use super::{Order, Swarm};
 use crate::{
-    account::Arrival, client::Phase, gauges::Stage, marker::Mark, options::Push, publisher::Answer,
+    account::{Account, Arrival},
+    client::Phase,
+    gauges::Stage,
+    marker::Mark,
+    options::Push,
+    publisher::Answer,
     speech::Heard,
 };
 
@@ -64,6 +69,10 @@ impl Swarm {
         };
         let deliveries = &mut self.outcome.deliveries;
         let topics = self.plan.options.topics;
+        if self.plan.sent.is_foreign(mark.topic) {
+            self.handle_foreign_delivery(index, mark);
+            return;
+        }
         let is_sent = mark.number <= self.plan.sent.last(mark.topic);
         if mark.topic != client.topic || !is_sent {
             deliveries.misrouted += 1;
@@ -95,6 +104,46 @@ impl Swarm {
                 arrivals.record(topics, mark.topic, mark.number, now.since(mark.due));
             }
             Arrival::Extra => deliveries.extra += 1,
+        }
+    }
+
+    /// A publish of another machine arrives. Who joined while it published is a member from here on, and
+    /// how long it took no clock of ours has measured.
+    fn handle_foreign_delivery(&mut self, index: u32, mark: Mark) {
+        let Some(client) = self.clients.find(index) else {
+            return;
+        };
+        let deliveries = &mut self.outcome.deliveries;
+        if mark.topic != client.topic {
+            deliveries.misrouted += 1;
+            return;
+        }
+        self.plan.sent.hear(mark.topic, mark.number);
+        if client.account.is_awaiting() {
+            client.account = Account::open(mark.number.saturating_sub(1));
+            self.members += 1;
+        }
+        let arrival = client.account.record(mark.number);
+        match arrival {
+            Arrival::New { lost } => {
+                deliveries.received += 1;
+                deliveries.lost += u64::from(lost);
+            }
+            Arrival::Duplicate => deliveries.duplicated += 1,
+            Arrival::Late => deliveries.late += 1,
+            Arrival::Extra => {
+                deliveries.extra += 1;
+                return;
+            }
+        }
+        let (topics, arrivals) = (self.plan.options.topics, &mut self.outcome.arrivals);
+        arrivals.record_foreign(topics, mark.topic, mark.number);
+        if let Some(tally) = self.tally_of(mark) {
+            match arrival {
+                Arrival::New { .. } => tally.record_foreign(),
+                Arrival::Duplicate => tally.duplicated += 1,
+                Arrival::Late | Arrival::Extra => {}
+            }
         }
     }
 

@@ -164,7 +164,6 @@ impl Swarm {
             Dialect::Phoenix(serializer) => options.target.phoenix(serializer.vsn()),
             Dialect::Raw => options.target.plain(),
         };
-        let connections = options.connections.into();
         Self {
             shard,
             host: options.target.host(),
@@ -172,7 +171,12 @@ impl Swarm {
             stage: Stage::Opening,
             since: Time::ZERO,
             opened_at: Time::ZERO,
-            schedule: Schedule::new(options.rate, options.ramp, connections, plan.seat(shard)),
+            schedule: Schedule::new(
+                options.rate,
+                options.ramp,
+                Arc::clone(&plan.part),
+                plan.seat(shard),
+            ),
             is_in_turn: shard < plan.shards_at_a_time,
             retries: VecDeque::new(),
             comebacks: Comebacks::default(),
@@ -183,7 +187,7 @@ impl Swarm {
                 plan.destination,
                 shard,
                 plan.shards,
-                plan.run,
+                plan.part.seed(plan.run),
             ),
             speech: Speech::new(options, plan.run),
             clients: Table::new(),
@@ -266,6 +270,7 @@ impl Swarm {
             return;
         };
         if !client.account.is_open() {
+            client.account = Account::default();
             return;
         }
         self.members -= 1;
@@ -305,9 +310,14 @@ impl Swarm {
             Audience::Others => !is_publisher,
             Audience::Publisher => is_publisher,
         };
-        if is_audience && !client.account.is_open() {
+        if !is_audience || client.account.is_open() {
+            return;
+        }
+        if self.plan.sent.is_known(client.topic) {
             client.account = Account::open(self.plan.sent.last(client.topic));
             self.members += 1;
+        } else {
+            client.account = Account::awaiting();
         }
     }
 

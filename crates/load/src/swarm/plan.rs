@@ -1,13 +1,16 @@
 //! What all shards of a run know alike, and each shard's share of it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use crate::{gauges::Sent, handshakes::Handshakes, options::Options, schedule::Seat};
+use crate::{handshakes::Handshakes, options::Options, part::Part, schedule::Seat, sent::Sent};
 
 /// What all shards of a run know alike.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// What is asked of this machine: its own number of connections, and everything else of the whole run.
     pub(crate) options: Options,
+    /// Which of the run's connections these are.
+    pub(crate) part: Arc<Part>,
     /// The server's address.
     pub(crate) destination: SocketAddr,
     /// The addresses to dial from.
@@ -40,6 +43,15 @@ impl Plan {
         index
             .wrapping_mul(self.shards.into())
             .wrapping_add(shard.into())
+            .wrapping_add(self.part.first_client())
+    }
+
+    /// The topics that shard `shard` publishes to: those that the first connections join, each on the shard
+    /// that opens its connection.
+    pub(super) fn own_topics(&self, shard: u16) -> Vec<u32> {
+        let (shard, step) = (usize::from(shard), usize::from(self.shards.max(1)));
+        let own = self.part.topics(self.options.topics);
+        own.skip(shard).step_by(step).collect()
     }
 
     /// The place of shard `shard` among those that open connections.

@@ -18,14 +18,8 @@ impl Swarm {
     pub(super) fn start_publishing(&mut self, now: Time) {
         let options = &self.plan.options;
         let Some(rate) = options.publish else { return };
-        let publishers = Publishers::new(
-            rate,
-            options.topics,
-            self.shard,
-            self.plan.shards,
-            now,
-            options.hold,
-        );
+        let own = self.plan.own_topics(self.shard);
+        let publishers = Publishers::new(rate, own, now, options.hold);
         self.outcome.publishes.asked = publishers.asked();
         self.appoint_publishers(publishers);
     }

@@ -18,11 +18,13 @@ use proto::ws::CloseCode;
 use super::{Order, Plan, Swarm};
 use crate::{
     conductor::has_dropped,
-    gauges::{Gauges, Sent, Snapshot, Stage},
+    gauges::{Gauges, Snapshot, Stage},
     handshakes::Handshakes,
     options::Options,
     outcome::{Handed, Outcome},
+    part::Part,
     report::{End, Report},
+    sent::Sent,
     tally::{Broadcast, Tally},
     watch::Watch,
 };
@@ -75,6 +77,7 @@ impl Rehearsal {
             seats: u32::MAX,
             sent: Sent::new(topics),
             handshakes: Handshakes::new(options.concurrency),
+            part: Arc::new(Part::whole(options.connections)),
             options,
         });
         let gauges: Vec<_> = (0..SHARDS).map(|_| Arc::new(Gauges::new(1))).collect();

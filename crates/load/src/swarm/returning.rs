@@ -87,7 +87,7 @@ impl Swarm {
         self.drops += 1;
         self.dropped_at = io.now();
         let part = |shard: u64| {
-            let all = share.of(self.plan.options.connections.into());
+            let all = self.plan.part.dropped(share);
             all * shard / u64::from(self.plan.shards)
         };
         let ready = u64::from(self.ready);

@@ -41,7 +41,8 @@ impl Cast {
                 return;
             };
             // Everybody's arrivals are the same, and each shard takes its own.
-            if arrival.number % u32::from(self.plan.shards) != u32::from(self.shard) {
+            let shard = self.plan.part.shard_of(arrival.number, self.plan.shards);
+            if shard != Some(self.shard) {
                 continue;
             }
             if !self.admit(arrival.phase) {
@@ -64,7 +65,8 @@ impl Cast {
     /// Counts one more user of a phase, if its limits allow one.
     fn admit(&mut self, phase: u16) -> bool {
         let limits = &self.plan.script.phases[usize::from(phase)];
-        let most = limits.hold.or(limits.users_max).unwrap_or(u32::MAX);
+        let most = limits.hold.or(limits.users_max);
+        let most = most.map_or(u32::MAX, |most| self.plan.part.of_limit(most));
         // The limit is on all users that are there, of whichever phase and shard.
         let admitted = self.plan.active.fetch_update(Relaxed, Relaxed, |there| {
             (there < most).then_some(there.saturating_add(1))

@@ -129,7 +129,8 @@ impl Cast {
         watch: Watch,
     ) -> Self {
         let tuples = plan.destinations.iter().map(|(destination, sources)| {
-            Tuples::new(sources, *destination, shard, plan.shards, plan.run)
+            let seed = plan.part.seed(plan.run);
+            Tuples::new(sources, *destination, shard, plan.shards, seed)
         });
         let steps = plan
             .script
@@ -151,7 +152,9 @@ impl Cast {
             figures: Figures::new(plan.script.programs.len(), steps.sum()),
             period: 0,
             watch,
-            random: fastrand::Rng::with_seed(plan.run ^ u64::from(shard).rotate_left(32)),
+            random: fastrand::Rng::with_seed(
+                plan.part.seed(plan.run) ^ u64::from(shard).rotate_left(32),
+            ),
             cursor: 0,
             text: String::new(),
             bytes: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::atomic::AtomicU32};
 
-use crate::script::{memory::Scene, program::Program, read::Script, user::User};
+use crate::script::{memory::Scene, part::ScriptPart, program::Program, read::Script, user::User};
 
 /// What all shards of a run know alike.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Plan {
     pub(crate) destinations: Box<[(SocketAddr, capacity::Sources)]>,
     /// The seed of what is left to chance.
     pub(crate) run: u64,
+    /// Which of the users are this machine's.
+    pub(crate) part: ScriptPart,
     pub(crate) shards: u16,
     /// Connections of one shard at once, at most.
     pub(crate) slots_max: u32,

@@ -54,6 +54,7 @@ fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance 
         servers: vec![0; script.programs.len()].into(),
         destinations: [(destination, sources)].into(),
         run: 7,
+        part: crate::script::part::ScriptPart::whole(),
         shards: SHARDS,
         slots_max: 10_000,
         active: 0.into(),
@@ -121,6 +122,7 @@ fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance 
         carrier: "sim".to_owned(),
         shards: SHARDS,
         timeline: Timeline::default(),
+        machines: Vec::new(),
     };
     let options = ScriptOptions::default();
     let report = ScriptReport::new(&plan.script, &options, &figures, run);

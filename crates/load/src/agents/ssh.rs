@@ -1,0 +1,179 @@
+//! Agents on machines that `ssh` reaches: this very program is copied there and started, and the session runs
+//! over its standard input and output.
+//!
+//! ```text
+//! ssh HOST  is the copy there, with this checksum?  no ──► ssh HOST  cat > copy, check, rename
+//!                       │ yes                                         │
+//!                       ▼                                             ▼
+//! ssh HOST  copy load agent --stdio       ends with the session, or with this process
+//! ```
+//!
+//! The copy is named by its checksum, `~/.cache/fourtuple/fourtuple-SHA256`, so the same program is copied once,
+//! and it stays there. Nothing is asked for (`BatchMode`): keys or an `ssh-agent` must do. No port is
+//! opened there.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::digest;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::Timespec,
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+/// How long one `ssh` may take to see whether the copy is there.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it may take to copy this program.
+const COPY_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long `ssh` may take to end after its session.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+/// This program, whatever has become of its file.
+const PROGRAM: &str = "/proc/self/exe";
+/// The status of the look when the copy is not there.
+const NOT_THERE: i32 = 3;
+
+/// How `ssh` is run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SshOptions {
+    /// Each goes to `ssh` as `-o OPTION`.
+    pub(crate) options: Vec<String>,
+}
+
+/// An `ssh` that carries a session. It is ended with this.
+#[derive(Debug)]
+pub(crate) struct Remote(Child);
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        // With the session its input has ended, on which the agent ends and then ssh.
+        if wait(&mut self.0, END_TIMEOUT).is_err() {
+            // It has ended by itself, or is ended.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Starts an agent at `destination`; gives the connection to it.
+///
+/// # Errors
+///
+/// `ssh` cannot be run or fails, or the copy is not what was sent.
+pub(crate) fn start(
+    destination: &str,
+    port: Option<u16>,
+    options: &SshOptions,
+) -> io::Result<(UnixStream, Remote)> {
+    let sum = checksum(Path::new(PROGRAM))?;
+    let copy = format!("\"$HOME\"/.cache/fourtuple/fourtuple-{sum}");
+    let is_it = |file: &str| format!("[ \"$(sha256sum < {file} | cut -c1-64)\" = {sum} ]");
+    let look = format!("[ -x {copy} ] && {} || exit {NOT_THERE}", is_it(&copy));
+    let mut child = ssh(destination, port, options, &look).spawn()?;
+    match wait(&mut child, LOOK_TIMEOUT)? {
+        Some(0) => {}
+        Some(NOT_THERE) => {
+            let part = format!("{copy}.part$$");
+            let put = format!(
+                "umask 077; mkdir -p \"$HOME\"/.cache/fourtuple && cat > {part} && {} && chmod 700 {part} \
+                 && mv {part} {copy} || {{ rm -f {part}; exit 1; }}",
+                is_it(&part)
+            );
+            let mut command = ssh(destination, port, options, &put);
+            let mut child = command.stdin(File::open(PROGRAM)?).spawn()?;
+            if wait(&mut child, COPY_TIMEOUT)? != Some(0) {
+                let text = "this program could not be copied there: is there room in ~/.cache?";
+                return Err(io::Error::other(text));
+            }
+        }
+        Some(status) => {
+            let text = format!("ssh ended with status {status}: can you `ssh {destination} true`?");
+            return Err(io::Error::other(text));
+        }
+        None => return Err(io::Error::other("ssh was ended by a signal")),
+    }
+    let (own, theirs) = UnixStream::pair()?;
+    let run = format!("exec {copy} load agent --stdio");
+    let output = OwnedFd::from(theirs.try_clone()?);
+    let mut command = ssh(destination, port, options, &run);
+    let child = command
+        .stdin(OwnedFd::from(theirs))
+        .stdout(output)
+        .spawn()?;
+    own.set_write_timeout(Some(super::link::WRITE_TIMEOUT))?;
+    Ok((own, Remote(child)))
+}
+
+/// An `ssh` that runs `script` at `destination`. What it complains about is shown.
+fn ssh(destination: &str, port: Option<u16>, options: &SshOptions, script: &str) -> Command {
+    let mut command = Command::new("ssh");
+    command.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
+    command.args(["-o", "ServerAliveInterval=5"]);
+    for option in &options.options {
+        command.args(["-o", option]);
+    }
+    if let Some(port) = port {
+        command.args(["-p", &port.to_string()]);
+    }
+    command.args(["--", destination, script]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    // Ctrl-C is meant for this program, which ends the run in order.
+    command.process_group(0);
+    command
+}
+
+/// Waits for the end of a process, and ends it when that takes too long. `None` when a signal has ended it.
+fn wait(child: &mut Child, time: Duration) -> io::Result<Option<i32>> {
+    let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let until = Instant::now() + time;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code());
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("ssh took longer than {} s", time.as_secs()),
+            ));
+        }
+        let mut watched = [PollFd::new(&end, PollFlags::IN)];
+        let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match poll(&mut watched, Some(&left)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+fn checksum(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut bytes)?;
+        if count == 0 {
+            break;
+        }
+        context.update(&bytes[..count]);
+    }
+    let digest = context.finish();
+    Ok(digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}

@@ -1,0 +1,122 @@
+//! The desk where whole periods go: into a timeline, into what is shown every ten seconds, and into the whole.
+
+use super::{cast::PERIOD, figures::Figures, metrics::Metrics, read::Script, report::shaped};
+use crate::{lookout::Lookout, run::epoch_ms, timeline::Timeline};
+
+/// Periods that are shown together: ten seconds, as in Artillery's reports.
+const SHOWN: u32 = 10;
+const PERIOD_MS: u64 = PERIOD.as_millis() as u64;
+
+/// Shows whole periods, and keeps what a report needs of them.
+pub(crate) struct Desk<'a> {
+    script: &'a Script,
+    lookout: Lookout,
+    /// When the run began, in milliseconds of the epoch.
+    pub(crate) began: u64,
+    all: Option<Figures>,
+    /// The periods since the last that was shown, and the first of them.
+    tens: Option<(u32, Figures)>,
+    intermediate: Vec<serde_json::Value>,
+    timeline: Timeline,
+    tell: &'a mut dyn FnMut(&str),
+}
+
+/// What a desk has kept.
+pub(crate) struct Filed {
+    pub(crate) figures: Figures,
+    pub(crate) intermediate: Vec<serde_json::Value>,
+    pub(crate) timeline: Timeline,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk for a run that begins now.
+    pub(crate) fn open(
+        script: &'a Script,
+        lookout: Lookout,
+        tell: &'a mut dyn FnMut(&str),
+    ) -> Self {
+        Self {
+            script,
+            lookout,
+            began: epoch_ms(),
+            all: None,
+            tens: None,
+            intermediate: Vec::new(),
+            timeline: Timeline::new(PERIOD),
+            tell,
+        }
+    }
+
+    /// Shows a line.
+    pub(crate) fn line(&mut self, line: &str) {
+        (self.tell)(line);
+    }
+
+    /// Adds what happened outside of all periods.
+    pub(crate) fn add(&mut self, figures: Figures) {
+        match &mut self.all {
+            Some(all) => all.merge(figures),
+            none => *none = Some(figures),
+        }
+    }
+
+    /// Gives what it has kept of a run that is over.
+    pub(crate) fn file(mut self) -> Filed {
+        self.show();
+        Filed {
+            figures: self.all.unwrap_or_default(),
+            intermediate: self.intermediate,
+            timeline: self.timeline,
+        }
+    }
+
+    /// A period is over: it goes into the timeline, and into those that are shown together.
+    pub(crate) fn close(&mut self, period: u32, figures: Figures) {
+        let start = u64::from(period) * PERIOD_MS;
+        let covered = epoch_ms().saturating_sub(self.began + start).min(PERIOD_MS);
+        let limits = self.lookout.latest();
+        self.timeline.add(start, figures.period(covered, limits));
+        if self
+            .tens
+            .as_ref()
+            .is_some_and(|&(first, _)| period / SHOWN != first / SHOWN)
+        {
+            self.show();
+        }
+        match &mut self.tens {
+            Some((_, all)) => all.follow(figures),
+            none => *none = Some((period / SHOWN * SHOWN, figures)),
+        }
+        if period % SHOWN == SHOWN - 1 {
+            self.show();
+        }
+    }
+
+    /// Shows the periods that belong together, keeps them as Artillery's reports have them, and adds them
+    /// to the whole.
+    fn show(&mut self) {
+        let Some((first, figures)) = self.tens.take() else {
+            return;
+        };
+        let start = self.began + u64::from(first) * PERIOD_MS;
+        let end = (start + u64::from(SHOWN) * PERIOD_MS).min(epoch_ms());
+        let seconds = end.saturating_sub(start).max(1) as f64 / 1e3;
+        let metrics = Metrics::of(&figures, self.script, seconds);
+        self.intermediate
+            .push(shaped(&metrics, (start, end), start));
+        let line = "-".repeat(38);
+        let from_start = end.saturating_sub(self.began) / 1_000;
+        let mut text = format!(
+            "{line}\nMetrics for period to: {from_start}s (width: {seconds:.0}s)\n{line}\n\n"
+        );
+        for line in metrics.lines() {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        (self.tell)(&text);
+        match &mut self.all {
+            Some(all) => all.follow(figures),
+            none => *none = Some(figures),
+        }
+    }
+}
