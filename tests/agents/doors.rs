@@ -172,7 +172,7 @@ fn more_than_all_agents_can_carry_is_refused_with_the_arithmetic_of_each() {
     };
     let agents = [small(), small()];
     let refused = run(NOBODY, &agents, "shortage", "--connections 1000000");
-    refused.assert_status(2);
+    refused.assert_status(3);
     let words = refused.err();
     assert!(
         words.contains("1,000,000 connections are asked for, and the agents can carry"),
