@@ -61,9 +61,9 @@ fn the_document_describes_every_route() {
 fn both_texts_tell_the_bounds_of_idempotency() {
     let relay = Relay::start_with_admin(&[]);
     let document = Api::of(&relay).see("/openapi.json").to_string();
-    let page = std::fs::read_to_string("docs/api.md").expect("docs/api.md");
+    let page = fs::read_to_string("docs/api.md").expect("docs/api.md");
     let source = "crates/server/src/admin/api/idempotency.rs";
-    let source = std::fs::read_to_string(source).expect(source);
+    let source = fs::read_to_string(source).expect(source);
     for (constant, told) in [
         ("KEPT: Duration = Duration::from_secs(300);", "5 minutes"),
         ("KEYS_MAX: usize = 10_000;", "10,000 keys"),
