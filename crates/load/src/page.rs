@@ -115,7 +115,7 @@ impl Record {
                 Text(check.found.as_deref().unwrap_or_default())
             )
         });
-        table("Checks", "", &["Asked", "", "Instead"], rows)
+        table("Checks", "", &["Asked", "", "What came instead"], rows)
     }
 
     fn percentiles_table(&self) -> String {
