@@ -8,6 +8,7 @@ mod compare;
 mod flags;
 mod output;
 mod script;
+mod search;
 
 use std::{
     fs,
@@ -16,9 +17,9 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, Command, value_parser};
-use load::{EventLines, Interrupt, LiveLine, PlainLines, Progress, Silent};
+use load::{EventLines, Interrupt, LiveLine, PlainLines, Progress, Report, Silent};
 
 use self::{output::Outputs, script::Aim};
 
@@ -34,6 +35,8 @@ pub(crate) fn command() -> Command {
              fourtuple load scenario.yml --output report.json    an Artillery script\n  \
              fourtuple load agent --listen 0.0.0.0:7070 --secret-file secret    a machine of a crowd\n  \
              fourtuple load ws://server:4000/socket --agents a:7070,b:7070 --agent-secret-file secret\n  \
+             fourtuple load ws://127.0.0.1:4000/socket --join room:lobby --search connections \
+             --until 'p99<200ms'\n  \
              fourtuple load compare before.json after.json       two of its reports\n\n\
              Exit status: 0 if everything asked was held, 1 if not or if a report could not be written,\n\
              2 if it was asked for something that cannot be, 3 if a limit of this machine kept it from\n\
@@ -59,7 +62,11 @@ pub(crate) fn command() -> Command {
         .args(script::args())
         .args(agent::coordinator_args())
         .subcommand(agent::command())
+        .args(search::args())
 }
+
+/// What the exit status is, once it is known whether everything could be told.
+type Status = Box<dyn FnOnce(bool) -> ExitCode>;
 
 /// Runs the subcommand.
 ///
@@ -76,8 +83,14 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let aim: &Aim = matches.get_one("url").expect("clap requires it");
     let agents = agent::agents(matches)?;
     script::check_flags(matches, matches!(aim, Aim::Script(_)))?;
+    let search = search::asked(matches)?;
+    if search.is_some() && agents.is_some() {
+        bail!("--search runs its steps on this machine: expected no --agents with it");
+    }
     let mut options = match aim {
-        Aim::Script(path) => return script::run(path, matches, agents.as_ref()),
+        Aim::Script(path) => {
+            return script::run(path, matches, agents.as_ref(), search.as_ref());
+        }
         Aim::Url(target) => flags::options(target.clone(), matches),
     };
     options.watch = output::watched(matches)?;
@@ -90,32 +103,51 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         None => Box::new(io::sink()),
     };
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let progress: Box<dyn Progress> = if matches.get_flag("quiet") {
-        Box::new(Silent)
-    } else if io::stderr().is_terminal() {
-        Box::new(LiveLine::new())
-    } else {
-        Box::new(PlainLines::new(io::stderr()))
+    let progress: Box<dyn Progress> = match matches.get_flag("quiet") {
+        true => Box::new(Silent),
+        false => plain(),
     };
     let mut progress = EventLines::new(events, progress);
-    let report = match &agents {
-        Some(agents) => load::run_on_agents(options, agents, &mut progress, &interrupt),
-        None => load::run(options, &mut progress, &interrupt),
+    let (is_told, status): (bool, Status) = if let Some(search) = search {
+        let came = load::search(&options, &search, &mut progress, &interrupt);
+        match came {
+            Ok(report) => {
+                let run = report.run.as_ref();
+                let json = || run.map_or_else(|| "null".to_owned(), Report::to_json);
+                let is_told = outputs.write(&report, &report.record(), json);
+                let (found, cut) = (report.found, report.interrupted);
+                let status = move |is_told| search::status(&found, cut, is_told);
+                (is_told, Box::new(status))
+            }
+            Err(error) => return search::failed(error),
+        }
+    } else {
+        let came = match &agents {
+            Some(agents) => load::run_on_agents(options, agents, &mut progress, &interrupt),
+            None => load::run(options, &mut progress, &interrupt),
+        };
+        match came {
+            Ok(report) => {
+                let is_told = outputs.write(&report, &report.record(), || report.to_json());
+                let status = move |is_told| output::status(report.held, is_told, &report.limits);
+                (is_told, Box::new(status))
+            }
+            Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
+            Err(error) => return Err(error.into()),
+        }
     };
-    let report = match report {
-        Ok(report) => report,
-        Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
-        Err(error) => return Err(error.into()),
-    };
-    let record = report.record();
-    let is_told = outputs.write(&report, &record, || report.to_json());
     let followed = progress.result().context("cannot write the events");
     if let Err(error) = &followed {
         eprintln!("fourtuple: {error:#}");
     }
-    Ok(output::status(
-        report.held,
-        is_told && followed.is_ok(),
-        &report.limits,
-    ))
+    Ok(status(is_told && followed.is_ok()))
+}
+
+/// Progress: a line that is written over and over on a terminal, else many.
+fn plain() -> Box<dyn Progress> {
+    if io::stderr().is_terminal() {
+        Box::new(LiveLine::new())
+    } else {
+        Box::new(PlainLines::new(io::stderr()))
+    }
 }

@@ -13,13 +13,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, parser::ValueSource};
 use load::{
-    Agents, Bundle, Interrupt, Script, ScriptFlags, ScriptOptions, Target, TargetError, run_script,
-    run_script_on_agents,
+    Agents, Bundle, Interrupt, Progress, Script, ScriptFlags, ScriptOptions, Search, Silent,
+    Target, TargetError, run_script, run_script_on_agents, search_script,
 };
 
 use super::{
     flags::{self, set},
     output::{self, Outputs},
+    search,
 };
 
 /// What the crowd is given: a server, or a script that names one.
@@ -104,7 +105,9 @@ pub(super) fn check_flags(matches: &ArgMatches, is_script: bool) -> anyhow::Resu
         if !is_script && SCRIPT_FLAGS.contains(&name) {
             bail!("--{name} is for scripts (`fourtuple load SCRIPT.yml`), and this is a URL");
         }
-        if is_script && !SCRIPT_FLAGS.contains(&name) && !SHARED_FLAGS.contains(&name) {
+        let is_of_search = search::FLAGS.contains(&name) && name != "step-hold";
+        let is_known = SCRIPT_FLAGS.contains(&name) || SHARED_FLAGS.contains(&name) || is_of_search;
+        if is_script && !is_known {
             bail!("--{name} is for a URL: what a script does, the script says");
         }
     }
@@ -120,6 +123,7 @@ pub(super) fn run(
     path: &Path,
     matches: &ArgMatches,
     agents: Option<&Agents>,
+    search: Option<&Search>,
 ) -> anyhow::Result<ExitCode> {
     let (script, bundle) = match agents {
         Some(_) => Bundle::pack(path, &script_flags(matches))
@@ -137,20 +141,28 @@ pub(super) fn run(
     set(&mut options.connect_timeout, matches, "connect-timeout");
     options.watch = output::watched(matches)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let is_quiet = matches.get_flag("quiet");
-    let mut tell = |text: &str| {
-        if !is_quiet {
-            // A reader that is gone must not cost the run its report.
-            let _ = writeln!(io::stdout(), "{text}");
-        }
+    let mut progress: Box<dyn Progress> = match matches.get_flag("quiet") {
+        true => Box::new(Silent),
+        false => Box::new(Lines),
     };
-    let report = match agents.zip(bundle) {
+    if let Some(search) = search {
+        let came = search_script(&script, &options, search, &mut progress, &interrupt);
+        return match came {
+            Ok(report) => {
+                let json = || report.record().to_json();
+                let is_told = outputs.write(&report, &report.record(), json);
+                Ok(search::status(&report.found, report.interrupted, is_told))
+            }
+            Err(error) => search::failed(error),
+        };
+    }
+    let came = match agents.zip(bundle) {
         Some((agents, bundle)) => {
-            run_script_on_agents(&script, bundle, &options, agents, &mut tell, &interrupt)
+            run_script_on_agents(&script, bundle, &options, agents, &mut progress, &interrupt)
         }
-        None => run_script(script, &options, &mut tell, &interrupt),
+        None => run_script(script, &options, &mut progress, &interrupt),
     };
-    let report = match report {
+    let report = match came {
         Ok(report) => report,
         Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
         Err(error) => return Err(error.into()),
@@ -160,6 +172,18 @@ pub(super) fn run(
     // A limit says that the load was another one, whatever its checks say.
     let is_met = report.is_met() && report.limits.is_empty();
     Ok(output::status(is_met, is_told, &report.limits))
+}
+
+/// What a script tells, on standard output.
+struct Lines;
+
+impl Progress for Lines {
+    fn update(&mut self, _: &load::Moment<'_>) {}
+
+    fn tell(&mut self, text: &str) {
+        // A reader that is gone must not cost the run its report.
+        let _ = writeln!(io::stdout(), "{text}");
+    }
 }
 
 fn script_flags(matches: &ArgMatches) -> ScriptFlags {

@@ -359,6 +359,7 @@ impl<'a> Conductor<'a> {
             elapsed: self.started.elapsed(),
             in_stage: self.since.elapsed(),
             hold: self.plan.options.hold,
+            phase: None,
         });
     }
 
@@ -367,6 +368,9 @@ impl<'a> Conductor<'a> {
     fn pause(&mut self, time: Duration) -> bool {
         self.show();
         self.keep_time();
+        for period in self.keeper.take_fresh() {
+            self.progress.handle_period(&period);
+        }
         match self.handed.recv_timeout(time) {
             Ok(handed) => take(
                 handed,

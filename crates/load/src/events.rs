@@ -11,6 +11,7 @@ use crate::{
     gauges::Snapshot,
     progress::{Moment, Progress},
     tally::Broadcast,
+    timeline::Period,
 };
 
 /// Something that a tool may wait for.
@@ -142,6 +143,14 @@ impl<W: Write, P: Progress> Progress for EventLines<W, P> {
             self.failure = self.write(event).err();
         }
         self.progress.handle_event(event);
+    }
+
+    fn handle_period(&mut self, period: &Period) {
+        self.progress.handle_period(period);
+    }
+
+    fn tell(&mut self, text: &str) {
+        self.progress.tell(text);
     }
 
     fn finish(&mut self) {

@@ -23,6 +23,9 @@ pub struct Percentiles {
     pub p50_us: u64,
     /// 90 % of them are at most this.
     pub p90_us: u64,
+    /// 95 % of them are at most this.
+    #[serde(default)]
+    pub p95_us: u64,
     /// 99 % of them are at most this.
     pub p99_us: u64,
     /// 99.9 % of them are at most this.
@@ -119,6 +122,7 @@ impl Latency {
             count: histogram.len(),
             p50_us: at(0.5),
             p90_us: at(0.9),
+            p95_us: at(0.95),
             p99_us: at(0.99),
             p999_us: at(0.999),
             max_us: micros(max),
@@ -260,6 +264,7 @@ mod tests {
         for (value, expected) in [
             (seen.p50_us, 500_000),
             (seen.p90_us, 900_000),
+            (seen.p95_us, 950_000),
             (seen.p99_us, 990_000),
             (seen.p999_us, 999_000),
             (seen.max_us, 1_000_000),

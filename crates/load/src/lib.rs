@@ -14,6 +14,7 @@
 //!   `timeline` and `lookout`;
 //! - what it leaves behind: `record` (all of it), `page`, `junit`, `compare`;
 //! - what others have written down: `script` (Artillery's scripts and their virtual users);
+//! - the most that holds: `search`;
 //! - many machines: `agents`, `part` (whose connections are whose), `gate` (where all wait for each other),
 //!   `sent` (how many publishes each topic has seen), `spoken`;
 //! - the whole: `run`, `conductor`, `turns` (who opens when), `handshakes` (how many at once), `progress`, `events`, `interrupt`.
@@ -53,6 +54,7 @@ mod report;
 mod run;
 mod schedule;
 mod script;
+mod search;
 mod sent;
 mod share;
 mod source;
@@ -86,7 +88,7 @@ pub use latency::Percentiles;
 pub use lookout::{WatchError, Watched};
 pub use options::{Audience, Dialect, Options, OptionsError, Push, parse_duration};
 pub use outcome::{Deliveries, Heartbeats, Publishes, Pushes, Returns};
-pub use progress::{LiveLine, Moment, PlainLines, Progress, Silent};
+pub use progress::{LiveLine, Moment, PhaseNow, PlainLines, Progress, Silent};
 pub use rate::{Rate, RateError};
 pub use record::{
     Better, Bound, Check, Figure, Kind, MachineFacts, Moment as Instant, Overview, Part, Record,
@@ -97,6 +99,10 @@ pub use run::{LoadError, run};
 pub use script::{
     Bundle, Problems, Script, ScriptFlags, ScriptOptions, ScriptReport, USER_BYTES, Verdict,
     run_script,
+};
+pub use search::{
+    Axis, Culprit, Found, Objective, ObjectiveError, Search, SearchError, SearchReport, Step,
+    search, search_script,
 };
 pub use share::{Share, ShareError};
 pub use tally::Broadcast;

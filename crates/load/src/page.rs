@@ -6,6 +6,7 @@
 mod chart;
 mod charts;
 mod markup;
+mod search;
 
 use std::fmt::Write as _;
 
@@ -33,6 +34,7 @@ impl Record {
             self.head(),
             self.verdict(),
             self.tiles(),
+            self.search_table(),
             charts::of(self),
             self.checks_table(),
             self.percentiles_table(),

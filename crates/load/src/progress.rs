@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::{
     events::Event,
     gauges::{Snapshot, Stage},
+    timeline::Period,
 };
 
 /// Somebody who wants to know how a run goes.
@@ -21,6 +22,16 @@ pub trait Progress {
     /// Something has happened that a tool may wait for.
     fn handle_event(&mut self, event: &Event) {
         let _ = event;
+    }
+
+    /// A period is over, a second after the one before; each is shown once.
+    fn handle_period(&mut self, period: &Period) {
+        let _ = period;
+    }
+
+    /// Something is to be told in words: what a script shows of itself, the steps of a search.
+    fn tell(&mut self, text: &str) {
+        let _ = text;
     }
 
     /// The run is over.
@@ -41,6 +52,24 @@ pub struct Moment<'a> {
     pub in_stage: Duration,
     /// How long everything is to be held.
     pub hold: Duration,
+    /// Of a script, the phase that it is in.
+    pub phase: Option<PhaseNow<'a>>,
+}
+
+/// A phase of a script that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PhaseNow<'a> {
+    /// Its name, if it has one.
+    pub name: Option<&'a str>,
+    /// Its number, from 1.
+    pub number: usize,
+    /// How many phases there are.
+    pub count: usize,
+    /// How much of it has passed; all of it while the last users are there.
+    pub elapsed: Duration,
+    /// How long it takes.
+    pub duration: Duration,
 }
 
 /// Nobody looks.
@@ -58,6 +87,14 @@ impl<P: Progress + ?Sized> Progress for Box<P> {
 
     fn handle_event(&mut self, event: &Event) {
         (**self).handle_event(event);
+    }
+
+    fn handle_period(&mut self, period: &Period) {
+        (**self).handle_period(period);
+    }
+
+    fn tell(&mut self, text: &str) {
+        (**self).tell(text);
     }
 
     fn finish(&mut self) {
@@ -93,8 +130,14 @@ impl Progress for LiveLine {
         self.bar.tick();
     }
 
+    fn tell(&mut self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
     fn finish(&mut self) {
         self.bar.finish_and_clear();
+        // A search runs more than once.
+        *self = Self::new();
     }
 }
 
@@ -125,6 +168,10 @@ impl<W: Write> Progress for PlainLines<W> {
             // Whoever reads the log may have gone; the report still counts.
             let _ = writeln!(self.out, "{}", line(now));
         }
+    }
+
+    fn tell(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{text}");
     }
 }
 
@@ -183,6 +230,7 @@ mod tests {
             elapsed: Duration::from_secs(75),
             in_stage: Duration::from_secs(12),
             hold: Duration::from_secs(30),
+            phase: None,
         }
     }
 

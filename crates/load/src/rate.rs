@@ -11,7 +11,7 @@ use thiserror::Error;
 pub struct Rate {
     /// Events per period, 1 to [`Rate::COUNT_MAX`].
     count: u32,
-    /// Seconds: 1, 60 or 3600.
+    /// Seconds: 1, 60 or 3600, or as many as others share the rate.
     period_secs: u32,
 }
 
@@ -36,6 +36,21 @@ impl Rate {
             count,
             period_secs: 1,
         })
+    }
+
+    /// `count` events per second that `among` do alike: how often each does; `None` when one of both is out
+    /// of range. What divides evenly is per second again.
+    pub(crate) fn spread(count: u32, among: u32) -> Option<Self> {
+        let whole = Self::per_second(count)?;
+        let among = among.min(Self::COUNT_MAX);
+        match (among, count.checked_rem(among)) {
+            (_, Some(0)) => Self::per_second(count / among),
+            (1.., _) => Some(Self {
+                period_secs: among,
+                ..whole
+            }),
+            _ => None,
+        }
     }
 
     /// When event `index` happens, counted from the start.
@@ -86,12 +101,13 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.period_secs {
-            60 => "min",
-            3600 => "h",
-            _ => "s",
-        };
-        write!(f, "{}/{unit}", self.count)
+        let count = self.count;
+        match self.period_secs {
+            1 => write!(f, "{count}/s"),
+            60 => write!(f, "{count}/min"),
+            3600 => write!(f, "{count}/h"),
+            seconds => write!(f, "{count} in {seconds} s"),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub use self::{
     machine::{Bound, MachineFacts},
     overview::{Moment, Overview},
 };
-use crate::{failure::FailureCount, latency::Percentiles};
+use crate::{failure::FailureCount, latency::Percentiles, search::Found};
 
 /// What a run leaves behind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct Record {
     pub machine: MachineFacts,
     /// The machines, if there were several.
     pub machines: Vec<Part>,
+    /// The search that it was the last run of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<Found>,
     /// What happened over time.
     pub timeline: Overview,
     /// The same in few periods, for charts.

@@ -20,6 +20,12 @@ pub struct ShareError(String);
 const WHOLE: u16 = 10_000;
 
 impl Share {
+    /// So many per cent, 1 to 100.
+    pub(crate) const fn percent(percent: u8) -> Self {
+        debug_assert!(1 <= percent && percent <= 100);
+        Self(percent as u16 * 100)
+    }
+
     /// This share of `count`, rounded down.
     pub fn of(self, count: u64) -> u64 {
         let part = u128::from(count) * u128::from(self.0) / u128::from(WHOLE);

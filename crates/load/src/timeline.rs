@@ -209,7 +209,7 @@ impl Timeline {
 
 impl Period {
     /// Adds what came after it: of what is there, the later counts.
-    fn follow(&mut self, later: Self) {
+    pub fn follow(&mut self, later: Self) {
         if later.covered_ms > 0 {
             (self.open, self.ready, self.away) = (later.open, later.ready, later.away);
         }
@@ -247,6 +247,18 @@ impl Period {
         }
         for (&measure, spectrum) in latencies {
             self.latencies.entry(measure).or_default().merge(spectrum);
+        }
+    }
+}
+
+impl Used {
+    /// What is used of a limit.
+    pub fn new(whose: &str, name: &str, used: f64, ceiling: Option<f64>) -> Self {
+        Self {
+            whose: whose.to_owned(),
+            name: name.to_owned(),
+            used,
+            ceiling,
         }
     }
 }

@@ -115,6 +115,7 @@ impl Muster<'_> {
                 elapsed: self.started.elapsed(),
                 in_stage: self.since.elapsed(),
                 hold: self.options.hold,
+                phase: None,
             });
         }
         self.close_broadcasts(u32::MAX);

@@ -10,10 +10,12 @@ use super::{
 };
 use crate::{
     failure::Failure,
+    gauges::Snapshot,
     interrupt::Interrupt,
     latency::Latency,
     lookout::Lookout,
     options::OptionsError,
+    progress::Progress,
     run::{LoadError, epoch_ms},
     script::{
         self, Bundle, Desk, Figures, Periods, Run, SLICES, Script, ScriptOptions, ScriptReport,
@@ -31,7 +33,7 @@ pub fn run_script_on_agents(
     bundle: Bundle,
     options: &ScriptOptions,
     agents: &Agents,
-    tell: &mut dyn FnMut(&str),
+    progress: &mut dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<ScriptReport, LoadError> {
     if options.sources.is_some() {
@@ -50,7 +52,7 @@ pub fn run_script_on_agents(
     let started = crew.start(interrupt)?;
     let machines = u16::try_from(crew.members.len()).expect("agents are far fewer than that");
     let lookout = Lookout::start(options.watch.clone());
-    let mut desk = Desk::open(script, lookout, tell);
+    let mut desk = Desk::open(script, lookout, progress);
     // They begin in a moment.
     let ahead = started.saturating_duration_since(Instant::now());
     desk.began += u64::try_from(ahead.as_millis()).unwrap_or(0);
@@ -121,7 +123,12 @@ impl Troupe<'_> {
         };
         let member = &mut self.crew.members[place];
         match said {
-            FromAgent::Standing(standing) => member.standing = standing.or(member.standing),
+            FromAgent::Standing(standing) => {
+                member.standing = standing.or(member.standing);
+                let standings = self.crew.members.iter().filter_map(|one| one.standing);
+                let all = standings.fold(Snapshot::EMPTY, Snapshot::plus);
+                self.desk.stand(&all);
+            }
             FromAgent::Line(line) => {
                 let line = format!("{}: {line}", member.name);
                 self.desk.line(&line);

@@ -134,6 +134,7 @@ impl Report {
             plan: behind.plan.clone(),
             machine: MachineFacts::read(),
             machines: Vec::new(),
+            search: None,
             timeline: Overview::of(&behind.timeline),
             charted: Overview::of(&behind.timeline.in_periods(Record::CHARTED_MAX)),
             beside: self.beside(),

@@ -1,7 +1,17 @@
 //! The desk where whole periods go: into a timeline, into what is shown every ten seconds, and into the whole.
 
-use super::{cast::PERIOD, figures::Figures, metrics::Metrics, read::Script, report::shaped};
-use crate::{lookout::Lookout, run::epoch_ms, timeline::Timeline};
+use std::time::Instant;
+
+use super::{
+    cast::PERIOD, figures::Figures, metrics::Metrics, phases, read::Script, report::shaped,
+};
+use crate::{
+    gauges::Snapshot,
+    lookout::Lookout,
+    progress::{Moment, Progress},
+    run::epoch_ms,
+    timeline::Timeline,
+};
 
 /// Periods that are shown together: ten seconds, as in Artillery's reports.
 const SHOWN: u32 = 10;
@@ -18,7 +28,8 @@ pub(crate) struct Desk<'a> {
     tens: Option<(u32, Figures)>,
     intermediate: Vec<serde_json::Value>,
     timeline: Timeline,
-    tell: &'a mut dyn FnMut(&str),
+    progress: &'a mut dyn Progress,
+    started: Instant,
 }
 
 /// What a desk has kept.
@@ -33,7 +44,7 @@ impl<'a> Desk<'a> {
     pub(crate) fn open(
         script: &'a Script,
         lookout: Lookout,
-        tell: &'a mut dyn FnMut(&str),
+        progress: &'a mut dyn Progress,
     ) -> Self {
         Self {
             script,
@@ -43,13 +54,28 @@ impl<'a> Desk<'a> {
             tens: None,
             intermediate: Vec::new(),
             timeline: Timeline::new(PERIOD),
-            tell,
+            progress,
+            started: Instant::now(),
         }
     }
 
     /// Shows a line.
     pub(crate) fn line(&mut self, line: &str) {
-        (self.tell)(line);
+        self.progress.tell(line);
+    }
+
+    /// Shows the users that are there, and the phase.
+    pub(crate) fn stand(&mut self, crowd: &Snapshot) {
+        let elapsed = self.started.elapsed();
+        let phase = phases::now(&self.script.phases, elapsed);
+        self.progress.update(&Moment {
+            crowd,
+            connections: 0,
+            elapsed,
+            in_stage: phase.map_or(elapsed, |phase| phase.elapsed),
+            hold: phase.map_or(elapsed, |phase| phase.duration),
+            phase,
+        });
     }
 
     /// Adds what happened outside of all periods.
@@ -63,6 +89,7 @@ impl<'a> Desk<'a> {
     /// Gives what it has kept of a run that is over.
     pub(crate) fn file(mut self) -> Filed {
         self.show();
+        self.progress.finish();
         Filed {
             figures: self.all.unwrap_or_default(),
             intermediate: self.intermediate,
@@ -75,7 +102,9 @@ impl<'a> Desk<'a> {
         let start = u64::from(period) * PERIOD_MS;
         let covered = epoch_ms().saturating_sub(self.began + start).min(PERIOD_MS);
         let limits = self.lookout.latest();
-        self.timeline.add(start, figures.period(covered, limits));
+        let seen = figures.period(covered, limits);
+        self.progress.handle_period(&seen);
+        self.timeline.add(start, seen);
         if self
             .tens
             .as_ref()
@@ -113,7 +142,7 @@ impl<'a> Desk<'a> {
             text.push_str(&line);
             text.push('\n');
         }
-        (self.tell)(&text);
+        self.progress.tell(&text);
         match &mut self.all {
             Some(all) => all.follow(figures),
             none => *none = Some(figures),

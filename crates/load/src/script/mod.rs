@@ -42,6 +42,7 @@ mod problem;
 mod program;
 mod read;
 mod report;
+mod scale;
 mod template;
 mod tree;
 mod user;

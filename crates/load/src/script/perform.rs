@@ -29,6 +29,7 @@ use crate::{
     interrupt::Interrupt,
     lookout::{Lookout, Watched},
     options::{Options, OptionsError},
+    progress::Progress,
     run::{self, LoadError, epoch_ms},
     watch::Watch,
 };
@@ -68,7 +69,7 @@ const HANDED_MAX: usize = 256;
 /// Tuples that are prepared, at most; those of users that have left are used again.
 const TUPLES_MAX: u64 = 4_000_000;
 
-/// Runs a script, gives `tell` its lines as they come, and reports.
+/// Runs a script, shows it to `progress` with its lines as they come, and reports.
 ///
 /// # Errors
 ///
@@ -77,16 +78,16 @@ const TUPLES_MAX: u64 = 4_000_000;
 pub fn run_script(
     script: Script,
     options: &ScriptOptions,
-    tell: &mut dyn FnMut(&str),
+    progress: &mut dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<ScriptReport, LoadError> {
     let prepared = prepare(script, options, ScriptPart::whole(), fastrand::u64(..))?;
     let plan = Arc::clone(&prepared.plan);
     let lookout = Lookout::start(options.watch.clone());
-    let mut desk = Desk::open(&plan.script, lookout, tell);
+    let mut desk = Desk::open(&plan.script, lookout, progress);
     let ended = perform_part(prepared, interrupt, &mut |said| match said {
         Said::Line(line) => desk.line(&line),
-        Said::Standing(_) => {}
+        Said::Standing(crowd) => desk.stand(&crowd),
         Said::Period(period, figures, _) => desk.close(period, *figures),
     })?;
     let began = desk.began;

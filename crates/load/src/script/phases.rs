@@ -10,6 +10,7 @@ use super::{
     problem::Problems,
     tree::{Node, Value},
 };
+use crate::progress::PhaseNow;
 
 /// One phase.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,6 +175,25 @@ impl Phase {
         let most = self.hold.or(self.users_max).unwrap_or(u32::MAX);
         most.min(self.arrivals_about() as u32)
     }
+}
+
+/// The phase that a script is in after so long: the last one when all are over.
+pub(crate) fn now(phases: &[Phase], elapsed: Duration) -> Option<PhaseNow<'_>> {
+    let (mut since, last) = (Duration::ZERO, phases.len().checked_sub(1)?);
+    for (place, phase) in phases.iter().enumerate() {
+        let end = since + phase.duration;
+        if elapsed < end || place == last {
+            return Some(PhaseNow {
+                name: phase.name.as_deref(),
+                number: place + 1,
+                count: phases.len(),
+                elapsed: elapsed.saturating_sub(since).min(phase.duration),
+                duration: phase.duration,
+            });
+        }
+        since = end;
+    }
+    None
 }
 
 /// How many arrive in second `second` of a ramp; half a user more is one more.

@@ -48,6 +48,8 @@ pub(crate) struct Keeper {
     width: Duration,
     /// When the present period began, since the start of the run.
     since: Duration,
+    /// Periods that were written and that nobody was shown yet.
+    fresh: Vec<Period>,
     /// The period that is over and of which not all is known.
     open: Option<Open>,
     /// What each shard has told last.
@@ -77,6 +79,7 @@ impl Keeper {
             timeline: Timeline::new(width),
             width,
             since: Duration::ZERO,
+            fresh: Vec::new(),
             open: None,
             told: vec![(Counts::default(), Errors::new()); shards],
             written: (Counts::default(), Errors::new()),
@@ -114,6 +117,12 @@ impl Keeper {
             shard
         })
         .collect()
+    }
+
+    /// The periods that were written since this was asked the last time: for who follows the run. Whoever
+    /// ends periods asks after each, so there are one or two.
+    pub(crate) fn take_fresh(&mut self) -> Vec<Period> {
+        mem::take(&mut self.fresh)
     }
 
     /// Takes what a shard has answered.
@@ -178,6 +187,7 @@ impl Keeper {
         // A connection is dialled once with a lateness, and each time it is to come back.
         self.all.merge(&measured);
         let start = u64::try_from(start.as_millis()).unwrap_or(u64::MAX);
+        self.fresh.push(period.clone());
         self.timeline.add(start, period);
     }
 }

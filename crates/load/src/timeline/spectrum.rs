@@ -47,7 +47,7 @@ const fn middle_of(range: u16) -> u64 {
 
 impl Spectrum {
     /// What was measured `counts` times at each of these durations, in nanoseconds and in their order.
-    pub(crate) fn of(counts: impl Iterator<Item = (u64, u64)>) -> Self {
+    pub fn of(counts: impl Iterator<Item = (u64, u64)>) -> Self {
         let mut spectrum = Self::default();
         for (nanos, count) in counts {
             let range = range_of(nanos).min(RANGES_MAX - 1);
@@ -102,6 +102,7 @@ impl Spectrum {
             count,
             p50_us: at(0.5),
             p90_us: at(0.9),
+            p95_us: at(0.95),
             p99_us: at(0.99),
             p999_us: at(0.999),
             max_us: at(1.0),
