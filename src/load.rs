@@ -6,9 +6,12 @@
 mod agent;
 mod compare;
 mod flags;
+mod onlookers;
 mod output;
+mod screen;
 mod script;
 mod search;
+mod view;
 
 use std::{
     fs,
@@ -19,9 +22,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, Command, value_parser};
-use load::{EventLines, Interrupt, LiveLine, PlainLines, Progress, Report, Silent};
+use load::{EventLines, Interrupt, LiveLine, PlainLines, Progress, Report};
 
-use self::{output::Outputs, script::Aim};
+use self::{onlookers::Onlookers, output::Outputs, script::Aim};
 
 /// The flags of the subcommand; `load::Options` documents what each means.
 pub(crate) fn command() -> Command {
@@ -59,6 +62,7 @@ pub(crate) fn command() -> Command {
         .args(flags::client_args())
         .args(flags::message_args())
         .args(output::args())
+        .args(onlookers::args())
         .args(script::args())
         .args(agent::coordinator_args())
         .subcommand(agent::command())
@@ -103,13 +107,12 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         None => Box::new(io::sink()),
     };
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let progress: Box<dyn Progress> = match matches.get_flag("quiet") {
-        true => Box::new(Silent),
-        false => plain(),
-    };
+    let title = options.target.to_string();
+    let (mut onlookers, progress) = Onlookers::gather(matches, title, &interrupt, plain);
     let mut progress = EventLines::new(events, progress);
     let (is_told, status): (bool, Status) = if let Some(search) = search {
         let came = load::search(&options, &search, &mut progress, &interrupt);
+        onlookers.leave();
         match came {
             Ok(report) => {
                 let run = report.run.as_ref();
@@ -126,6 +129,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             Some(agents) => load::run_on_agents(options, agents, &mut progress, &interrupt),
             None => load::run(options, &mut progress, &interrupt),
         };
+        onlookers.leave();
         match came {
             Ok(report) => {
                 let is_told = outputs.write(&report, &report.record(), || report.to_json());
@@ -143,7 +147,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(status(is_told && followed.is_ok()))
 }
 
-/// Progress: a line that is written over and over on a terminal, else many.
+/// Progress where there is no view: a line that is written over and over on a terminal, else many.
 fn plain() -> Box<dyn Progress> {
     if io::stderr().is_terminal() {
         Box::new(LiveLine::new())

@@ -13,12 +13,13 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, parser::ValueSource};
 use load::{
-    Agents, Bundle, Interrupt, Progress, Script, ScriptFlags, ScriptOptions, Search, Silent,
-    Target, TargetError, run_script, run_script_on_agents, search_script,
+    Agents, Bundle, Interrupt, Progress, Script, ScriptFlags, ScriptOptions, Search, Target,
+    TargetError, run_script, run_script_on_agents, search_script,
 };
 
 use super::{
     flags::{self, set},
+    onlookers::Onlookers,
     output::{self, Outputs},
     search,
 };
@@ -55,7 +56,7 @@ const SCRIPT_FLAGS: [&str; 5] = [
 ];
 
 /// Flags that a crowd and a script share.
-const SHARED_FLAGS: [&str; 15] = [
+const SHARED_FLAGS: [&str; 16] = [
     "url",
     "output",
     "html",
@@ -71,6 +72,7 @@ const SHARED_FLAGS: [&str; 15] = [
     "agents-ca",
     "on-agent-loss",
     "agent-ssh-option",
+    "plain",
 ];
 
 pub(super) fn args() -> [Arg; 5] {
@@ -141,12 +143,12 @@ pub(super) fn run(
     set(&mut options.connect_timeout, matches, "connect-timeout");
     options.watch = output::watched(matches)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let mut progress: Box<dyn Progress> = match matches.get_flag("quiet") {
-        true => Box::new(Silent),
-        false => Box::new(Lines),
-    };
+    let title = path.display().to_string();
+    let plain = || -> Box<dyn Progress> { Box::new(Lines) };
+    let (mut onlookers, mut progress) = Onlookers::gather(matches, title, &interrupt, plain);
     if let Some(search) = search {
         let came = search_script(&script, &options, search, &mut progress, &interrupt);
+        onlookers.leave();
         return match came {
             Ok(report) => {
                 let json = || report.record().to_json();
@@ -162,6 +164,7 @@ pub(super) fn run(
         }
         None => run_script(script, &options, &mut progress, &interrupt),
     };
+    onlookers.leave();
     let report = match came {
         Ok(report) => report,
         Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
