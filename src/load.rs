@@ -108,7 +108,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     };
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let title = options.target.to_string();
-    let (mut onlookers, progress) = Onlookers::gather(matches, title, &interrupt, plain);
+    let (mut onlookers, progress) = Onlookers::gather(matches, title, &interrupt, plain)?;
     let mut progress = EventLines::new(events, progress);
     let (is_told, status): (bool, Status) = if let Some(search) = search {
         let came = load::search(&options, &search, &mut progress, &interrupt);

@@ -1,20 +1,30 @@
-//! Who watches `fourtuple load` while it runs: a person at a terminal.
+//! Who watches `fourtuple load` while it runs: a person at a terminal, and Prometheus.
 
 mod support;
 
 use std::{
-    process::Command,
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{binary::on_epoll, relay::Relay};
+use serde_json::Value;
+use support::{
+    binary::{fourtuple, on_epoll},
+    relay::Relay,
+    watchdog::Watchdog,
+};
 
 /// How long anything may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is said where the Debian package is not there.
+/// What is said where the Debian packages are not there.
 const NO_TMUX: &str = "tmux is not installed: apt-get install tmux (.ci/run does)";
+const NO_PROMTOOL: &str = "Prometheus is not installed: apt-get install prometheus (.ci/run does)";
 
 /// A terminal of a server of tmux that is this test's own.
 struct Terminal {
@@ -145,4 +155,221 @@ fn a_signal_gives_the_terminal_back_and_plain_takes_none() {
     assert_eq!(state.trim(), "0", "{}", terminal.seen());
     terminal.tmux(&["send-keys", "C-c"]);
     terminal.wait_for(&["NOT held", "STATUS=1"]);
+}
+
+/// A crowd that shows itself to Prometheus, and where.
+fn shown(arguments: &[&str]) -> (Child, Watchdog, String) {
+    let mut command = fourtuple();
+    command
+        .arg("load")
+        .args(arguments)
+        .args(["--metrics", "127.0.0.1:0"]);
+    if on_epoll() {
+        command.args(["--kernel", "epoll"]);
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let watchdog = Watchdog::over(&child, PATIENCE);
+    let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let addr = lines.find_map(|line| {
+        let line = line.expect("text");
+        let rest = line.strip_prefix("metrics at http://")?;
+        rest.strip_suffix("/metrics").map(str::to_owned)
+    });
+    // Whoever does not read what it says would hold it up.
+    thread::spawn(move || lines.for_each(drop));
+    (child, watchdog, addr.expect("it says where"))
+}
+
+fn scrape(addr: &str) -> String {
+    let mut stream = TcpStream::connect(addr).expect("it listens");
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+        .expect("room");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    body.to_owned()
+}
+
+fn value(text: &str, name: &str) -> f64 {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+}
+
+#[track_caller]
+fn assert_promtool_is_content(text: &str) {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect(NO_PROMTOOL);
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(text.as_bytes()).expect("it reads");
+    drop(stdin);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().expect("it is our child");
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+    assert!(status.success() && said.is_empty(), "{said}\n{text}");
+}
+
+#[test]
+fn prometheus_sees_a_run_while_it_goes_on() {
+    let server = Relay::start(&[]);
+    let (mut child, _watchdog, addr) = shown(&[
+        &server.url(),
+        "--connections",
+        "20",
+        "--join",
+        "room:lobby",
+        "--publish",
+        "20/s",
+        "--push",
+        "1/s",
+        "--hold",
+        "10m",
+        "--shards",
+        "1",
+        "--event",
+        "new_msg",
+    ]);
+    let deadline = Instant::now() + PATIENCE;
+    let text = loop {
+        let text = scrape(&addr);
+        if value(&text, "fourtuple_load_received_total") > 0.0 {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "nothing was received:\n{text}");
+        thread::yield_now();
+    };
+    assert_eq!(
+        value(&text, "fourtuple_load_connections_ready"),
+        20.0,
+        "{text}"
+    );
+    assert_eq!(value(&text, "fourtuple_load_readied_total"), 20.0, "{text}");
+    let joins = value(&text, "fourtuple_load_latency_seconds_count{of=\"join\"}");
+    assert_eq!(joins, 20.0, "{text}");
+    assert!(
+        text.contains("fourtuple_load_limit_ceiling{whose=\"this machine\""),
+        "{text}"
+    );
+    assert_promtool_is_content(&text);
+    let prometheus = Prometheus::over(&addr);
+    assert_eq!(
+        prometheus.value("fourtuple_load_connections_ready == 20"),
+        20.0
+    );
+    assert!(prometheus.value("rate(fourtuple_load_received_total[5s]) > 0") > 0.0);
+    let median =
+        "histogram_quantile(0.5, sum by (le) (fourtuple_load_latency_seconds_bucket{of=\"join\"}))";
+    assert!(prometheus.value(&format!("{median} > 0")) < 10.0);
+    drop(prometheus);
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).expect("it runs");
+    assert_eq!(child.wait().expect("it is our child").code(), Some(1));
+}
+
+/// A Prometheus that scrapes this address twice a second, and ends with this value.
+struct Prometheus {
+    child: Child,
+    address: String,
+}
+
+impl Prometheus {
+    fn over(target: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("onlookers-prometheus");
+        // What an earlier run has left is not what this crowd did.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder of this test");
+        let config = folder.join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 500ms}}\nscrape_configs:\n  - job_name: crowd\n    \
+             static_configs: [{{targets: [\"{target}\"]}}]\n"
+        );
+        fs::write(&config, text).expect("its configuration is written");
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = free.local_addr().expect("an address").to_string();
+        drop(free);
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.join("log")).expect("a file of this test"))
+            .spawn()
+            .expect(NO_PROMTOOL);
+        Self { child, address }
+    }
+
+    /// The value of an expression without labels, once there is one.
+    #[track_caller]
+    fn value(&self, expression: &str) -> f64 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(value) = self.query(expression) {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "{expression} has no value");
+            thread::yield_now();
+        }
+    }
+
+    fn query(&self, expression: &str) -> Option<f64> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        let encoded = expression.bytes().map(|byte| format!("%{byte:02X}"));
+        let encoded: String = encoded.collect();
+        let request = format!(
+            "GET /api/v1/query?query={encoded} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let (_, body) = text.split_once("\r\n\r\n")?;
+        let answer: Value = serde_json::from_str(body).ok()?;
+        answer["data"]["result"][0]["value"][1]
+            .as_str()?
+            .parse()
+            .ok()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended already; either way nothing of it is left behind.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_said_before_the_run() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = taken.local_addr().expect("an address").to_string();
+    let mut command = fourtuple();
+    command.args(["load", "ws://127.0.0.1:1/socket", "--metrics", &addr]);
+    let output = support::binary::output_of(&mut command);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("is another program there?"), "{told}");
 }

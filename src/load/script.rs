@@ -56,7 +56,7 @@ const SCRIPT_FLAGS: [&str; 5] = [
 ];
 
 /// Flags that a crowd and a script share.
-const SHARED_FLAGS: [&str; 16] = [
+const SHARED_FLAGS: [&str; 17] = [
     "url",
     "output",
     "html",
@@ -73,6 +73,7 @@ const SHARED_FLAGS: [&str; 16] = [
     "on-agent-loss",
     "agent-ssh-option",
     "plain",
+    "metrics",
 ];
 
 pub(super) fn args() -> [Arg; 5] {
@@ -145,7 +146,7 @@ pub(super) fn run(
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let title = path.display().to_string();
     let plain = || -> Box<dyn Progress> { Box::new(Lines) };
-    let (mut onlookers, mut progress) = Onlookers::gather(matches, title, &interrupt, plain);
+    let (mut onlookers, mut progress) = Onlookers::gather(matches, title, &interrupt, plain)?;
     if let Some(search) = search {
         let came = search_script(&script, &options, search, &mut progress, &interrupt);
         onlookers.leave();

@@ -64,6 +64,22 @@ impl Spectrum {
         self.0.iter().map(|(_, count)| count).sum()
     }
 
+    /// How many are at most so long, to 0.8 %: those of the range that the bound falls into count as shorter.
+    pub(crate) fn count_up_to(&self, bound: Duration) -> u64 {
+        let range = range_of(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX).max(1));
+        let shorter = self.0.iter().take_while(|&&(one, _)| one <= range);
+        shorter.map(|(_, count)| count).sum()
+    }
+
+    /// All of them together, to 0.8 %.
+    pub(crate) fn sum(&self) -> Duration {
+        let nanos = self
+            .0
+            .iter()
+            .map(|&(range, count)| u128::from(middle_of(range)) * u128::from(count));
+        Duration::from_nanos(u64::try_from(nanos.sum::<u128>()).unwrap_or(u64::MAX))
+    }
+
     /// Adds others.
     pub fn merge(&mut self, other: &Self) {
         let mut merged = Vec::with_capacity(self.0.len().max(other.0.len()));
