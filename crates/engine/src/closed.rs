@@ -5,6 +5,8 @@ use std::fmt;
 use proto::ws::{self, CloseCode, handshake::HandshakeError};
 use rustix::io::Errno;
 
+use crate::TlsFault;
+
 /// What an app learns when one of its connections is over.
 #[derive(Clone, Debug)]
 pub struct Closed {
@@ -60,13 +62,15 @@ pub enum Cause {
     Handshake(HandshakeError),
     /// The peer does not read as fast as it is written to: its outbox was full.
     SlowConsumer,
+    /// The TLS handshake failed, or its connection later.
+    Tls(TlsFault),
     /// The shard ended.
     Shutdown,
 }
 
 impl Cause {
     /// Every name that [`Cause::label`] gives.
-    pub const LABELS: [&str; 15] = [
+    pub const LABELS: [&str; 16] = [
         "peer_closed",
         "peer_gone",
         "reset",
@@ -81,6 +85,7 @@ impl Cause {
         "http_status",
         "bad_handshake",
         "slow_consumer",
+        "tls",
         "shutdown",
     ];
 
@@ -101,6 +106,7 @@ impl Cause {
             Self::Status(_) => "http_status",
             Self::Handshake(_) => "bad_handshake",
             Self::SlowConsumer => "slow_consumer",
+            Self::Tls(_) => "tls",
             Self::Shutdown => "shutdown",
         }
     }
@@ -134,6 +140,7 @@ impl fmt::Display for Cause {
             Self::Status(status) => write!(f, "the server answered with HTTP status {status}"),
             Self::Handshake(error) => write!(f, "the server's handshake was invalid: {error}"),
             Self::SlowConsumer => f.write_str("the outbox was full: the peer reads too slowly"),
+            Self::Tls(fault) => write!(f, "TLS failed: {fault}"),
             Self::Shutdown => f.write_str("the shard ended"),
         }
     }

@@ -45,8 +45,10 @@ pub(crate) struct Conn {
     pub(crate) dirty: bool,
     /// Whether a send is pending.
     pub(crate) sending: bool,
-    /// How many frames of the outbox the kernel holds for it.
+    /// How many frames of the outbox the kernel holds for it; of the session's, where there is one.
     pub(crate) held: u8,
+    /// Whether a session of TLS stands between the connection and its socket.
+    pub(crate) is_tls: bool,
 }
 
 const _: () = assert!(size_of::<Conn>() == 96);
@@ -86,7 +88,9 @@ pub(crate) enum Stage {
 impl Conn {
     /// Drops what has not started to go out and is not in the kernel's hands.
     pub(crate) fn drop_unsent(&mut self) {
-        self.outbox.drop_unsent(self.held.into());
+        // With TLS a kernel holds records, and never a frame.
+        let held = if self.is_tls { 0 } else { self.held };
+        self.outbox.drop_unsent(held.into());
     }
 
     pub(crate) fn accepted(
@@ -126,6 +130,7 @@ impl Conn {
             dirty: false,
             sending: false,
             held: 0,
+            is_tls: false,
         }
     }
 

@@ -76,6 +76,10 @@ counters! {
     handshake_timeouts,
     /// Connections closed for breaking the protocol.
     protocol_errors,
+    /// TLS handshakes that went well.
+    tls_handshakes,
+    /// Of these, those that took up an earlier session.
+    tls_resumed,
     /// Mail that had to wait because another shard's mailbox was full.
     mail_delayed,
     /// Bytes that the IPv6 addresses of peers take.

@@ -14,6 +14,7 @@ use crate::{
     greeting::{Awaits, Greeting, Head},
     io::Core,
     sys::{Completion, Received, Socket},
+    tls,
 };
 
 /// Takes an accepted socket into the table, unless the table is full.
@@ -56,6 +57,9 @@ fn handle_connected<A: App>(
         return;
     };
     conn.stage = Stage::Greeting(Some(Box::new(Greeting::new(Awaits::Response { key }, now))));
+    if conn.is_tls && !tls::start(core, id) {
+        return;
+    }
     core.push(id, Frame::from(request));
 }
 
@@ -81,10 +85,9 @@ fn handle_sent<M: Send + 'static>(core: &mut Core<M>, id: ConnId, result: Result
     conn.held = 0;
     match result {
         Ok(sent) => {
-            conn.outbox.advance(sent);
-            core.counters.bytes_out.add(sent as u64);
-            let is_over = conn.outbox.is_empty() && !matches!(conn.stage, Stage::Lingering { .. });
-            if !is_over {
+            let lingers = matches!(conn.stage, Stage::Lingering { .. });
+            core.advance(id, sent);
+            if lingers || !core.is_written(id) {
                 core.touch(id);
             }
         }
@@ -110,10 +113,27 @@ pub(crate) fn handle_received<A: App>(
 ) {
     let bytes = match what {
         Received::Bytes(bytes) => bytes,
-        Received::End => return core.remove(id, Cause::PeerGone, false),
+        Received::End => {
+            let cause = tls::handle_cut(core, id);
+            return core.remove(id, cause, false);
+        }
         Received::Failed(errno) => return core.remove(id, Cause::Socket(errno), false),
     };
     core.counters.bytes_in.add(bytes.len() as u64);
+    match core.conns.get(id) {
+        None => {}
+        Some(conn) if conn.is_tls => tls::read_records(core, app, id, bytes),
+        Some(_) => handle_plain(core, app, id, bytes),
+    }
+}
+
+/// Something came that is not encrypted, or not any more.
+pub(crate) fn handle_plain<A: App>(
+    core: &mut Core<A::Mail>,
+    app: &mut A,
+    id: ConnId,
+    bytes: &mut [u8],
+) {
     let now = core.now.stamp();
     let Some(conn) = core.conns.get_mut(id) else {
         return;

@@ -19,6 +19,7 @@ use crate::{
     peer::V6Peers,
     slab::Slab,
     sys::Socket,
+    tls::{Sessions, TlsClient},
     view::View,
 };
 
@@ -48,6 +49,9 @@ pub(crate) struct Core<M> {
     pub(crate) counters: Arc<Counters>,
     pub(crate) conns: Slab<Conn>,
     pub(crate) v6_peers: V6Peers,
+    pub(crate) tls: Sessions,
+    /// Room for what is decrypted, reused; empty between two inputs.
+    pub(crate) plain: Vec<u8>,
     /// Connections with something to write, each once.
     pub(crate) dirty: Vec<ConnId>,
     /// Dials to carry out.
@@ -134,6 +138,28 @@ impl<'a, M: Send + 'static> Io<'a, M> {
             destination,
         });
         Ok(conn)
+    }
+
+    /// Dials as [`Io::dial`] does, and speaks TLS; a connection that comes back may take up an earlier session
+    /// (`resumes`). What [`App::handle_connected`](crate::App::handle_connected) writes waits for the handshake, which
+    /// falls under [`Settings::handshake_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Io::dial`].
+    pub fn dial_tls(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        client: &TlsClient,
+        resumes: bool,
+    ) -> Result<ConnId, DialError> {
+        let id = self.dial(source, destination)?;
+        if let Some(conn) = self.core.conns.get_mut(id) {
+            conn.is_tls = true;
+        }
+        self.core.tls.ask(id.index, client.clone(), resumes);
+        Ok(id)
     }
 
     /// Sends mail to a shard of this process, this one included; per sender, mail keeps its order.
@@ -251,6 +277,8 @@ impl<M: Send + 'static> Core<M> {
             counters,
             conns: Slab::new(),
             v6_peers: V6Peers::default(),
+            tls: Sessions::default(),
+            plain: Vec::new(),
             dirty: Vec::new(),
             dials: VecDeque::new(),
             closed: VecDeque::new(),
@@ -318,6 +346,25 @@ impl<M: Send + 'static> Core<M> {
         if let Some(conn) = self.conns.get(id).filter(|conn| !conn.outbox.is_empty()) {
             self.counters.outboxes.record(conn.outbox.bytes().into());
         }
+    }
+
+    /// Whether a connection has nothing to write any more.
+    pub(crate) fn is_written(&self, id: ConnId) -> bool {
+        let is_written = |conn: &Conn| {
+            conn.outbox.is_empty() && !(conn.is_tls && self.tls.has_unwritten(id.index))
+        };
+        self.conns.get(id).is_none_or(is_written)
+    }
+
+    /// The kernel has written so much of what it was given last.
+    pub(crate) fn advance(&mut self, id: ConnId, sent: usize) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let session = conn.is_tls.then(|| self.tls.find(id.index)).flatten();
+        let outbox = session.map_or(&mut conn.outbox, |session| &mut session.sealed);
+        outbox.advance(sent);
+        self.counters.bytes_out.add(sent as u64);
     }
 
     /// Queues bytes for a connection, whatever its stage, and lists it for writing.
@@ -410,6 +457,9 @@ impl<M: Send + 'static> Core<M> {
             return;
         };
         self.v6_peers.remove(id.index, conn.peer);
+        if conn.is_tls {
+            self.tls.remove(id.index);
+        }
         self.counters.v6_peer_bytes.set(self.v6_peers.bytes());
         self.counters.conns.sub(1);
         let phase = conn.phase_known_to_app();

@@ -33,6 +33,7 @@ mod steering;
 mod sweep;
 mod sys;
 mod time;
+mod tls;
 mod view;
 
 pub use accept::AcceptRate;
@@ -52,6 +53,9 @@ pub use shards::{Shards, StartError};
 pub use steering::Steering;
 pub use sys::{KernelChoice, KernelInUse, sim};
 pub use time::Time;
+pub use tls::{
+    TLS_CONNECTION_BYTES, TlsClient, TlsFault, TlsIdentity, TlsOptions, TlsRoots, TlsSetupError,
+};
 pub use view::View;
 
 /// An error of the kernel, by its number.

@@ -364,8 +364,18 @@ impl<A: App> Reactor<A> {
         };
         conn.dirty = false;
         let Some(socket) = &conn.socket else { return };
+        let mut session = conn.is_tls.then(|| self.core.tls.find(id.index)).flatten();
         while !conn.sending {
-            let (frames, skip) = conn.outbox.frames();
+            if let Some(session) = &mut session {
+                let ends = matches!(conn.stage, Stage::Lingering { .. });
+                if let Err(fault) = session.fill(&mut conn.outbox, ends) {
+                    return self.core.remove(id, Cause::Tls(fault), true);
+                }
+            }
+            let outbox = session
+                .as_mut()
+                .map_or(&mut conn.outbox, |session| &mut session.sealed);
+            let (frames, skip) = outbox.frames();
             if frames.is_empty() {
                 break;
             }
@@ -374,7 +384,7 @@ impl<A: App> Reactor<A> {
             match self.kernel.send(id, socket, frames, skip) {
                 Submission::Done(sent) => {
                     self.core.counters.bytes_out.add(sent as u64);
-                    conn.outbox.advance(sent);
+                    outbox.advance(sent);
                 }
                 Submission::Pending { held } => {
                     conn.sending = true;
@@ -392,7 +402,8 @@ impl<A: App> Reactor<A> {
             }
             return self.core.weigh(id);
         };
-        if !conn.outbox.is_empty() {
+        let has_sealed = session.is_some_and(|session| !session.sealed.is_empty());
+        if has_sealed || !conn.outbox.is_empty() {
             return;
         }
         if *hang_up {

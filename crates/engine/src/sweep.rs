@@ -87,7 +87,7 @@ fn end_overdue<M: Send + 'static>(core: &mut Core<M>, id: ConnId) {
         }
         // What is unread now stays unread: free the kernel's memory with a reset.
         (Stage::Closing | Stage::Lingering { .. }, _) => {
-            let abort = !conn.outbox.is_empty();
+            let abort = !core.is_written(id);
             core.remove(id, Cause::Shutdown, abort);
         }
     }

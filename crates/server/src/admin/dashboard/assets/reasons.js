@@ -20,6 +20,7 @@ const MEANINGS = {
   connect_failed: "a connection that was dialled did not come about",
   http_status: "a server that was dialled refused the upgrade",
   bad_handshake: "a server that was dialled answered with no WebSocket",
+  tls: "there was no TLS with a server that was dialled, or not any more",
   path: "no socket is at the path it asked for",
   draining: "the server was about to end",
   full: "the server held as many connections as it may (limits.connections_max)",
