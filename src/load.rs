@@ -11,6 +11,7 @@ mod output;
 mod screen;
 mod script;
 mod search;
+mod tls;
 mod view;
 
 use std::{
@@ -67,6 +68,7 @@ pub(crate) fn command() -> Command {
         .args(agent::coordinator_args())
         .subcommand(agent::command())
         .args(search::args())
+        .args(tls::args())
 }
 
 /// What the exit status is, once it is known whether everything could be told.
@@ -95,7 +97,12 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Aim::Script(path) => {
             return script::run(path, matches, agents.as_ref(), search.as_ref());
         }
-        Aim::Url(target) => flags::options(target.clone(), matches),
+        Aim::Url(target) => {
+            tls::check_flags(matches, target)?;
+            let mut options = flags::options(target.clone(), matches);
+            options.tls = tls::read(matches)?;
+            options
+        }
     };
     options.watch = output::watched(matches)?;
     let outputs = Outputs::open(matches)?;

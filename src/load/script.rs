@@ -56,7 +56,7 @@ const SCRIPT_FLAGS: [&str; 5] = [
 ];
 
 /// Flags that a crowd and a script share.
-const SHARED_FLAGS: [&str; 17] = [
+const SHARED_FLAGS: [&str; 23] = [
     "url",
     "output",
     "html",
@@ -74,6 +74,12 @@ const SHARED_FLAGS: [&str; 17] = [
     "agent-ssh-option",
     "plain",
     "metrics",
+    "insecure",
+    "ca",
+    "cert",
+    "key",
+    "server-name",
+    "no-resumption",
 ];
 
 pub(super) fn args() -> [Arg; 5] {
@@ -141,6 +147,7 @@ pub(super) fn run(
     options.sources = matches.get_one("sources").cloned();
     options.shards = matches.get_one("shards").copied();
     options.kernel = flags::kernel(matches);
+    options.tls = super::tls::read(matches)?;
     set(&mut options.connect_timeout, matches, "connect-timeout");
     options.watch = output::watched(matches)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;

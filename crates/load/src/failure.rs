@@ -3,6 +3,8 @@
 //! Every connection that did not do what was asked ends in exactly one class. A class is a fact and
 //! a sentence, never a bare number of the kernel.
 
+mod tls;
+
 use std::{collections::BTreeMap, fmt};
 
 use capacity::{Limit, Survey};
@@ -11,6 +13,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::spoken;
+
+pub use self::tls::TlsFailure;
 
 /// One class of failure.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,6 +40,8 @@ pub enum Failure {
     HttpStatus(u16),
     /// The upgrade was answered with something that RFC 6455 does not allow; says what.
     HandshakeInvalid(String),
+    /// There was no TLS with the server, or not any more.
+    Tls(TlsFailure),
     /// The join was not answered in time.
     JoinTimeout,
     /// The join was answered with an error; the server's reason.
@@ -105,6 +111,7 @@ impl Failure {
             Cause::Handshake(error) => Self::HandshakeInvalid(error.to_string()),
             Cause::Protocol(error) => Self::ProtocolBroken(error.to_string()),
             Cause::Head(error) => Self::ProtocolBroken(error.to_string()),
+            Cause::Tls(fault) => Self::Tls(TlsFailure::of(fault)),
             Cause::SlowConsumer => Self::ServerReadsSlowly,
             _ => Self::Interrupted,
         }
@@ -185,6 +192,7 @@ impl Failure {
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HttpStatus(_) => "http_status",
             Self::HandshakeInvalid(_) => "handshake_invalid",
+            Self::Tls(failure) => failure.class(),
             Self::JoinTimeout => "join_timeout",
             Self::JoinRefused(_) => "join_refused",
             Self::ChannelError => "channel_error",
@@ -237,6 +245,7 @@ impl Failure {
             Self::AgentLost => {
                 Some("look at the agent's machine and its log, and the network to it")
             }
+            Self::Tls(failure) => failure.remedy(),
             Self::ClosedWith(1012) => Some("the server restarts or drains"),
             Self::Vanished => Some("check the server's host and the network to it"),
             Self::Forbidden => {
@@ -254,6 +263,7 @@ impl Failure {
             | Self::HandshakeInvalid(text)
             | Self::ProtocolBroken(text)
             | Self::Kernel(text) => Some(text),
+            Self::Tls(failure) => failure.text_mut(),
             _ => None,
         }
     }
@@ -279,6 +289,7 @@ impl fmt::Display for Failure {
             Self::HandshakeTimeout => f.write_str("WebSocket upgrade timed out"),
             Self::HttpStatus(status) => write!(f, "upgrade answered with HTTP status {status}"),
             Self::HandshakeInvalid(what) => write!(f, "upgrade answered wrongly: {what}"),
+            Self::Tls(failure) => write!(f, "{failure}"),
             Self::JoinTimeout => f.write_str("join timed out"),
             Self::JoinRefused(reason) => write!(f, "join refused: {reason}"),
             Self::ChannelError => f.write_str("channel crashed on the server (phx_error)"),

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::{
     comeback::Backoff, lookout::Watched, marker, rate::Rate, share::Share, spoken, target::Target,
-    topic::TopicPattern,
+    tls::Tls, topic::TopicPattern,
 };
 
 /// What the crowd does. Start from [`Options::new`] and change what differs.
@@ -20,6 +20,8 @@ pub struct Options {
     /// The server.
     #[serde(with = "spoken::text")]
     pub target: Target,
+    /// What a `wss://` server is asked for.
+    pub tls: Tls,
     /// What the clients speak.
     pub dialect: Dialect,
     /// How many connections are opened and held.
@@ -150,6 +152,9 @@ pub enum OptionsError {
     /// No source address could be found.
     #[error("no source address leads to {0}: {1}")]
     NoRoute(SocketAddr, #[source] std::io::Error),
+    /// TLS cannot be spoken as asked.
+    #[error(transparent)]
+    Tls(#[from] engine::TlsSetupError),
     /// This process or its addresses are too few for so many connections.
     #[error("{0}")]
     Shortage(Shortage),
@@ -162,6 +167,7 @@ impl Options {
         let default_rate = Rate::per_second(1_000).expect("a constant in the range of rates");
         Self {
             target,
+            tls: Tls::default(),
             dialect: Dialect::Phoenix(Serializer::V2),
             connections: 1_000,
             rate: default_rate,

@@ -117,7 +117,7 @@ impl Record {
                 Text(check.found.as_deref().unwrap_or_default())
             )
         });
-        table("Checks", "", &["Asked", "", "What came instead"], rows)
+        table("Checks", "", &["Asked", "", "Instead"], rows)
     }
 
     fn percentiles_table(&self) -> String {

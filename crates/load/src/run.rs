@@ -141,6 +141,7 @@ pub(crate) fn plan_part(
     };
     let plan = Plan {
         destination,
+        tls: options.tls.client(&options.target)?,
         sources,
         run,
         shards: layout.shards,

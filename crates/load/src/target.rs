@@ -1,4 +1,4 @@
-//! Where the crowd goes: `ws://host:port/path?query`.
+//! Where the crowd goes: `ws://host:port/path?query`, or `wss://` with TLS.
 
 use std::{
     fmt, io,
@@ -11,6 +11,7 @@ use thiserror::Error;
 /// A server's WebSocket URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    is_tls: bool,
     /// The host as written, with brackets around an IPv6 address.
     host: String,
     port: u16,
@@ -24,22 +25,31 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// The scheme is `wss` (or `https`).
-    #[error("`{0}`: TLS is not supported yet, expected a ws:// URL")]
-    Tls(String),
     /// The text has another form.
-    #[error("`{0}` is not a WebSocket URL: expected one such as ws://127.0.0.1:4000/socket")]
+    #[error(
+        "`{0}` is not a WebSocket URL: expected one such as ws://127.0.0.1:4000/socket or wss://example.com/socket"
+    )]
     NotAUrl(String),
 }
 
 impl Target {
     /// The `Host` header.
     pub fn host(&self) -> String {
-        if self.port == 80 {
+        if self.port == usual_port(self.is_tls) {
             self.host.clone()
         } else {
             format!("{}:{}", self.host, self.port)
         }
+    }
+
+    /// Whether the server is spoken to with TLS.
+    pub const fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// The host alone, an IPv6 address without its brackets.
+    pub fn name(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// The request target as the URL says it.
@@ -68,8 +78,7 @@ impl Target {
     ///
     /// The resolver's, or `NotFound` when it knows no address.
     pub fn resolve(&self) -> io::Result<SocketAddr> {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        let mut addresses = (bare, self.port).to_socket_addrs()?;
+        let mut addresses = (self.name(), self.port).to_socket_addrs()?;
         addresses
             .next()
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
@@ -85,9 +94,9 @@ impl FromStr for Target {
         if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(wrong());
         }
-        let rest = match text.split_once("://") {
-            Some(("ws" | "http", rest)) => rest,
-            Some(("wss" | "https", _)) => return Err(TargetError::Tls(text.to_owned())),
+        let (is_tls, rest) = match text.split_once("://") {
+            Some(("ws" | "http", rest)) => (false, rest),
+            Some(("wss" | "https", rest)) => (true, rest),
             _ => return Err(wrong()),
         };
         let rest = rest.split('#').next().unwrap_or_default();
@@ -97,9 +106,10 @@ impl FromStr for Target {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (path, None),
         };
-        let (host, port) = split_authority(authority).ok_or_else(wrong)?;
+        let (host, port) = split_authority(authority, usual_port(is_tls)).ok_or_else(wrong)?;
         let path = if path.is_empty() { "/" } else { path };
         Ok(Self {
+            is_tls,
             host: host.to_owned(),
             port,
             path: path.to_owned(),
@@ -110,12 +120,18 @@ impl FromStr for Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ws://{}{}", self.host(), self.plain())
+        let scheme = if self.is_tls { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.host(), self.plain())
     }
 }
 
-/// Splits `host`, `host:port` or `[v6]:port`; the port defaults to 80.
-fn split_authority(authority: &str) -> Option<(&str, u16)> {
+/// The port of a URL that names none.
+const fn usual_port(is_tls: bool) -> u16 {
+    if is_tls { 443 } else { 80 }
+}
+
+/// Splits `host`, `host:port` or `[v6]:port`.
+fn split_authority(authority: &str, usual_port: u16) -> Option<(&str, u16)> {
     // The colons of an IPv6 address are inside its brackets.
     let host_end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
     let colon = authority[host_end..]
@@ -123,7 +139,7 @@ fn split_authority(authority: &str) -> Option<(&str, u16)> {
         .map(|colon| host_end + colon);
     let (host, port) = match colon {
         Some(colon) => (&authority[..colon], authority[colon + 1..].parse().ok()?),
-        None => (authority, 80),
+        None => (authority, usual_port),
     };
     let is_plain = !host.is_empty() && !host.contains('@') && port != 0;
     is_plain.then_some((host, port))
@@ -196,13 +212,27 @@ mod tests {
                 "{error}"
             );
         }
-        let error = "wss://h/".parse::<Target>().expect_err("no TLS yet");
-        assert!(error.to_string().contains("TLS"), "{error}");
+    }
+
+    #[test]
+    fn wss_is_another_port_and_the_same_otherwise() {
+        for (url, host, shown) in [
+            ("wss://h/s", "h", "wss://h/s"),
+            ("wss://h:443", "h", "wss://h/"),
+            ("https://h:80/s?x", "h:80", "wss://h:80/s?x"),
+            ("ws://h:443/", "h:443", "ws://h:443/"),
+            ("wss://[::1]/", "[::1]", "wss://[::1]/"),
+        ] {
+            let target = target(url);
+            assert_eq!((&*target.host(), &*target.to_string()), (host, shown));
+            assert_eq!(target.is_tls(), shown.starts_with("wss"));
+        }
+        assert_eq!(target("wss://[::1]:9/").name(), "::1");
     }
 
     proptest! {
         #[test]
-        fn no_text_panics(text in ".{0,60}", url in "ws://[a-z0-9:\\[\\]/?#@.]{0,40}") {
+        fn no_text_panics(text in ".{0,60}", url in "wss?://[a-z0-9:\\[\\]/?#@.]{0,40}") {
             let _ = text.parse::<Target>();
             if let Ok(target) = url.parse::<Target>() {
                 prop_assert!(target.plain().starts_with('/'));

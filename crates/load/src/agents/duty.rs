@@ -77,6 +77,7 @@ fn script_options(work: &ScriptWork, own: &AgentOptions) -> ScriptOptions {
         shards: work.shards,
         kernel: work.kernel,
         connect_timeout: work.connect_timeout,
+        tls: work.tls.clone(),
         // Whoever leads watches the target.
         watch: None,
     }

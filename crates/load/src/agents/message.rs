@@ -30,6 +30,7 @@ use crate::{
     part::Part,
     report::End,
     script::{Bundle, Figures},
+    tls::Tls,
 };
 
 /// What is to be done.
@@ -49,6 +50,7 @@ pub(crate) struct ScriptWork {
     #[serde(with = "crate::spoken::kernel")]
     pub(crate) kernel: engine::KernelChoice,
     pub(crate) connect_timeout: Duration,
+    pub(crate) tls: Tls,
 }
 
 /// What an agent can carry of it.

@@ -44,6 +44,7 @@ pub fn run_script_on_agents(
         shards: options.shards,
         kernel: options.kernel,
         connect_timeout: options.connect_timeout,
+        tls: options.tls.clone(),
     };
     let mut crew = Crew::gather(agents, interrupt)?;
     crew.ask(&Work::Script(Box::new(work)), interrupt)?;

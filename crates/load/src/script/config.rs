@@ -15,8 +15,10 @@ use super::{
     phases::{self, Phase},
     problem::Problems,
     program::Jitter,
+    tls,
     tree::{Node, Value},
 };
+use crate::tls::Tls;
 
 /// What `config` says, apart from what `connect` steps may change.
 #[derive(Debug)]
@@ -49,7 +51,11 @@ const OTHERS: [&str; 7] = [
 
 impl<'n> Config<'n> {
     /// Reads `config`; what it names is in `files`.
-    pub(crate) fn read(node: &'n Node, files: &Files<'_>, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn read(
+        node: &'n Node,
+        files: &'n Files<'_>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let mut fields = Fields::of(node, "config", problems)?;
         let phases = phases::read(&mut fields, problems);
         let variables = fields.take("variables");
@@ -61,20 +67,20 @@ impl<'n> Config<'n> {
             headers: None,
             protocols: &[],
             params: None,
+            tls: Tls::default(),
+            files,
         };
+        if let Some(own) = fields.take("tls")
+            && let Some(mut own) = Fields::of(own, "config.tls", problems)
+        {
+            tls::read(&mut own, &mut connect.tls, files, problems);
+            connect::refuse_options(&mut own, problems);
+            own.finish(problems);
+        }
         let ws_timeout = read_ws(&mut fields, &mut connect, problems);
         let (serializer, heartbeat) = read_phoenix(&mut fields, &mut connect, problems);
         let jitter = read_defaults(&mut fields, problems);
         let ensure = read_ensure(&mut fields, problems);
-        if let Some(tls) = fields.take("tls")
-            && let Some(mut tls) = Fields::of(tls, "config.tls", problems)
-        {
-            connect::refuse_options(&mut tls, problems);
-            for key in ["pfx", "passphrase", "servername", "checkServerIdentity"] {
-                tls.take(key);
-            }
-            tls.finish(problems);
-        }
         // Merged into the rest before it was read.
         fields.take("environments");
         for key in OTHERS {
@@ -126,6 +132,7 @@ fn read_ws<'n>(
     connect.headers = fields.take("headers");
     connect.protocols = fields.list("subprotocols");
     let timeout = timeout(&mut fields, problems);
+    tls::read(&mut fields, &mut connect.tls, connect.files, problems);
     connect::refuse_options(&mut fields, problems);
     fields.finish(problems);
     timeout

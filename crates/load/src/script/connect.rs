@@ -3,15 +3,17 @@
 use proto::phoenix::Serializer;
 
 use super::{
+    bundle::Files,
     fields::Fields,
     memory::Scene,
     names::Names,
     problem::{Place, Problems},
     program::Dialect,
     template::Template,
+    tls,
     tree::{Node, Value},
 };
-use crate::target::Target;
+use crate::{target::Target, tls::Tls};
 
 /// What `connect` and `config` say together.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct Connect {
     url: Option<Template>,
     headers: Box<[(String, Template)]>,
     pub(crate) protocols: Box<[Template]>,
+    /// What the server is asked for if it speaks TLS.
+    pub(crate) tls: Tls,
     /// Parameters of a Phoenix socket.
     params: Box<[(String, Template)]>,
 }
@@ -36,12 +40,14 @@ pub(crate) struct Request {
 }
 
 /// What holds for all scenarios: `config.target`, `config.ws` and `config.phoenix`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Defaults<'n> {
     pub(crate) target: Option<&'n Node>,
     pub(crate) headers: Option<&'n Node>,
     pub(crate) protocols: &'n [Node],
     pub(crate) params: Option<&'n Node>,
+    pub(crate) tls: Tls,
+    pub(crate) files: &'n Files<'n>,
 }
 
 /// Headers that the upgrade itself has.
@@ -53,17 +59,13 @@ const OWN_HEADERS: [&str; 5] = [
     "sec-websocket-version",
 ];
 
-/// Options of Node's `ws` that change nothing against a `ws://` server, or nothing that is measured.
-pub(crate) const IDLE_OPTIONS: [&str; 9] = [
-    "rejectUnauthorized",
+/// Options of Node's `ws` that change nothing that is measured.
+pub(crate) const IDLE_OPTIONS: [&str; 5] = [
     "handshakeTimeout",
     "maxRedirects",
     "followRedirects",
     "maxPayload",
     "skipUTF8Validation",
-    "ca",
-    "cert",
-    "key",
 ];
 
 /// Notes the options of a connection that would change what is measured and that are not there.
@@ -98,7 +100,7 @@ impl Connect {
     pub(crate) fn read(
         step: Option<(&Node, &str)>,
         place: Place,
-        defaults: Defaults<'_>,
+        defaults: &Defaults<'_>,
         names: &mut Names<'_>,
         problems: &mut Problems,
     ) -> Option<Self> {
@@ -110,6 +112,7 @@ impl Connect {
             defaults.protocols,
             defaults.params,
         );
+        let mut own_tls = defaults.tls.clone();
         match step {
             Some((node, path)) if matches!(node.value, Value::Text(_)) => {
                 target = Some((node, path.to_owned()));
@@ -125,6 +128,7 @@ impl Connect {
                 }
                 params = fields.take("params").or(params);
                 fields.forbid("function", super::flow::NO_JAVASCRIPT, problems);
+                tls::read(&mut fields, &mut own_tls, defaults.files, problems);
                 refuse_options(&mut fields, problems);
                 fields.finish(problems);
             }
@@ -157,6 +161,7 @@ impl Connect {
             server,
             url,
             headers: headers.into(),
+            tls: own_tls,
             protocols: all.into(),
             params: params.into(),
         })
@@ -224,7 +229,7 @@ fn with_params<'a>(target: String, params: impl Iterator<Item = (&'a String, Str
 fn server(
     node: &Node,
     path: &str,
-    defaults: Defaults<'_>,
+    defaults: &Defaults<'_>,
     names: &mut Names<'_>,
     problems: &mut Problems,
 ) -> Option<(Target, Option<Template>)> {

@@ -44,6 +44,7 @@ mod read;
 mod report;
 mod scale;
 mod template;
+mod tls;
 mod tree;
 mod user;
 

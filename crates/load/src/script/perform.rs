@@ -11,7 +11,7 @@ use std::{
 };
 
 use capacity::{Layout, Machine, Shortage, Sources};
-use engine::{KernelChoice, ShardIndex, Shards};
+use engine::{KernelChoice, ShardIndex, Shards, TlsClient};
 
 use super::{
     cast::{Cast, Handed, Order, Plan},
@@ -20,6 +20,7 @@ use super::{
     part::ScriptPart,
     periods::Periods,
     phases::Phase,
+    program::Program,
     read::Script,
     report::{Run, ScriptReport},
 };
@@ -31,6 +32,7 @@ use crate::{
     options::{Options, OptionsError},
     progress::Progress,
     run::{self, LoadError, epoch_ms},
+    tls::Tls,
     watch::Watch,
 };
 
@@ -48,6 +50,8 @@ pub struct ScriptOptions {
     pub connect_timeout: Duration,
     /// A page of metrics that tells of the target's limits while the users are there.
     pub watch: Option<Watched>,
+    /// What `wss://` servers are asked for, on top of what the script says.
+    pub tls: Tls,
 }
 
 impl Default for ScriptOptions {
@@ -58,6 +62,7 @@ impl Default for ScriptOptions {
             kernel: KernelChoice::Auto,
             connect_timeout: Duration::from_secs(30),
             watch: None,
+            tls: Tls::default(),
         }
     }
 }
@@ -356,8 +361,10 @@ fn plan(
         layout.tables,
     );
     let first_steps = first_steps(&script);
+    let tls = tls_clients(&script, &options.tls)?;
     let plan = Plan {
         script,
+        tls,
         servers: servers.into(),
         destinations: destinations.into(),
         run,
@@ -368,6 +375,27 @@ fn plan(
         first_steps,
     };
     Ok((plan, settings))
+}
+
+/// Of each scenario, what dials its server with TLS; scenarios that ask for the same share it.
+fn tls_clients(script: &Script, flags: &Tls) -> Result<Box<[Option<TlsClient>]>, OptionsError> {
+    let mut known: Vec<(Tls, String, Option<TlsClient>)> = Vec::new();
+    let client = |program: &Program| {
+        let tls = program.connect.tls.under(flags);
+        let server = &program.connect.server;
+        let name = tls.name_for(server);
+        let same = |(other, whose, client): &&(Tls, String, Option<TlsClient>)| {
+            *other == tls && *whose == name && client.is_some() == server.is_tls()
+        };
+        if let Some((.., client)) = known.iter().find(same) {
+            return Ok(client.clone());
+        }
+        let name = name.to_owned();
+        let client = tls.client(server)?;
+        known.push((tls, name, client.clone()));
+        Ok(client)
+    };
+    script.programs.iter().map(client).collect()
 }
 
 /// Of each scenario, the place of its first step among all.

@@ -408,7 +408,7 @@ fn scenario(
     let connect_path = format!("{flow_path}[0].connect");
     let step = items.first().and_then(|first| first.find("connect"));
     let step = step.map(|step| (step, &*connect_path));
-    let connect = Connect::read(step, node.at, config.connect, names, problems);
+    let connect = Connect::read(step, node.at, &config.connect, names, problems);
     let mut compiler = Compiler {
         names,
         problems,

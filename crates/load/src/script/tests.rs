@@ -88,13 +88,13 @@ fn yaml_and_json_scripts_become_programs() {
 #[test]
 fn everything_wrong_is_said_at_once_with_its_place_and_key() {
     let text = refusal(
-        "config:\n  target: wss://h/x\n  phases:\n    - duration: 1\n      arivalRate: 1\n  \
+        "config:\n  target: ftp://h/x\n  phases:\n    - duration: 1\n      arivalRate: 1\n  \
          pluggins: {}\nscenarios:\n  - engine: ws\n    flow:\n      - sned: x\n      - emit: y\n      \
          - think: soon\n      - function: f\n      - send: a\n        think: 1\n      - send: '{{ a'\n",
     );
     let lines: Vec<_> = text.lines().collect();
     let expected = [
-        ("s.yml:2:11: config.target: ", "TLS is not supported yet"),
+        ("s.yml:2:11: config.target: ", "is not a WebSocket URL"),
         (
             "s.yml:5:7: config.phases[0].arivalRate: ",
             "did you mean `arrivalRate`?",

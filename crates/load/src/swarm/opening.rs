@@ -131,7 +131,12 @@ impl Swarm {
             return true;
         };
         let source = self.tuples.socket_addr(tuple);
-        let Ok(conn) = io.dial(source, self.tuples.destination()) else {
+        let (destination, returns) = (self.tuples.destination(), attempt.comeback.is_some());
+        let dialled = match &self.plan.tls {
+            Some(client) => io.dial_tls(source, destination, client, returns),
+            None => io.dial(source, destination),
+        };
+        let Ok(conn) = dialled else {
             self.tuples.give_back(tuple, Rest::None, now);
             return false;
         };

@@ -13,6 +13,8 @@ pub(crate) struct Plan {
     pub(crate) part: Arc<Part>,
     /// The server's address.
     pub(crate) destination: SocketAddr,
+    /// What dials it with TLS, if it is asked for.
+    pub(crate) tls: Option<engine::TlsClient>,
     /// The addresses to dial from.
     pub(crate) sources: capacity::Sources,
     /// The run's name in marks, and the seed of what is left to chance.

@@ -88,7 +88,13 @@ impl Cast {
             return;
         };
         let source = tuples.socket_addr(tuple);
-        let Ok(conn) = io.dial(source, tuples.destination()) else {
+        let destination = tuples.destination();
+        let dialled = match &self.plan.tls[usize::from(attempt.program)] {
+            // Each user is somebody else, who was never there before.
+            Some(client) => io.dial_tls(source, destination, client, false),
+            None => io.dial(source, destination),
+        };
+        let Ok(conn) = dialled else {
             tuples.give_back(tuple, Rest::None, now);
             self.turn_away(Failure::Limit(capacity::Limit::Descriptors));
             return;

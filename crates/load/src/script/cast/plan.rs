@@ -10,6 +10,8 @@ pub(crate) struct Plan {
     pub(crate) script: Script,
     /// The server's address of each scenario, by its place in `destinations`.
     pub(crate) servers: Box<[usize]>,
+    /// What dials the server of each scenario with TLS, if it is asked for.
+    pub(crate) tls: Box<[Option<engine::TlsClient>]>,
     pub(crate) destinations: Box<[(SocketAddr, capacity::Sources)]>,
     /// The seed of what is left to chance.
     pub(crate) run: u64,

@@ -52,6 +52,7 @@ fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance 
     let sources: capacity::Sources = "10.0.0.2-10.0.0.3".parse().expect("sources");
     let plan = Arc::new(Plan {
         servers: vec![0; script.programs.len()].into(),
+        tls: vec![None; script.programs.len()].into(),
         destinations: [(destination, sources)].into(),
         run: 7,
         part: crate::script::part::ScriptPart::whole(),
