@@ -9,7 +9,11 @@
 //!
 //! With three runs and more on each side, the runs are the samples of rates and percentiles, and nothing need be
 //! assumed about what is inside them. A change that is smaller than anybody would act on is called noise, too.
+//!
+//! What a run is there for may stop in it: a rate counts from its beginning to the end of all that happens in the run,
+//! one that was never more than nothing is nothing, and more silence counts where the means scatter too much to tell.
 
+mod rates;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -17,8 +21,11 @@ mod text;
 
 use serde::Serialize;
 
-use self::statistics::{Sample, differ, proportions_differ};
-use crate::record::{Better, Moment, Record, Status};
+use self::{
+    rates::rates,
+    statistics::{Sample, differ, proportions_differ},
+};
+use crate::record::{Better, Record, Status};
 
 /// What came of a comparison.
 #[derive(Clone, Debug, Serialize)]
@@ -95,10 +102,10 @@ pub enum CompareError {
     Plans(String),
 }
 
-/// Changes of rates that nobody would act on.
-const RATE_CHANGE_MIN: f64 = 0.02;
-/// The same of percentiles, which timelines know to 0.8 %.
+/// Changes of percentiles that nobody would act on; timelines know them to 0.8 %.
 const LATENCY_CHANGE_MIN: f64 = 0.05;
+/// The same of shares: one in ten thousand.
+const SHARE_CHANGE_MIN: f64 = 0.000_1;
 /// Runs on each side from which on the runs are the samples.
 const RUNS_MIN: usize = 3;
 /// What may differ in plans: where the script was, whom it was run against, and who watched.
@@ -185,6 +192,11 @@ fn plan_differences(one: &Record, other: &Record) -> Vec<Difference> {
     differences.filter(|one| one.before != one.after).collect()
 }
 
+/// Whether the runs are the samples: on both sides or on none.
+const fn are_runs_samples(before: usize, after: usize) -> bool {
+    before >= RUNS_MIN && after >= RUNS_MIN
+}
+
 /// How many of the runs held.
 fn verdict_of(before: &[Record], after: &[Record]) -> Change {
     let met = |runs: &[Record]| {
@@ -198,57 +210,6 @@ fn verdict_of(before: &[Record], after: &[Record]) -> Change {
         std::cmp::Ordering::Equal => (Judgement::Noise, "the same"),
     };
     change("runs that held", "%", (was, is), verdict, why.to_owned())
-}
-
-/// Counts of a period that are compared as rates.
-type Rate = (&'static str, fn(&Moment) -> u64);
-
-const RATES: [Rate; 4] = [
-    ("connections opened per second", |one| one.counts.readied),
-    ("messages sent per second", |one| one.counts.sent),
-    ("messages received per second", |one| one.counts.received),
-    ("answers per second", |one| one.counts.answered),
-];
-
-fn rates(before: &[Record], after: &[Record]) -> Vec<Change> {
-    let compared = RATES.iter().filter_map(|(name, count)| {
-        let samples = |runs: &[Record]| -> Vec<Vec<f64>> {
-            runs.iter().map(|run| rates_of(run, *count)).collect()
-        };
-        let (was, is) = (Sample::of(&samples(before))?, Sample::of(&samples(after))?);
-        let is_sure = differ(&was, &is, statistics::Z_99);
-        let values = (was.mean, is.mean);
-        let share = relative(values);
-        let (verdict, why) = if !is_sure {
-            (
-                Judgement::Noise,
-                format!("within the spread of {}", was.what()),
-            )
-        } else if share.abs() < RATE_CHANGE_MIN {
-            (Judgement::Noise, "less than 2 %".to_owned())
-        } else {
-            (
-                judge(values, Better::More),
-                format!("more than the spread of {}", was.what()),
-            )
-        };
-        Some(change(name, "/s", values, verdict, why))
-    });
-    compared.collect()
-}
-
-/// The rates of the periods in which something happened, without the first and the last of them, which are
-/// not whole.
-fn rates_of(run: &Record, count: fn(&Moment) -> u64) -> Vec<f64> {
-    let periods = &run.timeline.periods;
-    let first = periods.iter().position(|one| count(one) > 0);
-    let last = periods.iter().rposition(|one| count(one) > 0);
-    let (Some(first), Some(last)) = (first, last) else {
-        return Vec::new();
-    };
-    let whole = periods.get(first + 1..last).unwrap_or_default();
-    let whole = whole.iter().filter(|one| one.covered_ms > 0);
-    whole.map(|one| one.rate(count(one))).collect()
 }
 
 /// What a percentile is called, its key, and where it is.
@@ -292,7 +253,7 @@ fn percentiles(before: &[Record], after: &[Record], name: &str, title: &str) -> 
         };
         let (verdict, why) = if relative(values).abs() < LATENCY_CHANGE_MIN {
             (Judgement::Noise, "less than 5 %".to_owned())
-        } else if was.len() < RUNS_MIN || is.len() < RUNS_MIN {
+        } else if !are_runs_samples(was.len(), is.len()) {
             let hull = |rows: &[(f64, (u64, u64))]| {
                 let least = rows.iter().map(|row| row.1.0).min().unwrap_or(0);
                 let most = rows.iter().map(|row| row.1.1).max().unwrap_or(u64::MAX);
@@ -341,7 +302,7 @@ fn judge_percentile(
     if was.0 <= is.1 && is.0 <= was.1 {
         return (Judgement::Noise, "the intervals of 95 % meet".to_owned());
     }
-    match (Sample::of(before), Sample::of(after)) {
+    match (Sample::of(before, false), Sample::of(after, false)) {
         (Some(before), Some(after)) if !differ(&before, &after, statistics::Z_95) => (
             Judgement::Noise,
             "within the spread of the periods".to_owned(),
@@ -397,7 +358,9 @@ fn shares(before: &[Record], after: &[Record]) -> Vec<Change> {
             return None;
         }
         let values = (was.0 / was.1 * 100.0, is.0 / is.1 * 100.0);
-        let (verdict, why) = if proportions_differ(was, is) {
+        let (verdict, why) = if (values.0 - values.1).abs() < SHARE_CHANGE_MIN * 100.0 {
+            (Judgement::Noise, "less than 0.01 % of all".to_owned())
+        } else if proportions_differ(was, is) {
             (
                 judge(values, Better::Less),
                 "more than chance would do".to_owned(),

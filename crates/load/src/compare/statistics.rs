@@ -20,15 +20,12 @@ pub(super) struct Sample {
 const PERIODS_MIN: usize = 4;
 
 impl Sample {
-    /// Of the periods of each run; of the runs' means where there are enough runs. `None` for too few.
-    pub(super) fn of(runs: &[Vec<f64>]) -> Option<Self> {
-        let means = runs
-            .iter()
-            .filter(|run| !run.is_empty())
-            .map(|run| mean(run));
-        let means: Vec<_> = means.collect();
-        if means.len() >= super::RUNS_MIN {
-            return Some(Self::of_runs(means));
+    /// Of the periods of each run, or of the runs' means. `None` for too few.
+    pub(super) fn of(runs: &[Vec<f64>], by_runs: bool) -> Option<Self> {
+        if by_runs {
+            let runs = runs.iter().filter(|run| !run.is_empty());
+            let means: Vec<_> = runs.map(|run| mean(run)).collect();
+            return (means.len() >= super::RUNS_MIN).then(|| Self::of_runs(means));
         }
         if runs.iter().map(Vec::len).sum::<usize>() < PERIODS_MIN {
             return None;
@@ -158,7 +155,7 @@ mod tests {
             let (mut alarms, mut found) = (0, 0);
             for _ in 0..100 {
                 let mut sample = |mean| {
-                    Sample::of(&[drifting(&mut random, periods, mean)]).expect("enough periods")
+                    Sample::of(&[drifting(&mut random, periods, mean)], false).expect("enough periods")
                 };
                 let (one, two, shifted) = (sample(mean), sample(mean), sample(mean * 1.2));
                 alarms += u32::from(differ(&one, &two, Z_99));

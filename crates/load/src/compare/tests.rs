@@ -1,7 +1,7 @@
 //! Runs that differ by a known amount, and runs that do not.
 
 use super::*;
-use crate::record::{Figure, Kind, Overview, Row, Setting};
+use crate::record::{Figure, Kind, Moment, Overview, Row, Setting};
 
 /// A run of thirty periods whose rate and latency scatter by a tenth around these.
 fn run(seed: u64, rate: f64, median_us: f64) -> Record {
@@ -122,4 +122,67 @@ fn more_failures_and_a_verdict_that_is_lost_are_worse() {
         "{text}"
     );
     assert!(text.to_json().contains("\"verdict\": \"worse\""));
+}
+
+#[test]
+fn an_outage_is_a_change_however_it_looks() {
+    let sending = |received: fn(u64) -> u64| {
+        let mut record = run(5, 1_000.0, 2_000.0);
+        for (number, one) in (0..).zip(&mut record.timeline.periods) {
+            (one.counts.sent, one.counts.received) = (100, received(number));
+        }
+        record
+    };
+    let before = sending(|number| 1_000 + number % 7);
+    // From the second third on nothing comes any more, or nothing comes at all.
+    for received in [
+        (|number| if number < 10 { 1_000 } else { 0 }) as fn(u64) -> u64,
+        |_| 0,
+    ] {
+        let after = sending(received);
+        assert_eq!(worse(&before, &after), ["messages received per second"]);
+    }
+    let all = compare(&[sending(|_| 0)], &[before], false).expect("the same plan");
+    let received = |one: &&Change| one.metric == "messages received per second";
+    let received = all.changes.iter().find(received).expect("it is compared");
+    assert_eq!(
+        (received.before, received.verdict),
+        (0.0, Judgement::Better)
+    );
+    assert!(
+        !all.changes
+            .iter()
+            .any(|one| one.metric == "answers per second")
+    );
+}
+
+#[test]
+fn runs_are_the_samples_of_both_sides_or_of_none() {
+    let runs =
+        |count: u64, rate| -> Vec<_> { (0..count).map(|seed| run(seed, rate, 2e3)).collect() };
+    for (before, after, what) in [
+        (3, 3, "the runs"),
+        (3, 2, "the periods"),
+        (2, 4, "the periods"),
+    ] {
+        let all = compare(&runs(before, 1e3), &runs(after, 5e2), false).expect("the same plan");
+        let received = |one: &&Change| one.metric == "messages received per second";
+        let received = all.changes.iter().find(received).expect("it is compared");
+        assert_eq!(received.why, format!("more than the spread of {what}"));
+    }
+}
+
+#[test]
+fn a_share_that_is_sure_and_that_nobody_would_act_on_is_noise() {
+    let losing = |lost: f64| {
+        let mut record = run(3, 100.0, 100.0);
+        let figure = |name: &str, value| Figure::new(name, name, value, "", Better::Neither);
+        record.figures = vec![
+            figure("deliveries_lost", lost),
+            figure("deliveries_received", 1e9),
+        ];
+        record
+    };
+    assert_eq!(worse(&losing(0.0), &losing(5e4)), [""; 0]);
+    assert_eq!(worse(&losing(0.0), &losing(2e5)), ["deliveries lost"]);
 }
