@@ -51,6 +51,8 @@ pub(crate) struct Conductor<'a> {
     gate: &'a mut dyn Gate,
     /// What came of the last broadcast, for the other machines.
     tally: Option<(u32, Tally)>,
+    /// What they were told of publishes, by topic.
+    told: Vec<u32>,
     started: Instant,
     /// When the current stage began.
     since: Instant,
@@ -95,6 +97,7 @@ impl<'a> Conductor<'a> {
             keeper: Keeper::new(plan.shards),
             gate,
             tally: None,
+            told: Vec::new(),
             started: Instant::now(),
             since: Instant::now(),
             end: End::default(),
@@ -129,7 +132,7 @@ impl<'a> Conductor<'a> {
         // Once this machine has come to the first gate, others may pass it and publish at any time.
         self.plan.sent.begin();
         let news = News {
-            sent: self.plan.sent.own(),
+            sent: self.plan.sent.untold(&mut self.told),
             tally: self.tally.take(),
         };
         // The others are told of a crowd that has come this far.

@@ -96,12 +96,17 @@ impl Sent {
         !self.is_foreign(topic) || !self.is_begun.load(SeqCst)
     }
 
-    /// This machine's topics that have seen publishes, and how many.
-    pub(crate) fn own(&self) -> Vec<(u32, u32)> {
-        let all = (0..).zip(&self.topics);
+    /// This machine's topics that have seen other publishes than was `told` of each, and how many; they are told
+    /// now.
+    pub(crate) fn untold(&self, told: &mut Vec<u32>) -> Vec<(u32, u32)> {
+        told.resize(self.topics.len(), 0);
+        let all = (0..).zip(self.topics.iter().zip(told));
         let own = all.filter(|&(topic, _)| !self.is_foreign(topic));
-        let lasts = own.map(|(topic, last)| (topic, last.load(SeqCst)));
-        lasts.filter(|&(_, last)| last > 0).collect()
+        let lasts = own.filter_map(|(topic, (last, told))| {
+            let last = last.load(SeqCst);
+            (std::mem::replace(told, last) != last).then_some((topic, last))
+        });
+        lasts.collect()
     }
 }
 
@@ -136,7 +141,11 @@ mod tests {
             (1, 2, 1)
         );
         assert_eq!((sent.last(0), sent.last(1), sent.total()), (2, 1, 3));
-        assert_eq!(sent.own(), [(0, 2), (1, 1)]);
+        let mut told = Vec::new();
+        assert_eq!(sent.untold(&mut told), [(0, 2), (1, 1)]);
+        assert_eq!(sent.untold(&mut told), []);
+        sent.announce(1);
+        assert_eq!(sent.untold(&mut told), [(1, 2)]);
         assert!(sent.is_known(0) && !sent.is_foreign(0));
     }
 
@@ -154,6 +163,6 @@ mod tests {
         sent.announce(1);
         let lasts = [0, 1, 2].map(|topic| sent.last(topic));
         assert_eq!((lasts, sent.total()), ([5, 1, 0], 6));
-        assert_eq!(sent.own(), [(1, 1)]);
+        assert_eq!(sent.untold(&mut Vec::new()), [(1, 1)]);
     }
 }

@@ -10,7 +10,7 @@ mod spectrum;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 pub(crate) use self::keeper::{Keeper, Measured, Pulse, counts, errors};
 pub use self::spectrum::Spectrum;
@@ -19,6 +19,7 @@ pub use self::spectrum::Spectrum;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     /// The width of each period.
+    #[serde(deserialize_with = "width")]
     width_ms: u64,
     periods: Vec<Period>,
 }
@@ -117,6 +118,21 @@ pub struct Used {
     pub ceiling: Option<f64>,
 }
 
+impl Used {
+    /// Whose limits are those of the machine that looks at them.
+    pub(crate) const OWN: &str = "this machine";
+}
+
+/// Reads a width, which is not zero: widened periods would never be as wide as others.
+fn width<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    match u64::deserialize(from)? {
+        0 => Err(D::Error::custom(
+            "periods of 0 ms: expected a millisecond at least",
+        )),
+        width_ms => Ok(width_ms),
+    }
+}
+
 impl Default for Timeline {
     /// Periods of a second.
     fn default() -> Self {
@@ -164,6 +180,14 @@ impl Timeline {
         let covered_ms = into.covered_ms + period.covered_ms;
         into.follow(period);
         into.covered_ms = covered_ms.min(width_ms);
+    }
+
+    /// Says of limits of the machine that has seen this whose they are, for whoever merges those of several.
+    pub(crate) fn name_machine(&mut self, name: &str) {
+        let limits = self.periods.iter_mut().flat_map(|one| &mut one.limits);
+        for used in limits.filter(|used| used.whose == Used::OWN) {
+            name.clone_into(&mut used.whose);
+        }
     }
 
     /// Adds what another machine has seen in the same run.
@@ -390,6 +414,36 @@ mod tests {
         let back: Timeline = serde_json::from_str(&text).expect("the same");
         assert_eq!(back, timeline);
         assert_eq!(timeline.periods[2], Period::default());
+        let endless = text.replace("\"width_ms\":1000", "\"width_ms\":0");
+        assert_ne!(endless, text);
+        let refusal = serde_json::from_str::<Timeline>(&endless).expect_err("no width");
+        assert!(refusal.to_string().contains("periods of 0 ms"), "{refusal}");
+    }
+
+    #[test]
+    fn limits_of_several_machines_stay_apart() {
+        let seen = |used, whose: &str| {
+            let mut one = period(1, 1);
+            one.limits = vec![Used {
+                whose: whose.to_owned(),
+                name: "memory".to_owned(),
+                used,
+                ceiling: None,
+            }];
+            let mut timeline = Timeline::new(SECOND);
+            timeline.add(0, one);
+            timeline
+        };
+        let mut all = seen(1.0, "target");
+        for (used, name) in [(2.0, "a:7070"), (3.0, "b:7070")] {
+            let mut one = seen(used, Used::OWN);
+            one.name_machine(name);
+            all.merge(one);
+        }
+        all.name_machine("nobody");
+        let limits = all.periods[0].limits.iter();
+        let whose: Vec<_> = limits.map(|one| (one.whose.as_str(), one.used)).collect();
+        assert_eq!(whose, [("target", 1.0), ("a:7070", 2.0), ("b:7070", 3.0)]);
     }
 
     proptest! {

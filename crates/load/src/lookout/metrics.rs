@@ -6,7 +6,7 @@
 //! | `node_filefd_allocated`, `_maximum`; `node_nf_conntrack_entries`, `_limit`; `node_memory_…`; `node_cpu_seconds_total` | the machine, as a node_exporter tells it |
 //! | `process_open_fds`, `process_max_fds`, `process_resident_memory_bytes`, `process_cpu_seconds_total` | any process |
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, time::Instant};
 
 use crate::timeline::{Timeline, Used};
 
@@ -16,8 +16,9 @@ const WHOSE: &str = "target";
 /// Reads pages, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
-    /// Seconds of processors of the page before: idle ones of the machine, busy ones of the process.
-    before: Option<(f64, f64)>,
+    /// When the page before was read, and its seconds of processors: idle ones of the machine, busy ones of the
+    /// process.
+    before: Option<(Instant, f64, f64)>,
 }
 
 /// What a page says, by name.
@@ -31,8 +32,8 @@ struct Page {
 }
 
 impl Sheet {
-    /// The limits of the page `text`, which is so much younger than the one before.
-    pub(super) fn look(&mut self, text: &str, since: Duration) -> Vec<Used> {
+    /// The limits of the page `text`, which was read just `now`.
+    pub(super) fn look(&mut self, text: &str, now: Instant) -> Vec<Used> {
         let page = Page::read(text);
         let mut all: Vec<_> = page
             .values
@@ -72,23 +73,24 @@ impl Sheet {
                 all.push(limit(name, used, ceiling));
             }
         }
-        all.extend(self.processors(&page, since));
+        all.extend(self.processors(&page, now));
         all.truncate(Timeline::LIMITS_MAX / 2);
         all
     }
 
-    fn processors(&mut self, page: &Page, since: Duration) -> Option<Used> {
+    fn processors(&mut self, page: &Page, now: Instant) -> Option<Used> {
         let busy = page.numbers.get("process_cpu_seconds_total").copied();
-        let now = (page.idle, busy.unwrap_or(0.0));
-        let before = self.before.replace(now)?;
-        let seconds = since.as_secs_f64().max(0.001);
+        let seen = (now, page.idle, busy.unwrap_or(0.0));
+        let before = self.before.replace(seen)?;
+        // Longer than from one look to the next where pages between could not be read.
+        let seconds = now.duration_since(before.0).as_secs_f64().max(0.001);
         if page.cores > 0 {
             let cores = f64::from(page.cores);
-            let used = cores - (now.0 - before.0) / seconds;
+            let used = cores - (seen.1 - before.1) / seconds;
             return Some(limit("processors", used.clamp(0.0, cores), Some(cores)));
         }
         busy?;
-        let used = ((now.1 - before.1) / seconds).max(0.0);
+        let used = ((seen.2 - before.2) / seconds).max(0.0);
         Some(limit("processors of the process", used, None))
     }
 }
@@ -161,6 +163,8 @@ fn label(labels: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NODE: &str = "# HELP node_filefd_allocated x\nnode_filefd_allocated 1056\n\
@@ -179,7 +183,8 @@ mod tests {
     #[test]
     fn a_node_exporter_tells_of_its_machine() {
         let mut sheet = Sheet::default();
-        let first = sheet.look(NODE, Duration::from_secs(1));
+        let began = Instant::now();
+        let first = sheet.look(NODE, began);
         assert_eq!(
             of(&first, "open files").ceiling,
             None,
@@ -190,9 +195,13 @@ mod tests {
         assert!(first.iter().all(|one| one.name != "processors"));
         // Half a second of one of two cores was idle.
         let later = NODE.replace("100.5", "101");
-        let second = sheet.look(&later, Duration::from_secs(1));
+        let second = sheet.look(&later, began + Duration::from_secs(1));
         let cores = of(&second, "processors");
         assert_eq!((cores.used, cores.ceiling), (1.5, Some(2.0)));
+        // Nine seconds without an answer, in each of which that core was idle for as long.
+        let later = NODE.replace("100.5", "105.5");
+        let third = sheet.look(&later, began + Duration::from_secs(10));
+        assert_eq!(of(&third, "processors").used, 1.5);
     }
 
     #[test]
@@ -200,7 +209,7 @@ mod tests {
         let text = "fourtuple_limit_value{limit=\"file descriptors\"} 120\n\
             fourtuple_limit_ceiling{limit=\"file descriptors\"} 20000\n\
             fourtuple_limit_value{limit=\"memory\"} 5\nprocess_open_fds 9\nprocess_max_fds 20\n";
-        let seen = Sheet::default().look(text, Duration::from_secs(1));
+        let seen = Sheet::default().look(text, Instant::now());
         assert_eq!(of(&seen, "file descriptors").ceiling, Some(20_000.0));
         assert_eq!(of(&seen, "memory").ceiling, None);
         assert_eq!(of(&seen, "file descriptors of the process").used, 9.0);
@@ -217,9 +226,7 @@ mod tests {
             "\u{0}",
             "fourtuple_limit_value{limit=\"} 5",
         ] {
-            assert_eq!(Sheet::default().look(text, EVERY), []);
+            assert_eq!(Sheet::default().look(text, Instant::now()), []);
         }
     }
-
-    const EVERY: Duration = Duration::from_secs(1);
 }

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::timeline::Used;
 
 /// Whose limits these are.
-pub(super) const WHOSE: &str = "this machine";
+pub(super) const WHOSE: &str = Used::OWN;
 
 /// Looks at this machine.
 #[derive(Debug)]

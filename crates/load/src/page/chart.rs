@@ -1,7 +1,7 @@
 //! A line chart over time as SVG: axes with units, a legend, the values where one points, and the same in
 //! words for those who do not see it.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use super::markup::{Text, number, short};
 
@@ -16,7 +16,7 @@ pub(super) struct Series {
 /// A chart.
 #[derive(Clone, Debug)]
 pub(super) struct Chart<'a> {
-    pub(super) title: &'a str,
+    pub(super) title: Cow<'a, str>,
     /// What the values are: `""`, `/s`, `us`, `B`, `%`.
     pub(super) unit: &'a str,
     /// Seconds since the start of the run, one for each value.
@@ -57,7 +57,7 @@ impl Chart<'_> {
         let _ = write!(
             out,
             "<figure><figcaption>{} <span class=\"soft\">{}</span></figcaption>",
-            Text(self.title),
+            Text(&self.title),
             Text(&unit)
         );
         out += &self.svg();
@@ -288,7 +288,7 @@ mod tests {
     fn chart(values: &[Option<f64>], unit: &'static str) -> String {
         let times: Vec<_> = (0..values.len()).map(|second| second as f64).collect();
         let chart = Chart {
-            title: "a <chart>",
+            title: "a <chart>".into(),
             unit,
             times: &times,
             series: vec![Series {
@@ -327,7 +327,7 @@ mod tests {
             (vec![Some(10_000.0)], "", 2_500.0, 10_000.0),
         ] {
             let chart = Chart {
-                title: "",
+                title: "".into(),
                 unit,
                 times: &[0.0],
                 series: vec![Series {

@@ -1,6 +1,6 @@
 //! Which charts a run has, and what is in them.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::chart::{Chart, SERIES_MAX, Series};
 use crate::record::{Kind, Moment, Record};
@@ -118,7 +118,7 @@ fn latencies<'a>(record: &'a Record, periods: &[&Moment], times: &'a [f64]) -> V
             percentile("p99", |seen| seen.p99_us),
             percentile("longest", |seen| seen.max_us),
         ];
-        let mut chart = chart(&row.title, "us", times, series);
+        let mut chart = chart(row.title.as_str(), "us", times, series);
         chart.top_min = 10.0;
         chart
     })
@@ -174,9 +174,9 @@ fn limits<'a>(periods: &[&Moment], times: &'a [f64]) -> Vec<Chart<'a>> {
                     .collect(),
             });
         let title = if owner == "target" {
-            "Limits of the target"
+            "Limits of the target".to_owned()
         } else {
-            "Limits of this machine"
+            format!("Limits of {owner}")
         };
         let series: Vec<_> = series.collect();
         let mut chart = chart(title, "%", times, series);
@@ -198,11 +198,16 @@ fn of_each(periods: &[&Moment], name: &str, value: impl Fn(&Moment) -> f64) -> S
 }
 
 /// A chart without the lines that stay at nothing, unless all do.
-fn chart<'a>(title: &'a str, unit: &'a str, times: &'a [f64], series: Vec<Series>) -> Chart<'a> {
+fn chart<'a>(
+    title: impl Into<Cow<'a, str>>,
+    unit: &'a str,
+    times: &'a [f64],
+    series: Vec<Series>,
+) -> Chart<'a> {
     let is_something = |series: &Series| series.values.iter().flatten().any(|&value| value > 0.0);
     let (lively, _): (Vec<_>, Vec<_>) = series.into_iter().partition(is_something);
     Chart {
-        title,
+        title: title.into(),
         unit,
         times,
         series: lively,
