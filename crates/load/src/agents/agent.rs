@@ -1,5 +1,8 @@
 //! An agent: a machine that waits for coordinators and does its part of their runs, one at a time.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     io,
@@ -19,8 +22,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use thiserror::Error;
 
 use super::{
-    duty::{AgentOptions, Duty, Task},
-    link::{self, Link, Pipes},
+    duty::{AgentOptions, Duty, Task, UP_MAX},
+    link::{self, Below, Link, Pipes},
     message::{FromAgent, ToAgent},
     secret::Secret,
     session::{BEAT, GREETING_TIMEOUT, Session, SessionError},
@@ -30,6 +33,8 @@ use crate::interrupt::Interrupt;
 
 /// Greetings under way at once.
 const GREETINGS_MAX: usize = 16;
+/// Of these, from one address: others come in, too, while somebody connects and says nothing.
+const GREETINGS_OF_ONE_MAX: usize = 4;
 /// Wrong proofs from one address within [`WRONG_WITHIN`] before it is heard no more.
 const WRONG_MAX: u32 = 5;
 const WRONG_WITHIN: Duration = Duration::from_secs(60);
@@ -225,11 +230,12 @@ fn link_of(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Box<
         return Ok(Box::new(stream));
     };
     let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
-    Ok(Box::new(StreamOwned::new(connection, stream)))
+    Ok(Box::new(StreamOwned::new(connection, Below::new(stream))))
 }
 
 impl Shared {
-    /// Takes a place for a greeting; `false` when none is free.
+    /// Takes a place for a greeting; `false` when its address has enough of them. Where all are taken, the oldest
+    /// one is ended: a genuine one takes no time.
     fn begin_greeting(&self, from: SocketAddr, stream: &TcpStream) -> bool {
         let mut greetings = self
             .greetings
@@ -238,8 +244,17 @@ impl Shared {
         let Ok(stream) = stream.try_clone() else {
             return false;
         };
-        if greetings.len() >= GREETINGS_MAX {
+        let of_one = greetings.keys().filter(|other| other.ip() == from.ip());
+        if of_one.count() >= GREETINGS_OF_ONE_MAX {
             return false;
+        }
+        if greetings.len() >= GREETINGS_MAX {
+            let oldest = greetings.iter().min_by_key(|(_, (since, _))| *since);
+            let oldest = oldest.map(|(&address, _)| address);
+            if let Some((_, stream)) = oldest.and_then(|oldest| greetings.remove(&oldest)) {
+                // Its thread sees the end of it.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
         greetings.insert(from, (Instant::now(), stream));
         true
@@ -287,16 +302,18 @@ impl Shared {
 
     /// Serves a coordinator, unless another one is being served.
     fn attend(&self, mut session: Session, who: &str) {
-        if let Err(other) = self.occupy(who) {
-            (self.log)(&format!("{who}: refused, {other}"));
-            // It hears why, or it is gone.
-            let _ = session.send(&FromAgent::Busy { who: other });
-            return;
-        }
+        let place = match self.occupy(who) {
+            Ok(place) => place,
+            Err(other) => {
+                (self.log)(&format!("{who}: refused, {other}"));
+                // It hears why, or it is gone.
+                let _ = session.send(&FromAgent::Busy { who: other });
+                return;
+            }
+        };
         (self.log)(&format!("{who}: serving"));
         let end = Visit::of(self).serve(&mut session);
-        *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.freed.notify_all();
+        drop(place);
         match end {
             Ok(()) | Err(SessionError::Closed) => (self.log)(&format!("{who}: gone")),
             Err(error) => (self.log)(&format!("{who}: gone: {error}")),
@@ -304,14 +321,25 @@ impl Shared {
     }
 
     /// Takes the place for one coordinator, or says who has it.
-    fn occupy(&self, who: &str) -> Result<(), String> {
+    fn occupy(&self, who: &str) -> Result<Occupied<'_>, String> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((other, since)) = &*busy {
             let seconds = since.elapsed().as_secs();
             return Err(format!("it has served {other} for {seconds} s"));
         }
         *busy = Some((who.to_owned(), Instant::now()));
-        Ok(())
+        Ok(Occupied(self))
+    }
+}
+
+/// The place of the one coordinator that is served. It is free afterwards, even when its thread has panicked.
+#[derive(Debug)]
+struct Occupied<'a>(&'a Shared);
+
+impl Drop for Occupied<'_> {
+    fn drop(&mut self) {
+        *self.0.busy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.freed.notify_all();
     }
 }
 
@@ -356,11 +384,15 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Passes on what the run says.
+    /// Passes on what the run says; some of it, when there is no end of it: the coordinator is to be heard, too.
     fn pass_on(&mut self, session: &mut Session) -> Result<(), SessionError> {
         use std::sync::mpsc::TryRecvError;
 
-        while let Some(duty) = &self.duty {
+        let since = Instant::now();
+        for _ in 0..UP_MAX {
+            let Some(duty) = self.duty.as_ref().filter(|_| since.elapsed() < BEAT) else {
+                return Ok(());
+            };
             let said = match duty.says.try_recv() {
                 Ok(said) => said,
                 Err(TryRecvError::Empty) => return Ok(()),
@@ -406,11 +438,15 @@ impl<'a> Visit<'a> {
                 let now = self.began.elapsed();
                 session.send(&FromAgent::Pong { now })?;
             }
-            ToAgent::Start { at } => {
-                if let Some(duty) = &self.duty {
-                    duty.start(self.began + at);
+            ToAgent::Start { at } => match (&self.duty, self.began.checked_add(at)) {
+                (Some(duty), Some(at)) => duty.start(at),
+                (Some(_), None) => {
+                    let why = "a run was to begin when no clock will ever show".to_owned();
+                    session.send(&FromAgent::Failed { why })?;
+                    self.duty = None;
                 }
-            }
+                (None, _) => {}
+            },
             ToAgent::Pass { place, sent } => {
                 if let Some(duty) = &self.duty {
                     duty.pass(place, sent);
@@ -424,43 +460,5 @@ impl<'a> Visit<'a> {
             ToAgent::Alive => {}
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_agent_without_a_secret_is_for_its_own_machine_alone() {
-        let listen = |address: &str| {
-            let address = address.parse().expect("an address");
-            let (options, interrupt) = (AgentOptions::default(), Interrupt::new());
-            Agent::listen(address, None, None, options, &interrupt, |_| {})
-        };
-        let refusal = listen("0.0.0.0:0").expect_err("open to all").to_string();
-        assert!(refusal.contains("needs a secret"), "{refusal}");
-        assert!(listen("127.0.0.1:0").is_ok());
-    }
-
-    #[test]
-    fn who_guesses_is_heard_no_more() {
-        let interrupt = Interrupt::new();
-        let shared = Shared::new(Secret::none(), AgentOptions::default(), &interrupt, |_| {});
-        let [one, two] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().expect("an address"));
-        for _ in 0..WRONG_MAX {
-            assert!(!shared.is_shut_out(one));
-            shared.note_wrong(one);
-        }
-        assert!(shared.is_shut_out(one) && !shared.is_shut_out(two));
-    }
-
-    #[test]
-    fn one_coordinator_at_a_time() {
-        let interrupt = Interrupt::new();
-        let shared = Shared::new(Secret::none(), AgentOptions::default(), &interrupt, |_| {});
-        shared.occupy("10.0.0.1:5").expect("nobody is there");
-        let refusal = shared.occupy("10.0.0.2:6").expect_err("somebody is there");
-        assert_eq!(refusal, "it has served 10.0.0.1:5 for 0 s");
     }
 }

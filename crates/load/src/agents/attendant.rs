@@ -5,7 +5,7 @@ use std::{
     net::{TcpStream, ToSocketAddrs as _},
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, TryRecvError},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
     },
     time::{Duration, Instant},
 };
@@ -16,15 +16,17 @@ use rustls_pki_types::ServerName;
 use super::{
     address::AgentAddress,
     clock::{Clock, ROUND_TRIPS},
-    link::{self, Link},
+    link::{self, Below, Link},
     message::{FromAgent, ToAgent},
     secret::Secret,
-    session::{BEAT, SILENCE_MAX, Session, SessionError},
+    session::{BEAT, GREETING_TIMEOUT, SILENCE_MAX, Session, SessionError},
     ssh::{self, Remote, SshOptions},
 };
 
 /// From the dial to an established TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it is between two dials of an agent that is not there yet.
+const REDIAL: Duration = Duration::from_secs(1);
 /// How long a session waits for a message before it sees whether there is something to send.
 const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -34,12 +36,16 @@ pub(crate) struct Credentials {
     pub(crate) secret: Secret,
     pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) ssh: SshOptions,
+    /// How long agents are waited for that are not there yet.
+    pub(crate) wait: Duration,
 }
 
 /// What an agent's thread is told.
 #[derive(Debug)]
 pub(crate) enum Command {
     Tell(ToAgent),
+    /// The same for something long that many are told: a [`ToAgent`] as JSON.
+    TellJson(Arc<[u8]>),
     /// Find out how far its clock is from the one that has counted from here on.
     Measure(Instant),
 }
@@ -47,6 +53,8 @@ pub(crate) enum Command {
 /// What it reports.
 #[derive(Debug)]
 pub(crate) enum Event {
+    /// It is not there yet, and is waited for.
+    Awaited(String),
     Connected,
     Heard(FromAgent),
     Clock(Clock),
@@ -66,7 +74,7 @@ pub(crate) fn attend(
         // Nobody listens to the agents of a run that is over.
         let _ = events.send((place, event));
     };
-    let (mut session, _remote) = match connect(address, credentials) {
+    let (mut session, remote) = match connect(address, credentials, commands, &report) {
         Ok(connected) => connected,
         Err(error) => return report(Event::Lost(error.to_string())),
     };
@@ -74,22 +82,37 @@ pub(crate) fn attend(
     if let Err(error) = talk(&mut session, commands, &report) {
         report(Event::Lost(error.to_string()));
     }
+    // An `ssh` ends by itself when its session has ended, so it is waited for afterwards.
+    drop(session);
+    drop(remote);
+}
+
+/// Whether nobody waits for an agent any more to which there is no session yet.
+fn is_given_up(commands: &Receiver<Command>) -> bool {
+    // Nothing is commanded before that.
+    matches!(commands.try_recv(), Err(TryRecvError::Disconnected))
 }
 
 /// A session with an agent, and the process that carries it, if one does.
 fn connect(
     address: &AgentAddress,
     credentials: &Credentials,
+    commands: &Receiver<Command>,
+    report: &impl Fn(Event),
 ) -> Result<(Session, Option<Remote>), SessionError> {
     let (host, port) = match address {
         AgentAddress::Ssh { destination, port } => {
-            let (link, remote) = ssh::start(destination, *port, &credentials.ssh)?;
-            let session = Session::of_coordinator(Box::new(link), &Secret::none())?;
+            let is_given_up = || is_given_up(commands);
+            let options = &credentials.ssh;
+            let (link, remote) = ssh::start(destination, *port, options, &is_given_up)?;
+            // `ssh` logs in once more first.
+            let (link, secret) = (Box::new(link), Secret::none());
+            let session = Session::of_coordinator(link, &secret, ssh::LOOK_TIMEOUT)?;
             return Ok((session, Some(remote)));
         }
         AgentAddress::Tcp { host, port } => (host, *port),
     };
-    let stream = dial(host, port)?;
+    let stream = dial_until(host, port, credentials.wait, commands, report)?;
     link::prepare(&stream)?;
     let link: Box<dyn Link> = match &credentials.tls {
         None => Box::new(stream),
@@ -97,11 +120,42 @@ fn connect(
             let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
             let connection = ClientConnection::new(Arc::clone(tls), name);
             let connection = connection.map_err(io::Error::other)?;
-            Box::new(StreamOwned::new(connection, stream))
+            Box::new(StreamOwned::new(connection, Below::new(stream)))
         }
     };
-    let session = Session::of_coordinator(link, &credentials.secret)?;
+    let session = Session::of_coordinator(link, &credentials.secret, GREETING_TIMEOUT)?;
     Ok((session, None))
+}
+
+/// Dials an agent, and again for so long as `wait` if it is not there: its machine or the name of that may be on
+/// their way.
+fn dial_until(
+    host: &str,
+    port: u16,
+    wait: Duration,
+    commands: &Receiver<Command>,
+    report: &impl Fn(Event),
+) -> io::Result<TcpStream> {
+    let since = Instant::now();
+    let mut is_told = false;
+    loop {
+        let error = match dial(host, port) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        let left = wait.saturating_sub(since.elapsed());
+        if left.is_zero() {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            report(Event::Awaited(error.to_string()));
+        }
+        // Nothing is commanded before there is a session; the end of the commands is the end of the wait.
+        let pause = commands.recv_timeout(REDIAL.min(left));
+        if matches!(pause, Err(RecvTimeoutError::Disconnected)) {
+            return Err(error);
+        }
+    }
 }
 
 /// Dials each address of a name until one answers.
@@ -125,6 +179,7 @@ fn talk(
     loop {
         match commands.try_recv() {
             Ok(Command::Tell(message)) => session.send(&message)?,
+            Ok(Command::TellJson(message)) => session.send_json(&message)?,
             Ok(Command::Measure(began)) => {
                 let clock = measure(session, began, report)?;
                 report(Event::Clock(clock));
@@ -169,4 +224,52 @@ fn measure(
         }
     }
     best.ok_or(SessionError::Silent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, sync::mpsc, thread};
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_agent_that_comes_later_is_waited_for_and_that_is_told() {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let (_commands, hears) = mpsc::sync_channel(1);
+        let (told, tells) = mpsc::sync_channel(4);
+        thread::scope(|scope| {
+            let dial = scope.spawn(move || {
+                let report = |event| told.send(event).expect("room");
+                dial_until("127.0.0.1", port, WAIT, &hears, &report)
+            });
+            assert!(matches!(tells.recv(), Ok(Event::Awaited(_))));
+            let _there = TcpListener::bind(("127.0.0.1", port)).expect("it was free");
+            dial.join().expect("no panic").expect("it is there now");
+            assert!(tells.recv().is_err(), "it is told once");
+        });
+    }
+
+    #[test]
+    fn who_does_not_wait_hears_at_once_and_who_gives_up_soon() {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let (commands, hears) = mpsc::sync_channel(1);
+        let nobody = |event| panic!("{event:?} was told");
+        let end = dial_until("127.0.0.1", port, Duration::ZERO, &hears, &nobody);
+        assert_eq!(
+            end.expect_err("nobody").kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        assert!(!is_given_up(&hears));
+        drop(commands);
+        assert!(is_given_up(&hears));
+        let since = Instant::now();
+        let end = dial_until("127.0.0.1", port, WAIT, &hears, &|_| {});
+        assert!(end.is_err() && since.elapsed() < WAIT);
+    }
 }

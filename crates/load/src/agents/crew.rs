@@ -1,5 +1,8 @@
 //! All agents of a run: connected, asked what they can carry, given their parts and started together.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -51,6 +54,10 @@ pub struct Agents {
     pub on_loss: OnAgentLoss,
     /// Each goes to `ssh` as `-o OPTION`.
     pub ssh_options: Vec<String>,
+    /// How long agents are waited for that do not answer yet, such as those whose machines are being started.
+    pub wait: Duration,
+    /// Told of whom is waited for.
+    pub tell: fn(&str),
 }
 
 /// What becomes of a run when an agent is lost.
@@ -72,6 +79,8 @@ impl Agents {
             authority: None,
             on_loss: OnAgentLoss::default(),
             ssh_options: Vec::new(),
+            wait: Duration::ZERO,
+            tell: |_| {},
         }
     }
 }
@@ -98,6 +107,9 @@ pub enum AgentsError {
         /// A line for each agent.
         each: String,
     },
+    /// What is to be done cannot be told: paths that are not UTF-8.
+    #[error("the agents cannot be told what to do: {0}")]
+    Untold(#[from] serde_json::Error),
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -117,6 +129,8 @@ pub(crate) struct Member {
     clock: Option<Clock>,
     /// The crowd there as it was last heard of.
     pub(crate) standing: Option<Snapshot>,
+    /// The most connections of its that were heard of as ready, away or dropped at once.
+    pub(crate) most_ready: u64,
     pub(crate) state: State,
 }
 
@@ -134,6 +148,16 @@ impl Member {
     /// Whether something is to be heard of it still.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.state, State::Present)
+    }
+
+    /// Takes note of how its crowd stands.
+    pub(crate) fn hear(&mut self, standing: Option<Snapshot>) {
+        let Some(now) = standing else {
+            return;
+        };
+        // While it closes, those that are closed are in none of these any more.
+        self.most_ready = self.most_ready.max(now.ready + now.away + now.dropped);
+        self.standing = standing;
     }
 
     /// What the report says of it; what it did, its results say.
@@ -183,6 +207,7 @@ impl Crew {
             ssh: SshOptions {
                 options: agents.ssh_options.clone(),
             },
+            wait: agents.wait,
         });
         let (sender, events) = mpsc::sync_channel(EVENTS_MAX);
         let member = |(place, address): (usize, &super::address::AgentAddress)| {
@@ -205,6 +230,7 @@ impl Crew {
                 share: 0,
                 clock: None,
                 standing: None,
+                most_ready: 0,
                 state: State::Present,
             }
         };
@@ -215,16 +241,21 @@ impl Crew {
             began: Instant::now(),
         };
         // However long: `ssh` may have to copy something first. Each agent's thread has its deadlines.
-        crew.await_each(interrupt, None, |_, event| {
+        crew.await_each(interrupt, None, |member, event| {
+            if let Event::Awaited(why) = &event {
+                (agents.tell)(&format!("waiting for agent {}: {why}", member.name));
+            }
             matches!(event, Event::Connected)
         })?;
         Ok(crew)
     }
 
     /// Asks everybody what they can carry of `work`.
-    pub(crate) fn ask(&mut self, work: &Work, interrupt: &Interrupt) -> Result<(), AgentsError> {
+    pub(crate) fn ask(&mut self, work: Work, interrupt: &Interrupt) -> Result<(), AgentsError> {
+        // A script with its files is long: all are told the same bytes.
+        let work: Arc<[u8]> = serde_json::to_vec(&ToAgent::Ask(work))?.into();
         for place in 0..self.members.len() {
-            self.tell(place, ToAgent::Ask(work.clone()));
+            self.command(place, Command::TellJson(Arc::clone(&work)));
         }
         self.await_each(
             interrupt,

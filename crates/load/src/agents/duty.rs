@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Messages of a run that wait to be sent: lines, periods, gates.
-const UP_MAX: usize = 256;
+pub(super) const UP_MAX: usize = 256;
 /// What a run is told and has not taken up: it asks before it is told.
 const ORDERS_MAX: usize = 64;
 /// How often a run that waits for its start looks whether it was ended.
@@ -123,6 +123,19 @@ impl Duty {
             interrupt,
             // Without a thread there is nobody to say anything, and that is told.
             thread: thread.ok(),
+        }
+    }
+
+    /// One without a run, of which something is heard.
+    #[cfg(test)]
+    pub(crate) fn that_says(says: Receiver<FromAgent>) -> Self {
+        let (orders, _) = mpsc::sync_channel(1);
+        Self {
+            says,
+            orders,
+            shown: Arc::default(),
+            interrupt: Interrupt::new(),
+            thread: None,
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -30,6 +30,9 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) trait Link: Read + Write + Send + fmt::Debug {
     /// Lets reads wait for so long from now on, not zero.
     fn set_patience(&mut self, patience: Duration) -> io::Result<()>;
+
+    /// Lets what one call does with several reads, as TLS does, be over at `until`, or take its time.
+    fn set_deadline(&mut self, _until: Option<Instant>) {}
 }
 
 /// Makes a new TCP connection fit for a session.
@@ -51,15 +54,63 @@ impl Link for UnixStream {
     }
 }
 
-impl Link for StreamOwned<ClientConnection, TcpStream> {
-    fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
-        self.sock.set_read_timeout(Some(patience))
+/// The connection below TLS, which reads until it has a whole record or handshake, even when it is to write: a byte
+/// now and then would keep it for ever, had it no deadline.
+#[derive(Debug)]
+pub(crate) struct Below {
+    stream: TcpStream,
+    until: Option<Instant>,
+}
+
+impl Below {
+    pub(crate) const fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            until: None,
+        }
     }
 }
 
-impl Link for StreamOwned<ServerConnection, TcpStream> {
+impl Read for Below {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if let Some(until) = self.until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+        }
+        self.stream.read(bytes)
+    }
+}
+
+impl Write for Below {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Link for StreamOwned<ClientConnection, Below> {
     fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
-        self.sock.set_read_timeout(Some(patience))
+        self.sock.stream.set_read_timeout(Some(patience))
+    }
+
+    fn set_deadline(&mut self, until: Option<Instant>) {
+        self.sock.until = until;
+    }
+}
+
+impl Link for StreamOwned<ServerConnection, Below> {
+    fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
+        self.sock.stream.set_read_timeout(Some(patience))
+    }
+
+    fn set_deadline(&mut self, until: Option<Instant>) {
+        self.sock.until = until;
     }
 }
 

@@ -43,7 +43,7 @@ pub fn run_on_agents(
         return Err(OptionsError::Contradiction(SOURCES_ARE_THEIRS).into());
     }
     let mut crew = Crew::gather(agents, interrupt)?;
-    crew.ask(&Work::Crowd(Box::new(options.clone())), interrupt)?;
+    crew.ask(Work::Crowd(Box::new(options.clone())), interrupt)?;
     crew.divide(options.connections, options.connections.into())?;
     crew.prepare(fastrand::u64(..), interrupt)?;
     let started = crew.start(interrupt)?;
@@ -129,13 +129,10 @@ impl Muster<'_> {
         let said = match event {
             Happened::Heard(said) => said,
             Happened::Lost(why) => return self.lose(place, why),
-            Happened::Connected | Happened::Clock(_) => return,
+            Happened::Awaited(_) | Happened::Connected | Happened::Clock(_) => return,
         };
         match said {
-            FromAgent::Standing(standing) => {
-                let member = &mut self.crew.members[place];
-                member.standing = standing.or(member.standing);
-            }
+            FromAgent::Standing(standing) => self.crew.members[place].hear(standing),
             FromAgent::Arrived { place: gate, news } => self.arrive(place, gate, news),
             FromAgent::Done(done) => {
                 let member = &mut self.crew.members[place];
@@ -271,7 +268,8 @@ impl Muster<'_> {
             let mut machine = member.report(self.options.connections.into());
             if let State::Done(done) = &mut member.state {
                 shards = shards.saturating_add(done.shards);
-                if let Some((outcome, end)) = done.outcome.take() {
+                if let Some((outcome, mut end)) = done.outcome.take() {
+                    end.timeline.name_machine(&member.name);
                     machine.ready = outcome.readied;
                     machine.held = outcome.held;
                     machine.lateness = outcome.lateness.percentiles();
@@ -281,8 +279,7 @@ impl Muster<'_> {
                     put_together(&mut self.end, end);
                 }
             } else {
-                let standing = member.standing.unwrap_or(Snapshot::EMPTY);
-                count_lost(&mut all, &standing, member.share.into());
+                count_lost(&mut all, member.most_ready, member.share.into());
             }
             machines.push(machine);
         }
@@ -304,9 +301,9 @@ fn put_together(all: &mut End, one: End) {
     all.timeline.merge(one.timeline);
 }
 
-/// Counts the connections of a machine that is lost, as it was last heard of.
-fn count_lost(all: &mut Outcome, standing: &Snapshot, share: u64) {
-    let was_there = (standing.ready + standing.away + standing.dropped).min(share);
+/// Counts the connections of a machine that is lost, of which so many were ready by what was heard of it.
+fn count_lost(all: &mut Outcome, most_ready: u64, share: u64) {
+    let was_there = most_ready.min(share);
     all.opened += was_there;
     all.readied += was_there;
     for (failures, count) in [
@@ -326,18 +323,11 @@ mod tests {
     #[test]
     fn all_connections_of_a_lost_machine_are_accounted_for() {
         let mut all = Outcome::new();
-        let standing = Snapshot {
-            ready: 60,
-            away: 5,
-            dropped: 5,
-            failed: 10,
-            ..Snapshot::EMPTY
-        };
-        count_lost(&mut all, &standing, 100);
+        count_lost(&mut all, 70, 100);
         assert_eq!((all.readied, all.dropped.total()), (70, 70));
         assert_eq!(all.not_opened.total(), 30);
         assert_eq!(all.dropped.counts()[0].class, "agent_lost");
-        count_lost(&mut all, &Snapshot::EMPTY, 7);
+        count_lost(&mut all, 0, 7);
         assert_eq!((all.readied, all.not_opened.total()), (70, 37));
     }
 }

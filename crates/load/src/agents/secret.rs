@@ -15,7 +15,11 @@
 //! Between the ends of a pipe to a program that `ssh` has started there is no secret to share: `ssh` has
 //! authenticated both. Then it is empty, and tags only find what went wrong.
 
-use std::{env, fmt, fs, io, path::Path};
+use std::{
+    env::{self, VarError},
+    fmt, fs, io,
+    path::Path,
+};
 
 use aws_lc_rs::{hmac, rand};
 use thiserror::Error;
@@ -43,6 +47,14 @@ pub enum SecretError {
         path: String,
         /// What the system says.
         error: io::Error,
+    },
+    /// It is no text.
+    #[error(
+        "the agents' secret from {from} is not UTF-8: expected text; `openssl rand -hex 32` makes one"
+    )]
+    NotText {
+        /// Where it is from.
+        from: String,
     },
     /// It is too easy to guess.
     #[error(
@@ -77,11 +89,10 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or the secret is too short or too long.
+    /// The file cannot be read, or the secret is no text, too short or too long.
     pub fn find(file: Option<&Path>) -> Result<Option<Self>, SecretError> {
         let Some(path) = file else {
-            let text = env::var(VARIABLE).ok();
-            return text.map(|text| Self::of(&text, VARIABLE)).transpose();
+            return Self::of_variable(env::var(VARIABLE));
         };
         let from = path.display().to_string();
         let wrong = |error| SecretError::Read {
@@ -94,6 +105,18 @@ impl Secret {
         }
         let text = fs::read_to_string(path).map_err(wrong)?;
         Self::of(&text, &from).map(Some)
+    }
+
+    /// The secret in the environment, if there is one.
+    fn of_variable(value: Result<String, VarError>) -> Result<Option<Self>, SecretError> {
+        match value {
+            Ok(text) => Self::of(&text, VARIABLE).map(Some),
+            Err(VarError::NotPresent) => Ok(None),
+            // Without it the machine would be open to all, or be refused by all.
+            Err(VarError::NotUnicode(_)) => Err(SecretError::NotText {
+                from: VARIABLE.to_owned(),
+            }),
+        }
     }
 
     /// The secret in `text`.
@@ -205,6 +228,13 @@ mod tests {
         );
         let secret = Secret::of("0123456789abcdef", "a test").expect("long enough");
         assert_eq!(format!("{secret:?}"), "Secret(…)");
+        assert!(matches!(
+            Secret::of_variable(Err(VarError::NotPresent)),
+            Ok(None)
+        ));
+        let bytes = Err(VarError::NotUnicode("\u{fffd}".into()));
+        let refusal = Secret::of_variable(bytes).expect_err("no text").to_string();
+        assert!(refusal.contains("is not UTF-8"), "{refusal}");
         let missing = Secret::find(Some(Path::new("no such file"))).expect_err("none");
         assert!(missing.to_string().contains("no such file"), "{missing}");
     }

@@ -37,8 +37,8 @@ pub(crate) enum SessionError {
     Closed,
     #[error("nothing was heard for {} s", SILENCE_MAX.as_secs())]
     Silent,
-    #[error("there was no greeting within {} s: is it a fourtuple agent?", GREETING_TIMEOUT.as_secs())]
-    NoGreeting,
+    #[error("there was no greeting within {} s: is it a fourtuple agent?", .0.as_secs())]
+    NoGreeting(Duration),
     #[error(transparent)]
     Wire(#[from] WireError),
     #[error("something came that is not understood: {0}")]
@@ -85,12 +85,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Greets as the one that has connected.
+    /// Greets as the one that has connected, for so long at most.
     pub(crate) fn of_coordinator(
         link: Box<dyn Link>,
         secret: &Secret,
+        time: Duration,
     ) -> Result<Self, SessionError> {
-        let mut talk = Talk::new(link);
+        let mut talk = Talk::new(link, time);
         let mut transcript = Transcript {
             coordinator: hello()?,
             ..Transcript::default()
@@ -106,7 +107,7 @@ impl Session {
     /// Greets as the one that was connected to. Says nothing of itself but its version to who does not prove
     /// that it has the secret.
     pub(crate) fn of_agent(link: Box<dyn Link>, secret: &Secret) -> Result<Self, SessionError> {
-        let mut talk = Talk::new(link);
+        let mut talk = Talk::new(link, GREETING_TIMEOUT);
         let mut transcript = Transcript {
             coordinator: talk.receive()?,
             agent: hello()?,
@@ -127,11 +128,22 @@ impl Session {
 
     /// Sends a message.
     pub(crate) fn send(&mut self, message: &impl Serialize) -> Result<(), SessionError> {
-        let content = serde_json::to_vec(message)?;
-        let frame = wire::frame(&content, Some(&mut self.sign))?;
-        self.link.write_all(&frame)?;
+        self.send_json(&serde_json::to_vec(message)?)
+    }
+
+    /// Sends a message that is JSON already.
+    pub(crate) fn send_json(&mut self, content: &[u8]) -> Result<(), SessionError> {
+        let mut frame = wire::head(content, Some(&mut self.sign))?;
+        if content.len() <= READ_BYTES {
+            frame.extend_from_slice(content);
+            self.link.write_all(&frame)?;
+        } else {
+            // A long one is not copied, which would be once for each agent at the same time.
+            self.link.write_all(&frame)?;
+            self.link.write_all(content)?;
+        }
         self.link.flush()?;
-        if frame.len() >= LONG_BYTES {
+        if content.len() >= LONG_BYTES {
             // It took its time, and the other side has read it and said nothing meanwhile.
             self.heard = Instant::now();
         }
@@ -185,9 +197,7 @@ fn read_some(link: &mut dyn Link, inbox: &mut Inbox) -> Result<bool, SessionErro
             Ok(true)
         }
         Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
-                Ok(false)
-            }
+            kind if is_in_vain(kind) => Ok(false),
             // TLS that ends without a goodbye, as a process that is killed.
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
                 Err(SessionError::Closed)
@@ -197,27 +207,41 @@ fn read_some(link: &mut dyn Link, inbox: &mut Inbox) -> Result<bool, SessionErro
     }
 }
 
+/// Whether an error says that nothing came for as long as was waited.
+const fn is_in_vain(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+
+    matches!(kind, WouldBlock | TimedOut | Interrupted)
+}
+
 /// A greeting under way.
 struct Talk {
     link: Box<dyn Link>,
     inbox: Inbox,
+    time: Duration,
     until: Instant,
 }
 
 impl Talk {
-    fn new(link: Box<dyn Link>) -> Self {
+    fn new(mut link: Box<dyn Link>, time: Duration) -> Self {
+        let until = Instant::now() + time;
+        link.set_deadline(Some(until));
         Self {
             link,
             inbox: Inbox::default(),
-            until: Instant::now() + GREETING_TIMEOUT,
+            time,
+            until,
         }
     }
 
     fn send(&mut self, content: &[u8]) -> Result<(), SessionError> {
         let frame = wire::frame(content, None)?;
-        self.link.write_all(&frame)?;
-        self.link.flush()?;
-        Ok(())
+        let written = self.link.write_all(&frame);
+        match written.and_then(|()| self.link.flush()) {
+            // TLS shakes hands with the first bytes that are written, and waits for the other side.
+            Err(error) if is_in_vain(error.kind()) => Err(SessionError::NoGreeting(self.time)),
+            written => Ok(written?),
+        }
     }
 
     fn receive(&mut self) -> Result<Vec<u8>, SessionError> {
@@ -227,7 +251,7 @@ impl Talk {
             }
             let left = self.until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(SessionError::NoGreeting);
+                return Err(SessionError::NoGreeting(self.time));
             }
             self.link.set_patience(left)?;
             read_some(&mut *self.link, &mut self.inbox)?;
@@ -265,7 +289,8 @@ impl Talk {
         }
     }
 
-    fn into_session(self, secret: &Secret, transcript: &Transcript, own: Role) -> Session {
+    fn into_session(mut self, secret: &Secret, transcript: &Transcript, own: Role) -> Session {
+        self.link.set_deadline(None);
         let key = secret.session_key(transcript);
         let (out, back) = match own {
             Role::Coordinator => (Direction::ToAgent, Direction::ToCoordinator),
@@ -306,9 +331,9 @@ fn match_version(hello: &[u8]) -> Result<(), SessionError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write as _, os::unix::net::UnixStream, thread};
+    use std::{io::Write as _, os::unix::net::UnixStream, sync::mpsc::RecvTimeoutError, thread};
 
-    use super::*;
+    use super::{super::link::Below, *};
 
     fn secret(text: &str) -> Secret {
         Secret::of(text, "a test").expect("long enough")
@@ -318,7 +343,7 @@ mod tests {
         let (one, two) = UnixStream::pair().expect("a pair");
         thread::scope(|scope| {
             let agent = scope.spawn(|| Session::of_agent(Box::new(two), theirs));
-            let coordinator = Session::of_coordinator(Box::new(one), ours);
+            let coordinator = Session::of_coordinator(Box::new(one), ours, GREETING_TIMEOUT);
             [coordinator, agent.join().expect("no panic")]
         })
     }
@@ -368,7 +393,7 @@ mod tests {
         let agent = Session::of_agent(Box::new(two), &Secret::none()).expect_err("refused");
         assert!(agent.to_string().contains("fourtuple 9.9.9"), "{agent}");
         // The agent has said what it is.
-        let mut answer = Talk::new(Box::new(one));
+        let mut answer = Talk::new(Box::new(one), GREETING_TIMEOUT);
         let hello = answer.receive().expect("a hello");
         assert!(match_version(&hello).is_ok());
     }
@@ -379,7 +404,10 @@ mod tests {
         let (mut one, two) = UnixStream::pair().expect("a pair");
         thread::scope(|scope| {
             let agent = scope.spawn(|| Session::of_agent(Box::new(two), &secret));
-            let mut talk = Talk::new(Box::new(one.try_clone().expect("a second")));
+            let mut talk = Talk::new(
+                Box::new(one.try_clone().expect("a second")),
+                GREETING_TIMEOUT,
+            );
             let own = hello().expect("random numbers");
             talk.send(&own).expect("it is read");
             let theirs = talk.receive().expect("a hello");
@@ -395,5 +423,48 @@ mod tests {
             assert!(matches!(end, SessionError::Secret), "{end}");
         });
         one.flush().expect("a socket");
+    }
+
+    /// What is between a coordinator and something that is no agent, with TLS.
+    fn tls_to(address: std::net::SocketAddr) -> Box<dyn Link> {
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("a version that there is")
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let name = "localhost".try_into().expect("a name");
+        let connection = rustls::ClientConnection::new(config.into(), name).expect("a client");
+        let stream = std::net::TcpStream::connect(address).expect("a listener");
+        Box::new(rustls::StreamOwned::new(connection, Below::new(stream)))
+    }
+
+    #[test]
+    fn who_says_nothing_or_next_to_nothing_within_tls_is_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        for is_dripping in [false, true] {
+            let (over, ended) = std::sync::mpsc::sync_channel::<()>(0);
+            thread::scope(|scope| {
+                let listener = &listener;
+                scope.spawn(move || {
+                    let (mut other, _) = listener.accept().expect("a client");
+                    // The head of a record of 16 KiB, and then a zero now and then.
+                    let mut bytes = [22, 3, 3, 64, 0].into_iter().chain(std::iter::repeat(0));
+                    let beat = Duration::from_millis(2);
+                    while ended.recv_timeout(beat) == Err(RecvTimeoutError::Timeout) {
+                        if is_dripping && let Some(byte) = bytes.next() {
+                            // It may be gone, which ends this in a moment.
+                            let _ = other.write_all(&[byte]);
+                        }
+                    }
+                });
+                let time = Duration::from_millis(50);
+                let end = Session::of_coordinator(tls_to(address), &Secret::none(), time);
+                drop(over);
+                let end = end.expect_err("no greeting");
+                assert!(matches!(end, SessionError::NoGreeting(_)), "{end}");
+            });
+        }
     }
 }

@@ -33,11 +33,13 @@ use rustix::{
 };
 
 /// How long one `ssh` may take to see whether the copy is there.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long it may take to copy this program.
 const COPY_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long `ssh` may take to end after its session.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often whoever waits for an `ssh` looks whether anybody wants it still.
+const GIVE_UP_LOOK: Duration = Duration::from_millis(100);
 /// This program, whatever has become of its file.
 const PROGRAM: &str = "/proc/self/exe";
 /// The status of the look when the copy is not there.
@@ -57,7 +59,7 @@ pub(crate) struct Remote(Child);
 impl Drop for Remote {
     fn drop(&mut self) {
         // With the session its input has ended, on which the agent ends and then ssh.
-        if wait(&mut self.0, END_TIMEOUT).is_err() {
+        if wait(&mut self.0, END_TIMEOUT, &|| false).is_err() {
             // It has ended by itself, or is ended.
             let _ = self.0.kill();
             let _ = self.0.wait();
@@ -65,7 +67,7 @@ impl Drop for Remote {
     }
 }
 
-/// Starts an agent at `destination`; gives the connection to it.
+/// Starts an agent at `destination`; gives the connection to it. Ends early when nobody wants it any more.
 ///
 /// # Errors
 ///
@@ -74,13 +76,14 @@ pub(crate) fn start(
     destination: &str,
     port: Option<u16>,
     options: &SshOptions,
+    is_given_up: &dyn Fn() -> bool,
 ) -> io::Result<(UnixStream, Remote)> {
     let sum = checksum(Path::new(PROGRAM))?;
     let copy = format!("\"$HOME\"/.cache/fourtuple/fourtuple-{sum}");
     let is_it = |file: &str| format!("[ \"$(sha256sum < {file} | cut -c1-64)\" = {sum} ]");
     let look = format!("[ -x {copy} ] && {} || exit {NOT_THERE}", is_it(&copy));
     let mut child = ssh(destination, port, options, &look).spawn()?;
-    match wait(&mut child, LOOK_TIMEOUT)? {
+    match wait(&mut child, LOOK_TIMEOUT, is_given_up)? {
         Some(0) => {}
         Some(NOT_THERE) => {
             let part = format!("{copy}.part$$");
@@ -91,7 +94,7 @@ pub(crate) fn start(
             );
             let mut command = ssh(destination, port, options, &put);
             let mut child = command.stdin(File::open(PROGRAM)?).spawn()?;
-            if wait(&mut child, COPY_TIMEOUT)? != Some(0) {
+            if wait(&mut child, COPY_TIMEOUT, is_given_up)? != Some(0) {
                 let text = "this program could not be copied there: is there room in ~/.cache?";
                 return Err(io::Error::other(text));
             }
@@ -132,8 +135,13 @@ fn ssh(destination: &str, port: Option<u16>, options: &SshOptions, script: &str)
     command
 }
 
-/// Waits for the end of a process, and ends it when that takes too long. `None` when a signal has ended it.
-fn wait(child: &mut Child, time: Duration) -> io::Result<Option<i32>> {
+/// Waits for the end of a process, and ends it when that takes too long or nobody wants it any more. `None` when a
+/// signal has ended it.
+fn wait(
+    child: &mut Child,
+    time: Duration,
+    is_given_up: &dyn Fn() -> bool,
+) -> io::Result<Option<i32>> {
     let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let until = Instant::now() + time;
     loop {
@@ -141,16 +149,22 @@ fn wait(child: &mut Child, time: Duration) -> io::Result<Option<i32>> {
             return Ok(status.code());
         }
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        let is_given_up = is_given_up();
+        if left.is_zero() || is_given_up {
             child.kill()?;
             child.wait()?;
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("ssh took longer than {} s", time.as_secs()),
-            ));
+            let (kind, why) = match is_given_up {
+                true => (io::ErrorKind::Other, "it was given up".to_owned()),
+                false => {
+                    let why = format!("ssh took longer than {} s", time.as_secs());
+                    (io::ErrorKind::TimedOut, why)
+                }
+            };
+            return Err(io::Error::new(kind, why));
         }
         let mut watched = [PollFd::new(&end, PollFlags::IN)];
-        let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let left =
+            Timespec::try_from(left.min(GIVE_UP_LOOK)).map_err(|_| io::ErrorKind::InvalidInput)?;
         match poll(&mut watched, Some(&left)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -176,4 +190,20 @@ fn checksum(path: &Path) -> io::Result<String> {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_nobody_wants_any_more_is_ended() {
+        let mut child = Command::new("sleep").arg("600").spawn().expect("sleep");
+        let end = wait(&mut child, COPY_TIMEOUT, &|| true).expect_err("given up");
+        assert_eq!(end.to_string(), "it was given up");
+        assert!(child.try_wait().expect("our child").is_some());
+        let mut child = Command::new("true").spawn().expect("true");
+        let status = wait(&mut child, COPY_TIMEOUT, &|| false).expect("it ends");
+        assert_eq!(status, Some(0));
+    }
 }

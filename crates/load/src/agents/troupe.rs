@@ -47,7 +47,7 @@ pub fn run_script_on_agents(
         tls: options.tls.clone(),
     };
     let mut crew = Crew::gather(agents, interrupt)?;
-    crew.ask(&Work::Script(Box::new(work)), interrupt)?;
+    crew.ask(Work::Script(Box::new(work)), interrupt)?;
     crew.divide(SLICES, script::users_held(script).into())?;
     crew.prepare(fastrand::u64(..), interrupt)?;
     let started = crew.start(interrupt)?;
@@ -120,12 +120,12 @@ impl Troupe<'_> {
         let said = match event {
             Event::Heard(said) => said,
             Event::Lost(why) => return self.lose(place, why),
-            Event::Connected | Event::Clock(_) => return,
+            Event::Awaited(_) | Event::Connected | Event::Clock(_) => return,
         };
         let member = &mut self.crew.members[place];
         match said {
             FromAgent::Standing(standing) => {
-                member.standing = standing.or(member.standing);
+                member.hear(standing);
                 let standings = self.crew.members.iter().filter_map(|one| one.standing);
                 let all = standings.fold(Snapshot::EMPTY, Snapshot::plus);
                 self.desk.stand(&all);

@@ -33,6 +33,9 @@ pub(crate) enum WireError {
         "a frame of {bytes} bytes came where {most} are the most: the other side is no fourtuple agent"
     )]
     TooLong { bytes: usize, most: usize },
+    /// This side would send a frame that is longer than it may be.
+    #[error("a message of {bytes} bytes is too long for an agents' session: {most} are the most")]
+    OwnTooLong { bytes: usize, most: usize },
     /// A frame is too short for its tag.
     #[error("a frame came that is too short for its tag")]
     TooShort,
@@ -93,24 +96,34 @@ impl Seal {
 ///
 /// # Errors
 ///
-/// [`WireError::TooLong`].
+/// [`WireError::OwnTooLong`].
 pub(crate) fn frame(content: &[u8], seal: Option<&mut Seal>) -> Result<Vec<u8>, WireError> {
+    let mut frame = head(content, seal)?;
+    frame.extend_from_slice(content);
+    Ok(frame)
+}
+
+/// Writes what comes before the content of a frame.
+///
+/// # Errors
+///
+/// [`WireError::OwnTooLong`].
+pub(crate) fn head(content: &[u8], seal: Option<&mut Seal>) -> Result<Vec<u8>, WireError> {
     let (tag_bytes, most) = match seal {
         Some(_) => (TAG_BYTES, FRAME_BYTES_MAX),
         None => (0, GREETING_BYTES_MAX),
     };
     let bytes = content.len() + tag_bytes;
     if bytes > most {
-        return Err(WireError::TooLong { bytes, most });
+        return Err(WireError::OwnTooLong { bytes, most });
     }
-    let mut frame = Vec::with_capacity(LENGTH_BYTES + bytes);
+    let mut head = Vec::with_capacity(LENGTH_BYTES + TAG_BYTES);
     // Both limits are below 2^32.
-    frame.extend_from_slice(&(bytes as u32).to_be_bytes());
+    head.extend_from_slice(&(bytes as u32).to_be_bytes());
     if let Some(seal) = seal {
-        frame.extend_from_slice(seal.sign(content).as_ref());
+        head.extend_from_slice(seal.sign(content).as_ref());
     }
-    frame.extend_from_slice(content);
-    Ok(frame)
+    Ok(head)
 }
 
 /// Finds frames in bytes that come in any pieces.
@@ -216,8 +229,10 @@ mod tests {
             let bytes = most + 1;
             assert_eq!(inbox.next(seal), Err(WireError::TooLong { bytes, most }));
         }
+        // Who would send one hears of itself, not of the other side.
         let long = vec![0; GREETING_BYTES_MAX + 1];
-        assert!(frame(&long, None).is_err());
+        let own = frame(&long, None).expect_err("too long").to_string();
+        assert!(own.starts_with("a message of 4097 bytes"), "{own}");
     }
 
     proptest! {
