@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::timeline::Spectrum;
 
 /// A histogram of durations from 1 µs to one hour, with three significant digits. It takes its
-/// memory, up to 200 KiB, with the first duration.
+/// memory with the first duration, 16 KiB, and up to 200 KiB as durations grow longer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latency(Option<Box<Histogram<u64>>>);
 
@@ -53,6 +53,8 @@ pub(crate) struct Summary {
 impl Latency {
     const MIN_NANOS: u64 = 1_000;
     const MAX_NANOS: u64 = 3_600_000_000_000;
+    /// Up to here a histogram begins with, which takes 16 KiB; each doubling takes 8 more.
+    const GROWS_NANOS: u64 = 1_000_000;
 
     pub(crate) const fn new() -> Self {
         Self(None)
@@ -60,8 +62,14 @@ impl Latency {
 
     /// Counts one duration; more than an hour counts as an hour.
     pub(crate) fn record(&mut self, duration: Duration) {
+        self.add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), 1);
+    }
+
+    /// Counts so many durations of so many nanoseconds.
+    fn add(&mut self, nanos: u64, count: u64) {
         self.histogram()
-            .saturating_record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+            .record_n(nanos.min(Self::MAX_NANOS), count)
+            .expect("a histogram grows up to the longest duration");
     }
 
     /// Adds another shard's durations.
@@ -69,7 +77,7 @@ impl Latency {
         if let Some(other) = &other.0 {
             self.histogram()
                 .add(&**other)
-                .expect("all histograms have the same bounds");
+                .expect("a histogram grows up to the longest duration");
         }
     }
 
@@ -153,8 +161,11 @@ impl Latency {
 
     fn histogram(&mut self) -> &mut Histogram<u64> {
         self.0.get_or_insert_with(|| {
-            let histogram = Histogram::new_with_bounds(Self::MIN_NANOS, Self::MAX_NANOS, 3);
-            Box::new(histogram.expect("the bounds are constants that the histogram allows"))
+            let histogram = Histogram::new_with_bounds(Self::MIN_NANOS, Self::GROWS_NANOS, 3);
+            let mut histogram =
+                histogram.expect("the bounds are constants that the histogram allows");
+            histogram.auto(true);
+            Box::new(histogram)
         })
     }
 }
@@ -196,7 +207,7 @@ impl<'de> Deserialize<'de> for Latency {
             let nanos = place.checked_mul(1 << UNIT_BITS).ok_or_else(wrong)?;
             // More than can be counted nobody has measured.
             all = all.checked_add(count).ok_or_else(wrong)?;
-            latency.histogram().saturating_record_n(nanos, count);
+            latency.add(nanos, count);
         }
         Ok(latency)
     }
