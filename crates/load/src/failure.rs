@@ -86,6 +86,13 @@ pub enum Failure {
     PushRefused(String),
     /// The machine of the crowd that held the connection was lost.
     AgentLost,
+    /// A function of a script failed.
+    FunctionFailed {
+        /// What it said.
+        message: String,
+        /// Which function, in which file and line, as far as it is known.
+        place: String,
+    },
 }
 
 /// The most different texts of one class that are told apart; a server may invent a reason per
@@ -146,7 +153,15 @@ impl Failure {
         Self::PushRefused(Self::clean(reason))
     }
 
-    fn clean(reason: &str) -> String {
+    /// A function that failed, as [`Failure::join_refused`].
+    pub(crate) fn function_failed(message: &str, place: &str) -> Self {
+        Self::FunctionFailed {
+            message: Self::clean(message),
+            place: Self::clean(place),
+        }
+    }
+
+    pub(crate) fn clean(reason: &str) -> String {
         let shown = |c: char| match c {
             c if c.is_control() => c.escape_default().to_string(),
             c => c.to_string(),
@@ -215,6 +230,7 @@ impl Failure {
             Self::NotJoined => "not_joined",
             Self::PushRefused(_) => "push_refused",
             Self::AgentLost => "agent_lost",
+            Self::FunctionFailed { .. } => "function_failed",
         }
     }
 
@@ -262,7 +278,8 @@ impl Failure {
             | Self::PushRefused(text)
             | Self::HandshakeInvalid(text)
             | Self::ProtocolBroken(text)
-            | Self::Kernel(text) => Some(text),
+            | Self::Kernel(text)
+            | Self::FunctionFailed { message: text, .. } => Some(text),
             Self::Tls(failure) => failure.text_mut(),
             _ => None,
         }
@@ -313,6 +330,12 @@ impl fmt::Display for Failure {
             Self::PushRefused(reason) => write!(f, "push refused: {reason}"),
             Self::AgentLost => {
                 f.write_str("agent lost: its machine of the crowd was heard no more")
+            }
+            Self::FunctionFailed { message, place } if place.is_empty() => {
+                write!(f, "a function failed: {message}")
+            }
+            Self::FunctionFailed { message, place } => {
+                write!(f, "a function failed: {message} ({place})")
             }
         }
     }

@@ -142,10 +142,15 @@ mod tests {
         let path = folder.join("s.yml");
         let script = "config:\n  target: ws://127.0.0.1:1/{{ $env.FOURTUPLE_NO_SUCH_NAME }}\n  \
                       phases: [{duration: 1, arrivalRate: 1}]\n  \
-                      payload: [{path: users.csv, fields: [name]}]\n\
-                      scenarios: [{engine: ws, flow: [{send: '{{ name }}'}]}]\n";
+                      payload: [{path: users.csv, fields: [name]}]\n  processor: ./f.js\n\
+                      scenarios: [{engine: ws, flow: [{function: mark}, {send: '{{ name }} {{ mark }}'}]}]\n";
+        let functions = "const { mark } = require('./lib/mark');\nexports.mark = (context) => { context.vars.mark = mark; };";
         fs::write(&path, script).expect("a file");
         fs::write(folder.join("users.csv"), "ada\nbob\n").expect("a file");
+        fs::write(folder.join("f.js"), functions).expect("a file");
+        fs::create_dir_all(folder.join("lib")).expect("a folder");
+        let mark = "exports.mark = process.env.FOURTUPLE_NO_SUCH_NAME;";
+        fs::write(folder.join("lib/mark.js"), mark).expect("a file");
         let (here, bundle) = Bundle::pack(&path, &ScriptFlags::default()).expect("a script");
         fs::remove_dir_all(&folder).expect("it is ours");
         let text = serde_json::to_string(&bundle).expect("JSON");

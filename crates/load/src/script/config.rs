@@ -33,20 +33,21 @@ pub(crate) struct Config<'n> {
     pub(crate) ensure: Ensure,
     pub(crate) serializer: Serializer,
     pub(crate) heartbeat: Option<Duration>,
+    /// The file of functions in JavaScript.
+    pub(crate) processor: Option<&'n Node>,
 }
 
 /// Plugins that look at HTTP alone, so that a script of WebSockets loses nothing without them.
 const HTTP_PLUGINS: [&str; 3] = ["expect", "apdex", "metrics-by-endpoint"];
 
 /// Keys of other engines and of Artillery's own ways of running: nothing here depends on them.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 6] = [
     "http",
     "socketio",
     "engines",
     "bundling",
     "includeFiles",
     "apdex",
-    "processor",
 ];
 
 impl<'n> Config<'n> {
@@ -81,6 +82,7 @@ impl<'n> Config<'n> {
         let (serializer, heartbeat) = read_phoenix(&mut fields, &mut connect, problems);
         let jitter = read_defaults(&mut fields, problems);
         let ensure = read_ensure(&mut fields, problems);
+        let processor = fields.take("processor");
         // Merged into the rest before it was read.
         fields.take("environments");
         for key in OTHERS {
@@ -97,6 +99,7 @@ impl<'n> Config<'n> {
             ensure,
             serializer,
             heartbeat,
+            processor,
         })
     }
 }

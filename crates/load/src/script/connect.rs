@@ -1,10 +1,12 @@
 //! Where a scenario connects, and with which head.
 
 use proto::phoenix::Serializer;
+use serde_json::{Value as Json, json};
 
 use super::{
     bundle::Files,
     fields::Fields,
+    flow,
     memory::Scene,
     names::Names,
     problem::{Place, Problems},
@@ -23,11 +25,13 @@ pub(crate) struct Connect {
     /// The whole URL, if it differs from user to user.
     url: Option<Template>,
     headers: Box<[(String, Template)]>,
-    pub(crate) protocols: Box<[Template]>,
+    protocols: Box<[Template]>,
     /// What the server is asked for if it speaks TLS.
     pub(crate) tls: Tls,
     /// Parameters of a Phoenix socket.
     params: Box<[(String, Template)]>,
+    /// The function that may change all of it.
+    pub(crate) function: Option<u16>,
 }
 
 /// What the upgrade request of one user asks for.
@@ -113,6 +117,7 @@ impl Connect {
             defaults.params,
         );
         let mut own_tls = defaults.tls.clone();
+        let mut function = None;
         match step {
             Some((node, path)) if matches!(node.value, Value::Text(_)) => {
                 target = Some((node, path.to_owned()));
@@ -127,7 +132,8 @@ impl Connect {
                     protocols = fields.list("subprotocols");
                 }
                 params = fields.take("params").or(params);
-                fields.forbid("function", super::flow::NO_JAVASCRIPT, problems);
+                let (key, node) = (fields.path_of("function"), fields.take("function"));
+                function = node.and_then(|node| flow::function(node, &key, names, problems));
                 tls::read(&mut fields, &mut own_tls, defaults.files, problems);
                 refuse_options(&mut fields, problems);
                 fields.finish(problems);
@@ -149,10 +155,7 @@ impl Connect {
         let protocols = protocols.filter_map(|node| text(node, "subprotocols", names, problems));
         let all = with_header(protocols.collect(), protocol_headers);
         for (name, _) in &headers {
-            let is_own = OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own));
-            let is_token =
-                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            if is_own || name.is_empty() || !name.bytes().all(is_token) {
+            if is_refused(name) {
                 let text = format!("`{name}` is a header of the upgrade itself, or no name of one");
                 problems.note(place, "headers", text);
             }
@@ -164,42 +167,119 @@ impl Connect {
             tls: own_tls,
             protocols: all.into(),
             params: params.into(),
+            function,
         })
     }
 
-    /// What the request of one user asks for; `None` when the URL that it makes is none.
+    /// What the request of one user asks for; `None` when the URL that it makes is none, or one of
+    /// another server.
     pub(crate) fn request(&self, dialect: Dialect, scene: &mut Scene<'_>) -> Option<Request> {
         let own = match &self.url {
             None => None,
-            Some(template) => {
-                let mut url = String::new();
-                template.write(&mut url, scene);
-                Some(url.replace(' ', "%20").parse::<Target>().ok()?)
+            Some(template) => Some(self.own(&written(template, scene))?),
+        };
+        let mut request = Request::default();
+        let headers = self.headers.iter();
+        request.headers = headers
+            .map(|(name, value)| (name.clone(), written(value, scene)))
+            .collect();
+        let protocols = self.protocols.iter();
+        request.protocols = protocols.map(|one| written(one, scene)).collect();
+        self.aim(&mut request, own.as_ref(), dialect, scene);
+        Some(request)
+    }
+
+    /// What a function that connects is given, and may change.
+    pub(crate) fn arguments(&self, scene: &mut Scene<'_>) -> Json {
+        let url = match &self.url {
+            Some(template) => written(template, scene),
+            None => self.server.to_string(),
+        };
+        let headers = self.headers.iter();
+        let headers: serde_json::Map<_, _> = headers
+            .map(|(name, value)| (name.clone(), written(value, scene).into()))
+            .collect();
+        let protocols = self.protocols.iter();
+        let protocols: Vec<_> = protocols.map(|one| written(one, scene)).collect();
+        json!({"target": url, "subprotocols": protocols, "options": {"headers": headers}})
+    }
+
+    /// What a user asks for whose function has left `wanted`, or what is wrong with that.
+    pub(crate) fn request_of(
+        &self,
+        wanted: &Json,
+        dialect: Dialect,
+        scene: &mut Scene<'_>,
+    ) -> Result<Request, String> {
+        let text = |value: &Json| match value {
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let url = wanted["target"].as_str().unwrap_or_default();
+        let own = self.own(url).ok_or_else(|| {
+            format!(
+                "wsArgs.target is `{url}`: expected a URL of {}, the server of the script",
+                self.server.host()
+            )
+        })?;
+        let mut request = Request::default();
+        for (name, value) in wanted["options"]["headers"]
+            .as_object()
+            .into_iter()
+            .flatten()
+        {
+            let value = text(value);
+            if is_refused(name) || value.contains(['\r', '\n']) {
+                return Err(format!(
+                    "wsArgs.options.headers has `{name}`, which cannot be sent"
+                ));
             }
-        };
-        let server = own.as_ref().unwrap_or(&self.server);
-        let mut write = |template: &Template| {
-            let mut text = String::new();
-            template.write(&mut text, scene);
-            text
-        };
-        let target = match dialect {
+            request.headers.push((name.clone(), value));
+        }
+        let protocols = wanted["subprotocols"].as_array().into_iter().flatten();
+        request.protocols = protocols.map(text).collect();
+        self.aim(&mut request, Some(&own), dialect, scene);
+        Ok(request)
+    }
+
+    /// A user's own URL; `None` when it is none, or one of another server.
+    fn own(&self, url: &str) -> Option<Target> {
+        let own = url.replace(' ', "%20").parse::<Target>().ok()?;
+        (own.host() == self.server.host()).then_some(own)
+    }
+
+    /// Says which host and path a request is for.
+    fn aim(
+        &self,
+        request: &mut Request,
+        own: Option<&Target>,
+        dialect: Dialect,
+        scene: &mut Scene<'_>,
+    ) {
+        let server = own.unwrap_or(&self.server);
+        request.host = server.host();
+        request.target = match dialect {
             Dialect::Plain => server.plain(),
             Dialect::Phoenix(serializer, _) => {
-                let params = self.params.iter().map(|(name, value)| (name, write(value)));
+                let params = self.params.iter();
+                let params = params.map(|(name, value)| (name, written(value, scene)));
                 with_params(server.phoenix(serializer.vsn()), params)
             }
         };
-        let headers = self.headers.iter();
-        Some(Request {
-            host: server.host(),
-            target,
-            headers: headers
-                .map(|(name, value)| (name.clone(), write(value)))
-                .collect(),
-            protocols: self.protocols.iter().map(write).collect(),
-        })
     }
+}
+
+fn written(template: &Template, scene: &mut Scene<'_>) -> String {
+    let mut text = String::new();
+    template.write(&mut text, scene);
+    text
+}
+
+/// Whether a header is one of the upgrade itself, or has no name.
+fn is_refused(name: &str) -> bool {
+    let is_own = OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own));
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    is_own || name.is_empty() || !name.bytes().all(is_token)
 }
 
 /// The subprotocols of a script and those that it gives as a header, which are divided by commas.
@@ -225,14 +305,13 @@ fn with_params<'a>(target: String, params: impl Iterator<Item = (&'a String, Str
     }
 }
 
-/// The server of a URL, and the URL itself where it differs from user to user.
-fn server(
+/// The text of a URL, whole.
+fn url(
     node: &Node,
     path: &str,
     defaults: &Defaults<'_>,
-    names: &mut Names<'_>,
     problems: &mut Problems,
-) -> Option<(Target, Option<Template>)> {
+) -> Option<String> {
     let mut url = match &node.value {
         Value::Text(text) => text.clone(),
         _ => {
@@ -264,6 +343,18 @@ fn server(
             .replace("{{ target }}", base)
             .replace("{{target}}", base);
     }
+    Some(url)
+}
+
+/// The server of a URL, and the URL itself where it differs from user to user.
+fn server(
+    node: &Node,
+    path: &str,
+    defaults: &Defaults<'_>,
+    names: &mut Names<'_>,
+    problems: &mut Problems,
+) -> Option<(Target, Option<Template>)> {
+    let url = url(node, path, defaults, problems)?;
     let unknown = names.unknown.len();
     let template = Template::parse(&url, node.at, path, names, problems);
     if let Some(name) = names.unknown.get(unknown) {
@@ -275,9 +366,12 @@ fn server(
         return None;
     }
     let constant = template.as_constant();
-    let known = constant
-        .as_deref()
-        .unwrap_or_else(|| template.constant_start());
+    // A variable that steps or functions may set anew has its first value for the server's name.
+    let captures = std::mem::take(&mut names.captures);
+    let first = Template::parse(&url, node.at, path, names, &mut Problems::of(""));
+    names.captures = captures;
+    let known = first.as_constant();
+    let known = known.as_deref().unwrap_or_else(|| first.constant_start());
     let authority_ends = known
         .find("://")
         .is_some_and(|scheme| known[scheme + 3..].contains(['/', '?']));

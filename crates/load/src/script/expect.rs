@@ -264,6 +264,7 @@ mod tests {
             captures: &captures,
             loops: Vec::new(),
             unknown: Vec::new(),
+            processor: None,
         };
         let mut fields = Fields::of(&node, "send", &mut problems).expect("a map");
         let expect = Expect::read(&mut fields, &mut names, &mut problems);

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::processor::Emitted;
 use crate::{
     failure::Failures,
     latency::Latency,
@@ -46,6 +47,56 @@ pub(crate) struct Figures {
     pub(crate) steps: Box<[StepFigures]>,
     /// Users that were there at the end of the period.
     pub(crate) active: u64,
+    /// Lines of users that there was no room for.
+    pub(crate) lines_dropped: u64,
+    /// What functions count.
+    pub(crate) custom: Custom,
+}
+
+/// Metrics of a script's functions, by their names.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Custom {
+    pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) rates: BTreeMap<String, u64>,
+    /// Their values are taken for milliseconds, from 0.001 to an hour.
+    pub(crate) summaries: BTreeMap<String, Latency>,
+}
+
+/// Names of one kind of custom metric, at most; what has another name counts as `other`.
+const CUSTOM_NAMES_MAX: usize = 256;
+
+impl Custom {
+    /// Counts what a function has emitted.
+    pub(crate) fn count(&mut self, emitted: Emitted) {
+        match emitted {
+            Emitted::Counter(name, by) => *entry(&mut self.counters, name) += by,
+            Emitted::Rate(name) => *entry(&mut self.rates, name) += 1,
+            Emitted::Histogram(name, value) => {
+                let millis = value.min(3_600_000.0) / 1e3;
+                let value = Duration::from_secs_f64(millis);
+                entry(&mut self.summaries, name).record(value);
+            }
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (name, by) in other.counters {
+            *entry(&mut self.counters, name) += by;
+        }
+        for (name, by) in other.rates {
+            *entry(&mut self.rates, name) += by;
+        }
+        for (name, values) in other.summaries {
+            entry(&mut self.summaries, name).merge(&values);
+        }
+    }
+}
+
+fn entry<V: Default>(all: &mut BTreeMap<String, V>, mut name: String) -> &mut V {
+    if all.len() >= CUSTOM_NAMES_MAX && !all.contains_key(&name) {
+        "other".clone_into(&mut name);
+    }
+    all.entry(name).or_default()
 }
 
 /// What was counted of one step.
@@ -92,6 +143,8 @@ impl Figures {
         self.heartbeats += other.heartbeats;
         self.tuples_busy += other.tuples_busy;
         self.active += other.active;
+        self.lines_dropped += other.lines_dropped;
+        self.custom.merge(other.custom);
         for (mine, others) in [
             (&mut self.session, &other.session),
             (&mut self.connect, &other.connect),

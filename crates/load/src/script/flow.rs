@@ -7,14 +7,10 @@ use super::{
     fields::{Fields, duration, seconds, time_of},
     names::{LoopNames, Names},
     problem::{Problems, nearest},
-    program::{Jitter, STEPS_MAX, Step, Think, Time, Times, parse_count},
+    program::{Call, Jitter, STEPS_MAX, Step, Think, Time, Times, parse_count},
     template::{Body, Part, Template},
     tree::{Node, Value},
 };
-
-/// Why there is no function.
-pub(crate) const NO_JAVASCRIPT: &str = "processor functions (JavaScript) are not run yet: delete the step, or use `-v`, CSV files and \
-     templates for what it makes";
 
 /// Loops inside each other, at most.
 const LOOPS_MAX: usize = 16;
@@ -119,7 +115,9 @@ impl Compiler<'_, '_> {
                 }
             }
             "function" => {
-                self.problems.note(entry.at, &key, NO_JAVASCRIPT);
+                if let Some(call) = self.call(Some(node), &key) {
+                    self.push(Step::Call(Box::new(call)), &key);
+                }
             }
             "connect" => {
                 let text = "only the first step may connect: a user has one connection, which is \
@@ -207,7 +205,7 @@ impl Compiler<'_, '_> {
             self.problems.note(node.at, key, text);
             return;
         };
-        let times = self.times(fields);
+        let mut times = self.times(fields);
         let name = |text: Option<&str>, or: &str| text.unwrap_or(or).to_owned();
         let names = LoopNames {
             count: name(fields.text("loopValue", self.problems), "$loopCount"),
@@ -219,6 +217,10 @@ impl Compiler<'_, '_> {
             return;
         }
         self.names.loops.push(names);
+        // A function that says whether the loop goes on is in it.
+        if let Some(Times::While(call)) = &mut times {
+            call.loops = self.names.loops.clone().into();
+        }
         let start = self.steps.len();
         let times = Box::new(times.unwrap_or(Times::Count(0, None)));
         self.push(Step::Loop { times, end: 0 }, key);
@@ -238,7 +240,14 @@ impl Compiler<'_, '_> {
 
     /// How often a loop goes round; `None` when that is wrong, which is noted.
     fn times(&mut self, fields: &mut Fields<'_>) -> Option<Times> {
-        fields.forbid("whileTrue", NO_JAVASCRIPT, self.problems);
+        if let Some(node) = fields.take("whileTrue") {
+            for key in ["count", "over"] {
+                fields.take(key);
+            }
+            return self
+                .call(Some(node), &fields.path_of("whileTrue"))
+                .map(Times::While);
+        }
         let (count, over) = (fields.take("count"), fields.take("over"));
         let path = fields.path_of("count");
         if let Some(node) = over {
@@ -288,6 +297,13 @@ impl Compiler<'_, '_> {
         }
     }
 
+    /// A call of the function that `node` names.
+    pub(crate) fn call(&mut self, node: Option<&Node>, key: &str) -> Option<Call> {
+        let function = function(node?, key, self.names, self.problems)?;
+        let loops = self.names.loops.clone().into();
+        Some(Call { function, loops })
+    }
+
     /// A text that may be a template.
     pub(crate) fn template(&mut self, node: &Node, key: &str) -> Option<Template> {
         let text = match &node.value {
@@ -307,6 +323,25 @@ impl Compiler<'_, '_> {
             self.problems,
         ))
     }
+}
+
+/// The number of the function that `node` names.
+pub(crate) fn function(
+    node: &Node,
+    key: &str,
+    names: &mut Names<'_>,
+    problems: &mut Problems,
+) -> Option<u16> {
+    let found = match &node.value {
+        Value::Text(name) => names.function(name),
+        _ => Err(format!(
+            "expected the name of a function, found {}",
+            node.kind()
+        )),
+    };
+    found
+        .map_err(|wrong| problems.note(node.at, key, wrong))
+        .ok()
 }
 
 /// Reads `jitter`: `10%`, milliseconds, or a time.

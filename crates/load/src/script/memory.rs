@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     names::{Origin, Variable, follow},
@@ -17,6 +17,8 @@ pub(crate) struct Memory {
     pub(crate) captures: Box<[Option<Value>]>,
     /// The loops it is in, the outermost first.
     pub(crate) loops: Vec<Turn>,
+    /// What functions have set besides, by name.
+    pub(crate) others: Option<Box<Map<String, Value>>>,
 }
 
 /// One loop that a user is in.
@@ -96,7 +98,7 @@ impl Scene<'_> {
                 };
                 follow(payload.rows.get(row)?.get(usize::from(*column))?, path)
             }
-            Origin::Rows(payload) => follow(&self.payloads[usize::from(*payload)].all(), path),
+            Origin::Rows(payload) => follow_rows(&self.payloads[usize::from(*payload)].all, path),
             Origin::LoopCount(depth) => Some(self.turn(*depth)?.index.into()),
             Origin::LoopElement(depth) => {
                 let turn = self.turn(*depth)?;
@@ -115,6 +117,14 @@ impl Scene<'_> {
     /// One of `count`, the same for this user every time.
     fn pick(&self, which: u64, count: usize) -> Option<usize> {
         (count > 0).then(|| fastrand::Rng::with_seed(self.seed ^ which).usize(..count))
+    }
+}
+
+/// Takes what `path` leads to from a file's rows.
+fn follow_rows(rows: &[Value], path: &[Box<str>]) -> Option<Value> {
+    match path.split_first() {
+        Some((row, rest)) => follow(rows.get(row.parse::<usize>().ok()?)?, rest),
+        None => Some(Value::Array(rows.to_vec())),
     }
 }
 
@@ -156,6 +166,7 @@ mod tests {
                 element: "$loopElement".to_owned(),
             }],
             unknown: Vec::new(),
+            processor: None,
         };
         let body = Body::read(&node, "send", &mut names, &mut problems);
         problems.or(Some(())).expect("no problems");
@@ -252,6 +263,7 @@ mod tests {
                 captures: &[],
                 loops: Vec::new(),
                 unknown: Vec::new(),
+                processor: None,
             };
             Template::parse(text, Place::default(), "send", &mut names, &mut problems);
             let refusal = problems.or(Some(())).expect_err(text).to_string();

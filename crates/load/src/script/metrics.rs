@@ -34,6 +34,17 @@ impl Metrics {
                 .entry(format!("errors.{}", error_name(failure)))
                 .or_default() += count;
         }
+        for (name, &count) in &figures.custom.counters {
+            *metrics.counters.entry(name.clone()).or_default() += count;
+        }
+        for (name, &count) in &figures.custom.rates {
+            metrics.rate(name, count, seconds);
+        }
+        for (name, values) in &figures.custom.summaries {
+            metrics
+                .summaries
+                .extend(values.summary().map(|summary| (name.clone(), summary)));
+        }
         // That nobody failed is worth saying.
         let failed = figures.failed.total();
         metrics.counters.insert("vusers.failed".to_owned(), failed);
@@ -55,6 +66,7 @@ impl Metrics {
         metrics.count("phoenix.heartbeats_sent", figures.heartbeats);
         metrics.count("vusers.interrupted", figures.interrupted);
         metrics.count("vusers.active", figures.active);
+        metrics.count("vusers.lines_dropped", figures.lines_dropped);
         metrics.count("websocket.tuples_busy", figures.tuples_busy);
         metrics.count(
             "steps.late",
@@ -159,6 +171,7 @@ fn error_name(failure: &Failure) -> String {
         Failure::NoResponse => "response timeout".to_owned(),
         Failure::NoMatch => "Failed capture or match".to_owned(),
         Failure::EmptyMessage => "Empty response from WS server".to_owned(),
+        Failure::FunctionFailed { message, .. } => message.clone(),
         Failure::ClosedWith(code) => format!("closed_with_code_{code}"),
         other => other.class().to_owned(),
     }

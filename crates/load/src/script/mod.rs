@@ -12,11 +12,6 @@
 //!
 //! Everything that is wrong with a script is found before the first connection.
 
-#![allow(
-    dead_code,
-    reason = "scripts are read here, and run from the next change on"
-)]
-
 mod alarms;
 mod bundle;
 mod cast;
@@ -39,6 +34,7 @@ mod perform;
 mod periods;
 mod phases;
 mod problem;
+mod processor;
 mod program;
 mod read;
 mod report;

@@ -1,12 +1,14 @@
 //! What a name in a template stands for: a capture, a column of a CSV file, a variable, a loop.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
     payload::Payload,
+    processor::Processor,
     template::{Part, Var},
+    tree::{self, Node},
 };
 
 /// Where the value of a name comes from.
@@ -55,6 +57,8 @@ pub(crate) struct Names<'s> {
     pub(crate) loops: Vec<LoopNames>,
     /// Names that stood for nothing.
     pub(crate) unknown: Vec<String>,
+    /// The functions that steps may call.
+    pub(crate) processor: Option<Processor>,
 }
 
 /// The longest list of names that stood for nothing.
@@ -82,6 +86,16 @@ impl Names<'_> {
     pub(crate) fn slot(&self, name: &str) -> Option<u16> {
         let slot = self.captures.iter().position(|known| known == name)?;
         Some(slot as u16)
+    }
+
+    /// The number of a function in JavaScript, or what is wrong with its name.
+    pub(crate) fn function(&mut self, name: &str) -> Result<u16, String> {
+        match &mut self.processor {
+            Some(processor) => processor.function(name),
+            None => Err(format!(
+                "`{name}` is a function, and config.processor names no file that has it"
+            )),
+        }
     }
 
     fn origin(&self, name: &str) -> Option<Origin> {
@@ -121,6 +135,50 @@ impl Names<'_> {
             _ => Origin::Variable(found as u16),
         })
     }
+}
+
+/// Every name that a step captures, wherever it stands: loops use what comes later in the text. And those
+/// that a text uses and a function may set.
+pub(crate) fn captures(tree: &Node, processor: Option<&Processor>) -> Vec<String> {
+    fn look(node: &Node, is_capture: bool, names: &mut Vec<String>) {
+        match &node.value {
+            tree::Value::List(items) => items.iter().for_each(|item| look(item, is_capture, names)),
+            tree::Value::Map(entries) => {
+                for entry in entries {
+                    match &entry.node.value {
+                        tree::Value::Text(name) if is_capture && entry.key == "as" => {
+                            if !names.contains(name) && names.len() < usize::from(u16::MAX) {
+                                names.push(name.clone());
+                            }
+                        }
+                        _ => look(&entry.node, entry.key == "capture", names),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut names = Vec::new();
+    let Some(scenarios) = tree.find("scenarios") else {
+        return names;
+    };
+    look(scenarios, false, &mut names);
+    let Some(processor) = processor else {
+        return names;
+    };
+    let mut used = BTreeSet::new();
+    // Headers and parameters in `config` are templates, too.
+    tree.clone().change_texts(&mut |text| {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        used.extend(text.split(|c| !is_word(c)).map(str::to_owned));
+    });
+    for name in used {
+        let is_new = !name.is_empty() && !names.contains(&name);
+        if is_new && names.len() < usize::from(u16::MAX) && processor.mentions(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn part(origin: Origin, path: Box<[Box<str>]>) -> Part {

@@ -1,5 +1,7 @@
 //! CSV files whose rows the virtual users take: `config.payload`.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{bundle::Files, fields::Fields, problem::Problems, tree};
@@ -11,7 +13,10 @@ pub(crate) struct Payload {
     pub(crate) name: Option<String>,
     pub(crate) fields: Vec<String>,
     pub(crate) order: Order,
+    /// Without `loadAll`: rows of which each user takes one.
     pub(crate) rows: Vec<Box<[Value]>>,
+    /// With `loadAll`: all rows, each by the names of its columns; shared by all users.
+    pub(crate) all: Arc<[Value]>,
 }
 
 /// Which row a user takes.
@@ -102,6 +107,7 @@ fn read_one(mut fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) 
         fields: names,
         order,
         rows: Vec::new(),
+        all: Arc::new([]),
     };
     match payload.fill(&text, by, casts, skips_empty, skip_header) {
         Ok(()) => Some(payload),
@@ -143,11 +149,15 @@ impl Payload {
         if self.rows.is_empty() {
             return Err("the file has no row: every user would go without".to_owned());
         }
+        if self.name.is_some() {
+            self.all = self.named();
+            self.rows = Vec::new();
+        }
         Ok(())
     }
 
     /// All rows, each by the names of its columns.
-    pub(crate) fn all(&self) -> Value {
+    fn named(&self) -> Arc<[Value]> {
         let rows = self.rows.iter().map(|row| {
             let cells = self.fields.iter().cloned().zip(row.iter().cloned());
             Value::Object(cells.collect())
@@ -176,6 +186,7 @@ mod tests {
             fields: fields.iter().map(|&name| name.to_owned()).collect(),
             order: Order::Random,
             rows: Vec::new(),
+            all: Arc::new([]),
         }
     }
 
@@ -189,10 +200,10 @@ mod tests {
             {"id": 2.5, "name": "Bob"},
             {"id": "007x", "name": ""}
         ]);
-        assert_eq!(users.all(), rows);
+        assert_eq!(Value::Array(users.named().to_vec()), rows);
         let mut plain = payload(&["a"]);
         plain.fill("1;2\n", b';', false, true, false).expect("CSV");
-        assert_eq!(plain.all(), json!([{"a": "1"}]));
+        assert_eq!(plain.named()[..], [json!({"a": "1"})]);
         assert!(payload(&["a"]).fill("\n", b',', true, true, false).is_err());
     }
 }

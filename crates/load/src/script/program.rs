@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     connect::Connect,
     expect::Expect,
-    names::Origin,
+    names::{LoopNames, Origin},
     template::{Body, Template},
 };
 
@@ -19,6 +19,8 @@ pub(crate) struct Program {
     pub(crate) weight: f64,
     pub(crate) dialect: Dialect,
     pub(crate) connect: Connect,
+    /// Functions that run before the user is dialled.
+    pub(crate) before: Box<[u16]>,
     pub(crate) steps: Box<[Step]>,
     /// Where each step stands in the script, such as `flow[2].send`.
     pub(crate) labels: Box<[Box<str>]>,
@@ -45,6 +47,8 @@ pub(crate) enum Step {
     Wait(Box<Expect>),
     Think(Box<Think>),
     Log(Template),
+    /// Calls a function in JavaScript.
+    Call(Box<Call>),
     /// Enters a loop; `end` is the step behind it.
     Loop {
         times: Box<Times>,
@@ -55,6 +59,15 @@ pub(crate) enum Step {
         start: u16,
     },
     Act(Box<Act>),
+}
+
+/// A call of a function in JavaScript.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// Its number in the processor.
+    pub(crate) function: u16,
+    /// The loops around, the outermost first.
+    pub(crate) loops: Box<[LoopNames]>,
 }
 
 /// How long a user thinks.
@@ -92,6 +105,8 @@ pub(crate) enum Times {
     Over(Arc<[Value]>),
     /// Once for each element of what a name stands for.
     OverName(Origin, Box<[Box<str>]>),
+    /// Once, and again as long as a function says so.
+    While(Call),
 }
 
 /// A step of Phoenix Channels. Without a topic it is for the one that was joined last.

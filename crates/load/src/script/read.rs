@@ -10,12 +10,13 @@ use super::{
     connect::Connect,
     ensure::Ensure,
     fields::Fields,
-    flow::Compiler,
-    names::{Names, Variable},
+    flow::{self, Compiler},
+    names::{self, Names, Variable},
     payload::Payload,
     phases::Phase,
     problem::{Place, Problems},
-    program::{Dialect, Program},
+    processor::Processor,
+    program::{Call, Dialect, Program, Step},
     tree::{Entry, Node, Value},
 };
 
@@ -45,6 +46,8 @@ pub struct Script {
     pub(crate) payloads: Vec<Payload>,
     /// What steps capture, by slot.
     pub(crate) captures: Vec<String>,
+    /// The functions in JavaScript.
+    pub(crate) processor: Option<Arc<Processor>>,
     pub(crate) timeout: Duration,
     pub(crate) ensure: Ensure,
     warnings: Vec<String>,
@@ -107,7 +110,12 @@ impl Script {
             overlay(&mut tree, flags, &mut problems);
             let mut warnings = Vec::new();
             put_in(&mut tree, flags, environment, &mut warnings);
-            compile(file, &tree, files, flags, warnings, &mut problems)
+            let source = Source {
+                tree: &tree,
+                files,
+                environment,
+            };
+            compile(file, &source, flags, warnings, &mut problems)
         });
         let mut script = problems.or(script)?;
         script.mark = mark_of(text, flags);
@@ -231,14 +239,21 @@ fn put_in(
     });
 }
 
+/// What a script is made of.
+struct Source<'s> {
+    tree: &'s Node,
+    files: &'s Files<'s>,
+    environment: &'s dyn Fn(&str) -> Option<String>,
+}
+
 fn compile(
     file: &str,
-    tree: &Node,
-    files: &Files<'_>,
+    source: &Source<'_>,
     flags: &ScriptFlags,
     mut warnings: Vec<String>,
     problems: &mut Problems,
 ) -> Option<Script> {
+    let &Source { tree, files, .. } = source;
     let mut fields = Fields::of(tree, "", problems)?;
     for key in ["before", "after"] {
         let why = "steps before and after a run are not supported: run them on their own";
@@ -268,8 +283,16 @@ fn compile(
         problems.note(at, "scenarios", text);
         return None;
     }
-    let captures = captures(tree);
-    let (programs, unknown) = programs(items, &config, &captures, problems);
+    let before = problems.count();
+    let processor = processor(&config, source, problems);
+    if problems.count() > before {
+        return None;
+    }
+    let captures = names::captures(tree, processor.as_ref());
+    let (programs, names) = programs(items, &config, &captures, processor, problems);
+    let Names {
+        unknown, processor, ..
+    } = names;
     let programs = chosen(programs, node.at, flags, problems);
     let odd =
         |name: &String| format!("`{name}` in a template stands for nothing: it will be undefined");
@@ -290,32 +313,52 @@ fn compile(
         variables,
         payloads,
         captures,
+        processor: processor.map(Arc::new),
         timeout,
         ensure,
         warnings,
     })
 }
 
-/// Reads the scenarios; gives also the names that stood for nothing.
-fn programs(
-    items: &[Node],
+/// Reads the functions of a script.
+fn processor(
     config: &Config<'_>,
-    captures: &[String],
+    source: &Source<'_>,
     problems: &mut Problems,
-) -> (Vec<Program>, Vec<String>) {
+) -> Option<Processor> {
+    let read = |name: &str| source.files.read(name);
+    let mut processor = Processor::read(config.processor?, &read, source.environment, problems)?;
+    for payload in &config.payloads {
+        if let Some(name) = &payload.name {
+            let rows = serde_json::Value::Array(payload.all.to_vec()).to_string();
+            processor.shared.insert(name.clone(), rows.into());
+        }
+    }
+    Some(processor)
+}
+
+/// Reads the scenarios; gives also what was found about names.
+fn programs<'c>(
+    items: &[Node],
+    config: &'c Config<'_>,
+    captures: &'c [String],
+    processor: Option<Processor>,
+    problems: &mut Problems,
+) -> (Vec<Program>, Names<'c>) {
     let mut names = Names {
         variables: &config.variables,
         payloads: &config.payloads,
         captures,
         loops: Vec::new(),
         unknown: Vec::new(),
+        processor,
     };
     let mut programs = Vec::new();
     for (number, item) in items.iter().enumerate() {
         names.loops.clear();
         programs.extend(scenario(item, number, config, &mut names, problems));
     }
-    (programs, names.unknown)
+    (programs, names)
 }
 
 /// Those scenarios that are to run.
@@ -339,33 +382,6 @@ fn chosen(
     programs
 }
 
-/// Every name that a step captures, wherever it stands: loops use what comes later in the text.
-fn captures(tree: &Node) -> Vec<String> {
-    fn look(node: &Node, is_capture: bool, names: &mut Vec<String>) {
-        match &node.value {
-            Value::List(items) => items.iter().for_each(|item| look(item, is_capture, names)),
-            Value::Map(entries) => {
-                for entry in entries {
-                    match &entry.node.value {
-                        Value::Text(name) if is_capture && entry.key == "as" => {
-                            if !names.contains(name) && names.len() < usize::from(u16::MAX) {
-                                names.push(name.clone());
-                            }
-                        }
-                        _ => look(&entry.node, entry.key == "capture", names),
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    let mut names = Vec::new();
-    if let Some(scenarios) = tree.find("scenarios") {
-        look(scenarios, false, &mut names);
-    }
-    names
-}
-
 fn scenario(
     node: &Node,
     number: usize,
@@ -377,14 +393,12 @@ fn scenario(
     let mut fields = Fields::of(node, &path, problems)?;
     let name = fields.text("name", problems);
     let weight = fields.number("weight", (0.0, 1e9), problems).unwrap_or(1.0);
-    for key in [
-        "beforeScenario",
-        "afterScenario",
-        "beforeRequest",
-        "afterResponse",
-    ] {
-        fields.forbid(key, super::flow::NO_JAVASCRIPT, problems);
+    // Of requests over HTTP, which this scenario does not make.
+    for key in ["beforeRequest", "afterResponse"] {
+        fields.take(key);
     }
+    let before = hooks("beforeScenario", &mut fields, names, problems);
+    let after = hooks("afterScenario", &mut fields, names, problems);
     let engine = fields.text("engine", problems);
     let dialect = dialect(engine, config, &fields, problems)?;
     let flow_path = fields.path_of("flow");
@@ -419,14 +433,34 @@ fn scenario(
         has_joined: false,
     };
     compiler.steps(items, &flow_path, true);
+    for (number, function) in after.into_iter().enumerate() {
+        let loops = Box::default();
+        let label = format!("{path}.afterScenario[{number}]");
+        compiler.push(Step::Call(Box::new(Call { function, loops })), &label);
+    }
     Some(Program {
         name: name.map_or_else(|| number.to_string(), str::to_owned),
         weight,
         dialect,
         connect: connect?,
+        before: before.into(),
         steps: compiler.steps.into(),
         labels: compiler.labels.into(),
     })
+}
+
+/// The functions that run before or after a scenario: a name, or several.
+fn hooks(
+    key: &'static str,
+    fields: &mut Fields<'_>,
+    names: &mut Names<'_>,
+    problems: &mut Problems,
+) -> Vec<u16> {
+    let path = fields.path_of(key);
+    let items = fields.list(key).iter();
+    items
+        .filter_map(|node| flow::function(node, &path, names, problems))
+        .collect()
 }
 
 /// What a scenario speaks.

@@ -109,7 +109,10 @@ fn everything_wrong_is_said_at_once_with_its_place_and_key() {
             "s.yml:12:16: scenarios[0].flow[2].think: ",
             "expected seconds",
         ),
-        ("s.yml:13:9: scenarios[0].flow[3].function: ", "JavaScript"),
+        (
+            "s.yml:13:19: scenarios[0].flow[3].function: ",
+            "config.processor names no file",
+        ),
         ("s.yml:14:9: scenarios[0].flow[4]: ", "are two steps"),
         ("s.yml:16:15: scenarios[0].flow[5].send: ", "without `}}`"),
     ];
@@ -122,7 +125,10 @@ fn everything_wrong_is_said_at_once_with_its_place_and_key() {
 #[test]
 fn what_is_not_supported_is_an_error_and_not_a_surprise() {
     for (flow, words) in [
-        ("      - connect: {function: f}\n", "JavaScript"),
+        (
+            "      - connect: {function: f}\n",
+            "config.processor names no file",
+        ),
         (
             "      - send: a\n      - connect: ws://h/y\n",
             "only the first step may connect",
@@ -142,7 +148,7 @@ fn what_is_not_supported_is_an_error_and_not_a_surprise() {
         ),
         (
             "      - loop: [{send: a}]\n        whileTrue: more\n",
-            "JavaScript",
+            "config.processor names no file",
         ),
         (
             "      - loop: [{send: a}]\n        count: many\n",

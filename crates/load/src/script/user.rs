@@ -38,7 +38,7 @@ pub(crate) struct User {
     /// Tuples that turned out to be in use by others.
     pub(crate) tuples_busy: u8, // 1
     pub(crate) state: State, // 1, and 2 of padding
-    /// The `ref` whose reply it waits for; 0 is none.
+    /// The `ref` whose reply it waits for, or the call that it waits for; 0 is none.
     pub(crate) awaited: u32, // 4
 }
 
@@ -61,6 +61,8 @@ pub(crate) enum State {
     Acting,
     /// It waits for a message.
     Waiting,
+    /// It waits for a function in JavaScript.
+    Calling,
     /// It is over; what became of it is counted.
     Leaving,
 }

@@ -9,10 +9,11 @@ use proto::{
 };
 use serde_json::Value;
 
-use super::{Cast, Handed, Order, Plan, State, User, scene};
+use super::{Cast, Handed, Order, Plan, State, User, calling::while_of, scene};
 use crate::script::{
     memory::{Memory, Turn},
     names::Origin,
+    processor::Kind,
     program::{Step, Think, Times, parse_count},
     template::Body,
 };
@@ -93,12 +94,12 @@ impl Cast {
             Step::Log(template) => {
                 let mut line = String::new();
                 template.write(&mut line, &mut scene(plan, user, &mut self.random));
-                let line = line.chars().take(LINE_CHARS_MAX).collect();
-                // A line that has no room is not worth waiting for.
-                if let Some(results) = &self.results {
-                    let _ = results.try_send(Handed::Line(line));
-                }
+                self.log(&line);
                 self.go_on(index)
+            }
+            Step::Call(call) => {
+                self.begin_step(index, now);
+                self.call(plan, index, call, Kind::Step, io)
             }
             Step::Loop { times, end } => {
                 let turn = first_turn(times, plan, user, &mut self.random);
@@ -116,6 +117,10 @@ impl Cast {
                     turn.index += 1;
                     turn.goes_on()
                 });
+                let steps = &plan.program(user.program).steps;
+                if let Some(call) = while_of(steps, *start) {
+                    return self.call(plan, index, call, Kind::While, io);
+                }
                 if goes_on {
                     user.step = *start;
                 } else {
@@ -125,6 +130,21 @@ impl Cast {
                 true
             }
             Step::Act(act) => self.act_in_channel(plan, index, act, io),
+        }
+    }
+
+    /// Shows a line of a user. One that has no room is not worth waiting for, and is counted.
+    pub(super) fn log(&mut self, line: &str) {
+        // What would move a terminal's cursor is written out.
+        let shown = |c: char| match c {
+            '\n' | '\t' => c.to_string(),
+            c if c.is_control() => c.escape_default().to_string(),
+            c => c.to_string(),
+        };
+        let line = line.chars().take(LINE_CHARS_MAX).map(shown).collect();
+        if let Some(results) = &self.results {
+            let sent = results.try_send(Handed::Line(line));
+            self.figures.lines_dropped += u64::from(sent.is_err());
         }
     }
 
@@ -217,6 +237,7 @@ fn first_turn(times: &Times, plan: &Plan, user: &User, random: &mut fastrand::Rn
     };
     match times {
         Times::Count(from, to) => count(*from, *to),
+        Times::While(_) => count(0, None),
         Times::Over(values) => over(Arc::clone(values)),
         Times::Template(template) => {
             let text = match template.value(&mut scene(plan, user, random)) {
@@ -226,20 +247,49 @@ fn first_turn(times: &Times, plan: &Plan, user: &User, random: &mut fastrand::Rn
             let (from, to) = parse_count(&text).unwrap_or((0, Some(0)));
             count(from, to)
         }
-        Times::OverName(origin, path) => {
-            let list: Arc<[Value]> = match origin {
-                // A variable that is a list is gone over as a whole.
-                Origin::Variable(number) if path.is_empty() => {
-                    Arc::clone(&plan.script.variables[usize::from(*number)].values)
-                }
-                _ => match scene(plan, user, random).find(origin, path) {
-                    Some(Value::Array(values)) => values.into(),
-                    _ => Arc::new([]),
-                },
-            };
-            over(list)
-        }
+        Times::OverName(origin, path) => over(list(origin, path, plan, user, random)),
     }
 }
 
-const _: () = assert!(size_of::<Memory>() == 40);
+/// What a loop over a name goes over.
+fn list(
+    origin: &Origin,
+    path: &[Box<str>],
+    plan: &Plan,
+    user: &User,
+    random: &mut fastrand::Rng,
+) -> Arc<[Value]> {
+    match origin {
+        // A variable that is a list is gone over as a whole, and so are the rows of a file.
+        Origin::Variable(number) if path.is_empty() => {
+            Arc::clone(&plan.script.variables[usize::from(*number)].values)
+        }
+        Origin::Rows(number) if path.is_empty() => {
+            Arc::clone(&plan.script.payloads[usize::from(*number)].all)
+        }
+        Origin::Capture(slot, otherwise) => {
+            let captures = user.memory.as_deref().map(|memory| &memory.captures);
+            let captured = captures.and_then(|all| all.get(usize::from(*slot))?.as_ref());
+            match (captured, otherwise) {
+                (None, Some(otherwise)) => list(otherwise, path, plan, user, random),
+                _ => found(origin, path, plan, user, random),
+            }
+        }
+        _ => found(origin, path, plan, user, random),
+    }
+}
+
+fn found(
+    origin: &Origin,
+    path: &[Box<str>],
+    plan: &Plan,
+    user: &User,
+    random: &mut fastrand::Rng,
+) -> Arc<[Value]> {
+    match scene(plan, user, random).find(origin, path) {
+        Some(Value::Array(values)) => values.into(),
+        _ => Arc::new([]),
+    }
+}
+
+const _: () = assert!(size_of::<Memory>() == 48);

@@ -1,12 +1,16 @@
 //! Arriving: users that are due are dialled.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use engine::{Cause, Closed, Io, Time};
 use rustix::io::Errno;
 
-use super::{Cast, Order, State, User};
-use crate::{failure::Failure, source::Rest};
+use super::{Cast, LATER, Order, State, User};
+use crate::{
+    failure::Failure,
+    script::{connect::Request, memory::Memory},
+    source::Rest,
+};
 
 /// Dials in one tick, so that answers are read between them.
 const DIALS_PER_TICK: u32 = 128;
@@ -14,12 +18,29 @@ const DIALS_PER_TICK: u32 = 128;
 const TUPLES_TRIED_MAX: u8 = 100;
 
 /// A user that is due to be dialled, for the first time or again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Attempt {
-    number: u32,
-    program: u16,
+    pub(super) number: u32,
+    pub(super) program: u16,
     intended: Time,
     tuples_busy: u8,
+    /// How many of the functions that come before have run.
+    pub(super) prepared: u16,
+    /// What these functions have left.
+    pub(super) memory: Option<Box<Memory>>,
+    pub(super) request: Option<Box<Request>>,
+}
+
+impl Attempt {
+    /// The user that it is to become; takes its memory along.
+    pub(super) fn user(&mut self) -> User {
+        User {
+            number: self.number,
+            program: self.program,
+            memory: self.memory.take(),
+            ..User::default()
+        }
+    }
 }
 
 impl Cast {
@@ -33,7 +54,9 @@ impl Cast {
         let mut dials = 0;
         while dials < DIALS_PER_TICK {
             if let Some(attempt) = self.retries.pop_front() {
-                self.dial(attempt, io);
+                if !self.dial(attempt, io) {
+                    return io.tick_at(now.after(LATER));
+                }
                 dials += 1;
                 continue;
             }
@@ -52,11 +75,13 @@ impl Cast {
                 number: arrival.number,
                 program: self.plan.choose(arrival.number),
                 intended: started.after(arrival.at),
-                tuples_busy: 0,
+                ..Attempt::default()
             };
             self.figures.created += 1;
             self.figures.created_by[usize::from(attempt.program)] += 1;
-            self.dial(attempt, io);
+            if !self.dial(attempt, io) {
+                return io.tick_at(now.after(LATER));
+            }
             dials += 1;
         }
         io.tick_at(now);
@@ -79,13 +104,20 @@ impl Cast {
         true
     }
 
-    fn dial(&mut self, attempt: Attempt, io: &mut Io<'_, Order>) {
+    /// Dials a user, or runs the functions that come before; `false` when all slots are taken and some
+    /// will be free in a moment.
+    fn dial(&mut self, attempt: Attempt, io: &mut Io<'_, Order>) -> bool {
         let now = io.now();
+        let plan = Arc::clone(&self.plan);
+        let Some(attempt) = self.prepare(&plan, attempt, now) else {
+            self.settle(None, io);
+            return true;
+        };
         let server = self.plan.servers[usize::from(attempt.program)];
         let tuples = &mut self.tuples[server];
         let Some(tuple) = tuples.take(now) else {
             self.turn_away(Failure::TuplesExhausted);
-            return;
+            return true;
         };
         let source = tuples.socket_addr(tuple);
         let destination = tuples.destination();
@@ -96,8 +128,14 @@ impl Cast {
         };
         let Ok(conn) = dialled else {
             tuples.give_back(tuple, Rest::None, now);
+            // Users that have left and still say goodbye have slots, too, and give them back.
+            let waiting = self.retries.len() + self.preparations_count() + 1;
+            if self.active.saturating_sub(waiting as u32) < io.conns_count() {
+                self.retries.push_front(attempt);
+                return false;
+            }
             self.turn_away(Failure::Limit(capacity::Limit::Descriptors));
-            return;
+            return true;
         };
         if attempt.tuples_busy == 0 {
             self.figures.lateness.record(now.since(attempt.intended));
@@ -114,12 +152,17 @@ impl Cast {
             program: attempt.program,
             tuples_busy: attempt.tuples_busy,
             state: State::Dialling,
+            memory: attempt.memory,
             ..User::default()
         };
+        if let Some(request) = attempt.request {
+            self.asked.insert(conn.index, request);
+        }
+        true
     }
 
     /// Counts the failure of a user that could not even be dialled.
-    fn turn_away(&mut self, failure: Failure) {
+    pub(super) fn turn_away(&mut self, failure: Failure) {
         self.figures.failed.count(failure);
         self.leave();
     }
@@ -146,6 +189,9 @@ impl Cast {
             program: user.program,
             intended: user.began,
             tuples_busy: user.tuples_busy + 1,
+            prepared: u16::MAX,
+            memory: user.memory,
+            request: self.asked.remove(&index),
         });
         true
     }
@@ -158,6 +204,10 @@ impl Cast {
         match user.state {
             State::Acting => self.act(index, io),
             State::Waiting => self.give_up(index, Failure::NoResponse, io),
+            State::Calling => {
+                let text = "a function has not ended: it calls done(), or returns a promise";
+                self.give_up(index, Failure::function_failed(text, ""), io);
+            }
             _ => {}
         }
     }

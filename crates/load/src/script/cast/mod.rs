@@ -2,6 +2,7 @@
 //!
 //! - `arriving`: who is due is dialled;
 //! - `acting`: users go from step to step;
+//! - `calling`: functions in JavaScript;
 //! - `hearing`: what the server says, and what becomes of it;
 //! - `channels`: the steps of Phoenix Channels, and heartbeats.
 //!
@@ -10,6 +11,7 @@
 
 mod acting;
 mod arriving;
+mod calling;
 mod channels;
 mod hearing;
 mod plan;
@@ -17,7 +19,7 @@ mod plan;
 mod tests;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     iter::Peekable,
     net::SocketAddr,
     sync::{
@@ -38,11 +40,13 @@ use proto::{
 };
 
 pub(crate) use self::plan::Plan;
-use self::{arriving::Attempt, plan::scene};
+use self::{arriving::Attempt, calling::Errand, plan::scene};
 use super::{
     alarms::Alarms,
+    connect::Request,
     figures::Figures,
     phases::Arrivals,
+    processor::{Ended, Interpreter},
     program::Dialect,
     user::{State, User},
 };
@@ -84,9 +88,6 @@ const LATER: Duration = Duration::from_millis(1);
 /// Users that act in one tick, so that answers are read between them.
 const ACTS_PER_TICK: u32 = 1_024;
 
-/// Later than anything.
-const NEVER: Time = Time::from_nanos(u64::MAX);
-
 /// One shard's users and what they have met.
 #[derive(Debug)]
 pub(crate) struct Cast {
@@ -99,7 +100,7 @@ pub(crate) struct Cast {
     is_closing: bool,
     /// By destination.
     tuples: Box<[Tuples]>,
-    /// Users whose tuple was in use and that wait for another.
+    /// Users whose tuple was in use and that wait for another, or whose functions have run.
     retries: VecDeque<Attempt>,
     users: Table<User>,
     /// One past the highest slot that ever had a user.
@@ -110,12 +111,21 @@ pub(crate) struct Cast {
     /// Users that have more to do at once.
     ready: VecDeque<ConnId>,
     heartbeats: Option<Hand>,
+    /// Functions in JavaScript, from the first call on.
+    functions: Option<Box<Interpreter>>,
+    /// Calls that have not ended, by their numbers.
+    errands: HashMap<u32, Errand>,
+    /// The number of the next call.
+    errands_begun: u32,
+    /// Calls that could not begin.
+    unheard: Vec<Ended>,
+    /// What users ask for whose functions said so, and the subprotocols that were asked for, by slot, until
+    /// the server answers.
+    asked: HashMap<u32, Box<Request>>,
     figures: Figures,
     period: u32,
     watch: Watch,
     random: fastrand::Rng,
-    /// The next slot to close.
-    cursor: u32,
     /// Reused for every message that is written.
     text: String,
     bytes: Vec<u8>,
@@ -149,13 +159,17 @@ impl Cast {
             alarms: Alarms::default(),
             ready: VecDeque::new(),
             heartbeats: None,
+            functions: None,
+            errands: HashMap::new(),
+            errands_begun: 1,
+            unheard: Vec::new(),
+            asked: HashMap::new(),
             figures: Figures::new(plan.script.programs.len(), steps.sum()),
             period: 0,
             watch,
             random: fastrand::Rng::with_seed(
                 plan.part.seed(plan.run) ^ u64::from(shard).rotate_left(32),
             ),
-            cursor: 0,
             text: String::new(),
             bytes: Vec::new(),
             plan,
@@ -211,9 +225,14 @@ impl Cast {
         if matches!(user.state, State::Free | State::Leaving) {
             return false;
         }
+        let call = (user.state == State::Calling).then_some(user.awaited);
         user.state = State::Leaving;
         user.memory = None;
         user.channels = None;
+        self.asked.remove(&index);
+        if let Some(call) = call {
+            self.forget_call(call);
+        }
         self.alarms.clear(index);
         self.leave();
         true
@@ -284,7 +303,9 @@ impl Cast {
                 io.close(conn, CloseCode::NORMAL, "");
             }
         }
-        for _ in std::mem::take(&mut self.retries) {
+        let waiting = self.retries.len() + self.forget_preparations();
+        self.retries.clear();
+        for _ in 0..waiting {
             self.leave();
             self.figures.interrupted += 1;
         }
@@ -304,7 +325,8 @@ impl Cast {
             .heartbeats
             .as_ref()
             .map(|hand| hand.next_time().max(now.after(LATER)));
-        [arrival, self.alarms.next_time(), heartbeat]
+        let functions = self.functions.as_ref().and_then(|one| one.next_time());
+        [arrival, self.alarms.next_time(), heartbeat, functions]
             .into_iter()
             .flatten()
             .fold(now.after(TICK_MAX), Time::min)
@@ -340,10 +362,15 @@ impl App for Cast {
         };
         user.state = State::Upgrading;
         let program = plan.program(user.program);
-        let mut scene = scene(&plan, user, &mut self.random);
-        // A URL that is none asks for a path that no server has, and the user fails with its answer.
-        let wanted = program.connect.request(program.dialect, &mut scene);
-        let wanted = wanted.unwrap_or_default();
+        let wanted = match self.asked.remove(&conn.index) {
+            Some(wanted) => wanted,
+            None => {
+                let mut scene = scene(&plan, user, &mut self.random);
+                // A URL that is none asks for a path that no server has, and the user fails with its answer.
+                let wanted = program.connect.request(program.dialect, &mut scene);
+                Box::new(wanted.unwrap_or_default())
+            }
+        };
         let protocols: Vec<_> = wanted.protocols.iter().map(String::as_str).collect();
         let headers: Vec<_> = wanted
             .headers
@@ -359,6 +386,9 @@ impl App for Cast {
             headers: &headers,
         };
         encode_upgrade(request, &upgrade);
+        if !wanted.protocols.is_empty() {
+            self.asked.insert(conn.index, wanted);
+        }
         key
     }
 
@@ -368,20 +398,8 @@ impl App for Cast {
         response: &http::Response<'_>,
         key: &ClientKey,
     ) -> Result<(), HandshakeError> {
-        let plan = Arc::clone(&self.plan);
-        let offered: Vec<String> = match self.users.find(conn.index) {
-            Some(user) => {
-                let connect = &plan.program(user.program).connect;
-                let mut scene = scene(&plan, user, &mut self.random);
-                let write = |template: &super::template::Template| {
-                    let mut text = String::new();
-                    template.write(&mut text, &mut scene);
-                    text
-                };
-                connect.protocols.iter().map(write).collect()
-            }
-            None => Vec::new(),
-        };
+        let asked = self.asked.remove(&conn.index).unwrap_or_default();
+        let offered = &asked.protocols;
         let offered: Vec<_> = offered.iter().map(String::as_str).collect();
         let chosen = verify(response, key, &offered)?;
         // A client that asks for protocols ends a connection that speaks none of them.
@@ -421,6 +439,7 @@ impl App for Cast {
             return;
         }
         self.fail(conn.index, Failure::of_closed(closed));
+        self.asked.remove(&conn.index);
         if let Some(program) = self.program_of(conn.index)
             && let Some(user) = self.users.find(conn.index)
         {
@@ -465,6 +484,7 @@ impl App for Cast {
                     self.act(conn.index, io);
                 }
             }
+            self.hear_functions(io);
             self.beat(io);
         }
         self.end_if_over(io);

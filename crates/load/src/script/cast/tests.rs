@@ -3,7 +3,7 @@
 use std::{path::Path, sync::mpsc};
 
 use engine::{
-    Reactor, Settings,
+    Reactor, Settings, Turn,
     sim::{Faults, Net, Shard},
 };
 
@@ -41,13 +41,93 @@ fn perform(script: &str, manners: Manners) -> Performance {
 }
 
 fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance {
+    perform_in(Path::new("."), script, manners, limit)
+}
+
+/// Runs a script whose functions are in `source`.
+fn perform_with(source: &str, script: &str) -> Performance {
+    // Tests run side by side, in threads and processes.
+    let name = format!("fourtuple-{}-{:x}", std::process::id(), fastrand::u64(..));
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).expect("a folder of this test");
+    std::fs::write(folder.join("f.js"), source).expect("a file of this test");
+    let script = script.replacen("config:\n", "config:\n  processor: ./f.js\n", 1);
+    let run = perform_in(
+        &folder,
+        &script,
+        Manners::default(),
+        Duration::from_secs(900),
+    );
+    std::fs::remove_dir_all(&folder).expect("it is this test's");
+    run
+}
+
+/// A shard that stands still for a time.
+struct Stalled<'a> {
+    shard: &'a mut dyn Shard,
+    net: &'a Net,
+    still: (Time, Time),
+}
+
+impl Shard for Stalled<'_> {
+    fn turn(&mut self) -> Turn {
+        let (from, to) = self.still;
+        match self.net.now() {
+            now if now >= from && now < to => Turn::Done(Some(to)),
+            _ => self.shard.turn(),
+        }
+    }
+
+    fn is_choked(&self) -> bool {
+        self.shard.is_choked()
+    }
+
+    fn is_idle(&self) -> bool {
+        let (from, to) = self.still;
+        let now = self.net.now();
+        (now >= from && now < to) || self.shard.is_idle()
+    }
+
+    fn counters(&self) -> engine::Snapshot {
+        self.shard.counters()
+    }
+}
+
+/// Runs a script with a crowd that stands still from a time on, for so long.
+fn perform_stalled(script: &str, stall: (Duration, Duration)) -> Performance {
+    let limit = Duration::from_secs(600);
+    perform_as(
+        Path::new("."),
+        script,
+        Manners::default(),
+        limit,
+        stall,
+        10_000,
+    )
+}
+
+fn perform_in(folder: &Path, script: &str, manners: Manners, limit: Duration) -> Performance {
+    perform_as(folder, script, manners, limit, Default::default(), 10_000)
+}
+
+fn perform_as(
+    folder: &Path,
+    script: &str,
+    manners: Manners,
+    limit: Duration,
+    (stall, stalled_for): (Duration, Duration),
+    slots_max: u32,
+) -> Performance {
     let flags = ScriptFlags::default();
-    let script = Script::parse("s.yml", script, Path::new("."), &flags, &|_| None);
+    let script = Script::parse("s.yml", script, folder, &flags, &|_| None);
     let script = script.unwrap_or_else(|problems| panic!("{problems}"));
     let destination: SocketAddr = "10.0.0.1:4000".parse().expect("an address");
     let net = Net::new(7, Faults::default());
     let listen = net.kernel(Some(destination));
-    let settings = Settings::default();
+    let settings = Settings {
+        idle_timeout: None,
+        ..Settings::default()
+    };
     let mut server = Reactor::simulate([listen], &settings, |_, _| Room::new(manners.clone()));
     let sources: capacity::Sources = "10.0.0.2-10.0.0.3".parse().expect("sources");
     let plan = Arc::new(Plan {
@@ -57,7 +137,7 @@ fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance 
         run: 7,
         part: crate::script::part::ScriptPart::whole(),
         shards: SHARDS,
-        slots_max: 10_000,
+        slots_max,
         active: 0.into(),
         first_steps: first_steps(&script),
         script,
@@ -76,6 +156,20 @@ fn perform_over(script: &str, manners: Manners, limit: Duration) -> Performance 
         shard.with_app(|cast, io| cast.handle_mail(Order::Start, io));
     }
     let began = net.now();
+    if !stalled_for.is_zero() {
+        let still = (began.after(stall), began.after(stall + stalled_for));
+        let mut cast: Vec<_> = cast
+            .iter_mut()
+            .map(|shard| Stalled {
+                shard,
+                net: &net,
+                still,
+            })
+            .collect();
+        let mut shards: Vec<&mut dyn Shard> = vec![&mut server[0]];
+        shards.extend(cast.iter_mut().map(|shard| shard as &mut dyn Shard));
+        net.run(&mut shards, still.1, || false);
+    }
     {
         let mut shards: Vec<&mut dyn Shard> = vec![&mut server[0]];
         shards.extend(cast.iter_mut().map(|shard| shard as &mut dyn Shard));
@@ -252,6 +346,18 @@ fn thinking_is_an_open_loop_and_a_stall_shows_as_lateness() {
     assert!((5_000.0..5_060.0).contains(&session.max), "{session:?}");
     assert_eq!(run.figures.steps[1].begun, 100);
     assert_eq!(run.figures.steps[1].late, 0);
+    // The crowd stands still for a second: what was due then is late, and nothing after it is.
+    let stalled = perform_stalled(
+        &echo("[{duration: 1, arrivalCount: 2}]", flow),
+        (Duration::from_secs(2), Duration::from_secs(1)),
+    );
+    let session = stalled.metrics.summaries["vusers.session_length"];
+    assert!((5_000.0..5_060.0).contains(&session.max), "{session:?}");
+    let step = &stalled.figures.steps[1];
+    assert_eq!(step.begun, 100);
+    assert!((16..=22).contains(&step.late), "{}", step.late);
+    let latest = step.lateness.summary().expect("begun steps").max;
+    assert!((850.0..1_001.0).contains(&latest), "{latest}");
 }
 
 #[test]
@@ -396,4 +502,176 @@ fn weights_share_the_users() {
     assert!((750..850).contains(&often), "{often}");
     assert_eq!(run.count("vusers.created_by_name.never"), 0);
     assert_eq!(run.count("vusers.completed"), 1_000);
+}
+
+#[test]
+fn functions_make_what_is_sent_and_count() {
+    let source = "let made = 0;\n\
+                  exports.make = (context, events, done) => {\n  made += 1;\n  \
+                  context.vars.data = { n: made, zip: context.vars.zip, turn: context.vars.$loopCount };\n  \
+                  context.vars.seen = (context.vars.seen ?? 0) + 1;\n  events.emit('counter', 'made', 1);\n  \
+                  events.emit('histogram', 'size', 2.5);\n  events.emit('rate', 'pace');\n  return done();\n};\n\
+                  exports.check = async (context) => {\n  if (context.vars.back.zip !== context.vars.zip) throw new Error('another zip');\n  \
+                  if (context.vars.seen !== context.vars.back.turn + 1) throw new Error('another turn');\n  \
+                  await new Promise((resolve) => setTimeout(resolve, 400));\n  console.log(`${context.vars.seen} of ${context.scenario.name}`);\n};\n";
+    let flow = "      - loop:\n          - function: make\n          \
+                - send: {payload: '{{ data }}', capture: {json: $, as: back}}\n          - function: check\n        count: 3\n";
+    let run = perform_with(source, &echo("[{duration: 1, arrivalCount: 4}]", flow));
+    assert_eq!(run.count("vusers.completed"), 4, "{}", run.report);
+    assert_eq!((run.count("made"), run.count("pace")), (12, 12));
+    let size = run.metrics.summaries["size"];
+    assert_eq!((size.count, size.median), (12, 2.5));
+    let session = run.metrics.summaries["vusers.session_length"];
+    assert!((1_200.0..1_230.0).contains(&session.max), "{session:?}");
+    let mut lines = run.lines;
+    lines.sort();
+    let expected = ["1", "2", "3"]
+        .map(|n| vec![format!("{n} of echoes"); 4])
+        .concat();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn loops_go_on_as_long_as_a_function_says() {
+    let source = "exports.more = (context, next) => { context.vars.n = (context.vars.n ?? 0) + 1; next(context.vars.n < 3); };\n\
+                  exports.once = async () => false;\n";
+    let flow = "      - loop: [{log: 'a {{ $loopCount }} {{ n }}'}]\n        whileTrue: more\n      \
+                - loop: [{log: 'b {{ $loopCount }}'}]\n        whileTrue: once\n";
+    let run = perform_with(source, &echo("[{duration: 1, arrivalCount: 1}]", flow));
+    assert_eq!(
+        run.lines,
+        ["a 0 undefined", "a 1 1", "a 2 2", "b 0"],
+        "{}",
+        run.report
+    );
+}
+
+#[test]
+fn functions_run_before_and_after_and_say_where_to_connect() {
+    let source = "exports.login = async (context) => { context.vars.token = 'one two'; };\n\
+                  exports.where = (args, context, cb) => {\n  \
+                  args.target = args.target.replace('/echo', '/elsewhere');\n  \
+                  args.options.headers['x-token'] = context.vars.token;\n  setTimeout(cb, 100);\n};\n\
+                  exports.away = (args, context, cb) => { args.target = 'ws://10.9.9.9/'; cb(); };\n\
+                  exports.bye = (context, events, done) => { console.log('bye', context.vars.token); done(); };\n";
+    let flow = "      - connect: {function: where}\n      - send: '{{ token }}'\n    \
+                beforeScenario: login\n    afterScenario: [bye]\n";
+    let script = echo("[{duration: 1, arrivalCount: 3}]", flow);
+    let run = perform_with(source, &script);
+    assert_eq!(run.lines, ["bye one two"; 3], "{}", run.report);
+    assert_eq!(run.count("vusers.completed"), 3);
+    // Waiting for the function is part of connecting.
+    let connect = run.figures.connect.summary().expect("connections");
+    assert!(connect.min >= 100.0, "{connect:?}");
+    let run = perform_with(source, &script.replace("where", "away"));
+    assert_eq!(run.figures.failed.total(), 3, "{}", run.report);
+    let text = run.report.to_string();
+    assert!(text.contains("expected a URL of 10.0.0.1:4000"), "{text}");
+}
+
+#[test]
+fn a_function_that_fails_fails_its_user_alone() {
+    let source = "let count = 0;\nexports.odd = () => {\n  count += 1;\n  if (count === 2) throw new Error('boom');\n};\n\
+                  exports.never = (context, events, done) => {};\n";
+    let script = echo(
+        "[{duration: 1, arrivalCount: 6}]",
+        "      - function: odd\n      - send: x\n",
+    );
+    let run = perform_with(source, &script);
+    // One of each shard.
+    assert_eq!(run.count("errors.boom"), 2, "{}", run.report);
+    assert_eq!(run.count("vusers.completed"), 4);
+    assert!(
+        run.report
+            .to_string()
+            .contains("a function failed: boom (f.js:4)"),
+        "{}",
+        run.report
+    );
+    let run = perform_with(source, &script.replace("odd", "never"));
+    assert_eq!(run.figures.failed.total(), 6, "{}", run.report);
+    let session = run.report.to_string();
+    assert!(session.contains("has not ended"), "{session}");
+}
+
+#[test]
+fn a_run_that_is_ended_early_leaves_no_call_behind() {
+    let source = "exports.sleep = (context, events, done) => { setTimeout(done, 60000); };\n";
+    let folder_script = echo(
+        "[{duration: 1, arrivalCount: 6}]",
+        "      - send: x\n    beforeScenario: sleep\n",
+    ) + "  - engine: ws\n    flow: [{function: sleep}]\n";
+    let script = folder_script.replacen("config:\n", "config:\n  processor: ./f.js\n", 1);
+    let folder = std::env::temp_dir().join(format!("fourtuple-early-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of this test");
+    std::fs::write(folder.join("f.js"), source).expect("a file of this test");
+    let run = perform_in(&folder, &script, Manners::default(), Duration::from_secs(5));
+    std::fs::remove_dir_all(&folder).expect("it is this test's");
+    assert_eq!(run.figures.interrupted, 6, "{}", run.report);
+}
+
+#[test]
+fn lines_of_users_cannot_move_a_terminals_cursor() {
+    let run = perform(
+        &echo(
+            "[{duration: 1, arrivalCount: 1}]",
+            "      - log: \"a\\u001b[2Jb\"\n",
+        ),
+        Manners::default(),
+    );
+    assert_eq!(run.lines, ["a\\u{1b}[2Jb"]);
+}
+
+#[test]
+fn a_loop_over_a_file_shares_its_rows() {
+    let folder = std::env::temp_dir().join(format!("fourtuple-rows-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of this test");
+    std::fs::write(folder.join("r.csv"), "1,a\n2,b\n").expect("a file of this test");
+    let flow =
+        "      - loop: [{log: '{{ $loopElement.name }} {{ rows[1].id }}'}]\n        over: rows\n";
+    let script = echo("[{duration: 1, arrivalCount: 2}]", flow).replacen(
+        "config:\n",
+        "config:\n  payload: {path: r.csv, fields: [id, name], loadAll: true, name: rows}\n",
+        1,
+    );
+    let run = perform_in(
+        &folder,
+        &script,
+        Manners::default(),
+        Duration::from_secs(60),
+    );
+    std::fs::remove_dir_all(&folder).expect("it is this test's");
+    let mut lines = run.lines;
+    lines.sort();
+    assert_eq!(lines, ["a 2", "a 2", "b 2", "b 2"]);
+}
+
+#[test]
+fn users_that_still_say_goodbye_keep_nobody_out() {
+    let script = echo(
+        "[{duration: 3, arrivalRate: 400, maxVusers: 10}]",
+        "      - send: x\n",
+    );
+    let limit = Duration::from_secs(60);
+    let run = perform_as(
+        Path::new("."),
+        &script,
+        Manners::default(),
+        limit,
+        Default::default(),
+        5,
+    );
+    assert_eq!(run.figures.failed.total(), 0, "{}", run.report);
+    assert!(run.count("vusers.completed") > 100, "{}", run.report);
+    // Who is there all the time takes all slots: that is a limit, and is said.
+    let script = echo("[{duration: 1, arrivalCount: 30}]", "      - think: 5\n");
+    let run = perform_as(
+        Path::new("."),
+        &script,
+        Manners::default(),
+        limit,
+        Default::default(),
+        5,
+    );
+    assert_eq!(run.count("errors.EMFILE"), 20, "{}", run.report);
 }
