@@ -4,6 +4,7 @@
 //! 2 when the script cannot be run, 3 when this machine could not generate the load.
 
 use std::{
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -14,7 +15,8 @@ use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, parser::ValueSource};
 use load::{
     Agents, Bundle, Interrupt, Progress, Script, ScriptFlags, ScriptOptions, Search, Target,
-    TargetError, run_script, run_script_on_agents, search_script,
+    TargetError, read_dotenv, run_after, run_before, run_script, run_script_on_agents,
+    search_script,
 };
 
 use super::{
@@ -47,12 +49,14 @@ impl FromStr for Aim {
 }
 
 /// Flags that only a script knows.
-const SCRIPT_FLAGS: [&str; 5] = [
+const SCRIPT_FLAGS: [&str; 7] = [
     "target",
     "environment",
     "variables",
     "overrides",
     "scenario-name",
+    "payload",
+    "dotenv",
 ];
 
 /// Flags that a crowd and a script share.
@@ -82,7 +86,7 @@ const SHARED_FLAGS: [&str; 23] = [
     "no-resumption",
 ];
 
-pub(super) fn args() -> [Arg; 5] {
+pub(super) fn args() -> [Arg; 7] {
     let flag = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name)
@@ -101,6 +105,17 @@ pub(super) fn args() -> [Arg; 5] {
         flag("variables", "JSON", "Lay these on top of config.variables").short('v'),
         flag("overrides", "JSON", "Lay this on top of the whole script"),
         flag("scenario-name", "NAME", "Run this scenario alone"),
+        flag(
+            "payload",
+            "FILE",
+            "Take the rows of this CSV file for config.payload",
+        )
+        .short('p'),
+        flag(
+            "dotenv",
+            "FILE",
+            "Take variables of the environment from this file where it has none of the name",
+        ),
     ]
 }
 
@@ -134,11 +149,8 @@ pub(super) fn run(
     agents: Option<&Agents>,
     search: Option<&Search>,
 ) -> anyhow::Result<ExitCode> {
-    let (script, bundle) = match agents {
-        Some(_) => Bundle::pack(path, &script_flags(matches))
-            .map(|(script, bundle)| (script, Some(bundle)))?,
-        None => (Script::read(path, &script_flags(matches))?, None),
-    };
+    let mut flags = script_flags(matches)?;
+    let (mut script, mut bundle) = read(path, &flags, agents)?;
     for warning in script.warnings() {
         eprintln!("fourtuple: {}: {warning}", path.display());
     }
@@ -154,6 +166,15 @@ pub(super) fn run(
     let title = path.display().to_string();
     let plain = || -> Box<dyn Progress> { Box::new(Lines) };
     let (mut onlookers, mut progress) = Onlookers::gather(matches, title, &interrupt, plain)?;
+    if script.has_before() {
+        flags.captured = match run_before(&script, &options, &mut progress, &interrupt) {
+            Ok(captured) => captured,
+            Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
+            Err(error) => return Err(error.into()),
+        };
+        // With what it captured the script is another one.
+        (script, bundle) = read(path, &flags, agents)?;
+    }
     if let Some(search) = search {
         let came = search_script(&script, &options, search, &mut progress, &interrupt);
         onlookers.leave();
@@ -166,22 +187,30 @@ pub(super) fn run(
             Err(error) => search::failed(error),
         };
     }
+    let after = script.clone();
     let came = match agents.zip(bundle) {
         Some((agents, bundle)) => {
             run_script_on_agents(&script, bundle, &options, agents, &mut progress, &interrupt)
         }
         None => run_script(script, &options, &mut progress, &interrupt),
     };
+    let ended = came
+        .is_ok()
+        .then(|| run_after(&after, &options, &mut progress, &interrupt));
     onlookers.leave();
     let report = match came {
         Ok(report) => report,
         Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
         Err(error) => return Err(error.into()),
     };
+    let failed = ended.and_then(Result::err);
+    if let Some(error) = &failed {
+        eprintln!("fourtuple: {error}");
+    }
     let record = report.record();
     let is_told = outputs.write(&report, &record, || report.to_json());
     // A limit says that the load was another one, whatever its checks say.
-    let is_met = report.is_met() && report.limits.is_empty();
+    let is_met = report.is_met() && report.limits.is_empty() && failed.is_none();
     Ok(output::status(is_met, is_told, &report.limits))
 }
 
@@ -197,7 +226,22 @@ impl Progress for Lines {
     }
 }
 
-fn script_flags(matches: &ArgMatches) -> ScriptFlags {
+/// Reads a script; packs it where other machines are to read it, too.
+fn read(
+    path: &Path,
+    flags: &ScriptFlags,
+    agents: Option<&Agents>,
+) -> anyhow::Result<(Script, Option<Bundle>)> {
+    Ok(match agents {
+        Some(_) => {
+            let (script, bundle) = Bundle::pack(path, flags)?;
+            (script, Some(bundle))
+        }
+        None => (Script::read(path, flags)?, None),
+    })
+}
+
+fn script_flags(matches: &ArgMatches) -> anyhow::Result<ScriptFlags> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let mut flags = ScriptFlags::default();
     flags.environment = text("environment");
@@ -205,5 +249,15 @@ fn script_flags(matches: &ArgMatches) -> ScriptFlags {
     flags.variables = text("variables");
     flags.overrides = text("overrides");
     flags.scenario = text("scenario-name");
-    flags
+    if let Some(file) = text("payload") {
+        // It is named from here, and not from the script's folder.
+        let path = std::path::absolute(&file).context("there is no folder here")?;
+        flags.payload = Some(path.to_string_lossy().into_owned());
+    }
+    if let Some(file) = text("dotenv") {
+        let lines = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+        let read = read_dotenv(&lines).map_err(anyhow::Error::msg);
+        flags.dotenv = read.with_context(|| file.clone())?;
+    }
+    Ok(flags)
 }

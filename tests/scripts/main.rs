@@ -253,3 +253,40 @@ fn the_examples_of_the_guide_run() {
         );
     }
 }
+
+#[test]
+fn one_user_goes_before_all_others_and_one_comes_after() {
+    let echo = Echo::start(Ways::default());
+    let text = format!(
+        "config:\n  target: {}\n  phases: [{{duration: 1, arrivalCount: 3}}]\n  payload: {{fields: [who]}}\n\
+         before:\n  engine: ws\n  flow:\n    \
+         - send: {{payload: {{token: 'of {{{{ $env.FOURTUPLE_TEST_MARK }}}}', all: [1, 2]}}, capture: [{{json: $.token, as: token}}, {{json: $.all, as: all}}]}}\n\
+         scenarios:\n  - engine: ws\n    flow:\n      - send: 'user {{{{ who }}}} {{{{ token }}}} {{{{ all }}}}'\n\
+         after:\n  engine: ws\n  flow: [{{send: 'bye {{{{ token }}}}'}}]\n",
+        echo.url()
+    );
+    let path = script("edges.yml", &text);
+    let rows = script("edges.csv", "ada\n");
+    let variables = script("edges.env", "# of this test\nFOURTUPLE_TEST_MARK=\"us\"\n");
+    let (rows, variables) = (rows.display().to_string(), variables.display().to_string());
+    let (output, report) = run(&path, &["-p", &rows, "--dotenv", &variables]);
+    assert_status(&output, 0);
+    assert_eq!(report["aggregate"]["counters"]["vusers.created"], 3);
+    let heard = echo.heard();
+    assert_eq!(heard.len(), 5, "{heard:?}");
+    assert_eq!(heard[0], "{\"token\":\"of us\",\"all\":[1,2]}");
+    assert!(
+        heard[1..4]
+            .iter()
+            .all(|text| text == "user ada of us [1,2]"),
+        "{heard:?}"
+    );
+    assert_eq!(heard[4], "bye of us");
+    // Without a first user that does well, nobody else comes.
+    let failing = text.replace("json: $.token", "json: $.nothing");
+    let (output, _) = run(&script("edges_failing.yml", &failing), &["-p", &rows]);
+    assert_status(&output, 2);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("the script's `before` failed"), "{told}");
+    assert_eq!(echo.heard().len(), 6);
+}

@@ -101,7 +101,7 @@ pub use report::{Connections, Drop, Latencies, Report, Stages};
 pub use run::{LoadError, run};
 pub use script::{
     Bundle, Problems, Script, ScriptFlags, ScriptOptions, ScriptReport, USER_BYTES, Verdict,
-    run_script,
+    read_dotenv, run_after, run_before, run_script,
 };
 pub use search::{
     Axis, Culprit, Found, Objective, ObjectiveError, Search, SearchError, SearchReport, Step,

@@ -43,6 +43,14 @@ pub enum LoadError {
         /// What the resolver said.
         error: io::Error,
     },
+    /// The one user before or after all others failed.
+    #[error("the script's `{edge}` failed: {why}")]
+    Edge {
+        /// `before` or `after`.
+        edge: &'static str,
+        /// Why.
+        why: String,
+    },
     /// The shards could not be started.
     #[error(transparent)]
     Start(#[from] StartError),

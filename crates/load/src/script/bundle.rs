@@ -11,8 +11,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    flags::ScriptFlags,
     problem::{Place, Problems},
-    read::{Script, ScriptFlags},
+    read::Script,
 };
 
 /// The longest file, in bytes: it is held in memory.

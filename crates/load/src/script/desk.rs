@@ -130,7 +130,11 @@ impl<'a> Desk<'a> {
         let start = self.began + u64::from(first) * PERIOD_MS;
         let end = (start + u64::from(SHOWN) * PERIOD_MS).min(epoch_ms());
         let seconds = end.saturating_sub(start).max(1) as f64 / 1e3;
-        let metrics = Metrics::of(&figures, self.script, seconds);
+        let mut metrics = Metrics::of(&figures, self.script, seconds);
+        // A gauge, and so of a period alone.
+        metrics
+            .counters
+            .insert("vusers.active".to_owned(), figures.active);
         self.intermediate
             .push(shaped(&metrics, (start, end), start));
         let line = "-".repeat(38);

@@ -159,10 +159,11 @@ pub(crate) fn captures(tree: &Node, processor: Option<&Processor>) -> Vec<String
         }
     }
     let mut names = Vec::new();
-    let Some(scenarios) = tree.find("scenarios") else {
-        return names;
-    };
-    look(scenarios, false, &mut names);
+    for key in ["before", "scenarios", "after"] {
+        if let Some(steps) = tree.find(key) {
+            look(steps, false, &mut names);
+        }
+    }
     let Some(processor) = processor else {
         return names;
     };

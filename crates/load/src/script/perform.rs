@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::Ordering::Relaxed,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
@@ -372,6 +372,7 @@ fn plan(
         shards: layout.shards,
         slots_max,
         active: 0.into(),
+        captured: OnceLock::new(),
         first_steps,
     };
     Ok((plan, settings))

@@ -24,6 +24,22 @@ pub(crate) struct Phase {
     pub(crate) hold: Option<u32>,
 }
 
+impl Phase {
+    /// One user, at once.
+    pub(crate) fn of_one() -> Self {
+        Self {
+            name: None,
+            pace: Pace::Uniform {
+                interval_ms: 1.0,
+                count: 1,
+            },
+            duration: Duration::from_millis(1),
+            users_max: None,
+            hold: None,
+        }
+    }
+}
+
 /// How users arrive within a phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {

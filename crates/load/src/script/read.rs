@@ -2,14 +2,13 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     bundle::Files,
     config::Config,
     connect::Connect,
     ensure::Ensure,
     fields::Fields,
+    flags::{ScriptFlags, mark_of, overlay},
     flow::{self, Compiler},
     names::{self, Names, Variable},
     payload::Payload,
@@ -17,24 +16,8 @@ use super::{
     problem::{Place, Problems},
     processor::Processor,
     program::{Call, Dialect, Program, Step},
-    tree::{Entry, Node, Value},
+    tree::{Node, Value},
 };
-
-/// What the command line says about a script.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ScriptFlags {
-    /// The one of `config.environments` that is laid on top of `config`.
-    pub environment: Option<String>,
-    /// Instead of `config.target`.
-    pub target: Option<String>,
-    /// JSON: variables laid on top of `config.variables`.
-    pub variables: Option<String>,
-    /// JSON: laid on top of the whole script.
-    pub overrides: Option<String>,
-    /// The only scenario that is run.
-    pub scenario: Option<String>,
-}
 
 /// A script that can be run.
 #[derive(Clone, Debug)]
@@ -42,6 +25,11 @@ pub struct Script {
     pub(crate) file: String,
     pub(crate) phases: Arc<[Phase]>,
     pub(crate) programs: Vec<Program>,
+    /// What one user does before all others arrive, and after they have left.
+    before: Option<Box<Program>>,
+    after: Option<Box<Program>>,
+    /// Whether this is the script of that one user.
+    pub(crate) is_alone: bool,
     pub(crate) variables: Vec<Variable>,
     pub(crate) payloads: Vec<Payload>,
     /// What steps capture, by slot.
@@ -53,6 +41,13 @@ pub struct Script {
     warnings: Vec<String>,
     /// What tells it from another script, or from the same one run in another way.
     pub(crate) mark: u64,
+}
+
+/// When one user is alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edge {
+    Before,
+    After,
 }
 
 /// Scenarios of one script, at most.
@@ -106,6 +101,10 @@ impl Script {
     ) -> Result<Self, Problems> {
         let mut problems = Problems::of(file);
         let tree = Node::parse(text, &mut problems);
+        let environment = &|name: &str| {
+            let value = environment(name);
+            value.or_else(|| flags.dotenv.get(name).cloned())
+        };
         let script = tree.and_then(|mut tree| {
             overlay(&mut tree, flags, &mut problems);
             let mut warnings = Vec::new();
@@ -122,86 +121,30 @@ impl Script {
         Ok(script)
     }
 
+    /// Whether one user does something before all others arrive.
+    pub fn has_before(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// The script of the one user before or after all others, if there is one.
+    pub(crate) fn alone(&self, edge: Edge) -> Option<Self> {
+        let program = match edge {
+            Edge::Before => self.before.as_deref()?,
+            Edge::After => self.after.as_deref()?,
+        };
+        Some(Self {
+            phases: [Phase::of_one()].into(),
+            programs: vec![program.clone()],
+            ensure: Ensure::default(),
+            is_alone: true,
+            ..self.clone()
+        })
+    }
+
     /// What is odd about the script and does not keep it from running.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
-}
-
-/// A number that differs for other texts and flags (FNV-1a). The target is no part of it: the same script
-/// may be run against two servers.
-fn mark_of(text: &str, flags: &ScriptFlags) -> u64 {
-    let flags = [
-        &flags.environment,
-        &flags.variables,
-        &flags.overrides,
-        &flags.scenario,
-    ];
-    let flags = flags
-        .into_iter()
-        .map(|flag| flag.as_deref().unwrap_or("\0"));
-    let parts = std::iter::once(text).chain(flags);
-    let bytes = parts.flat_map(|part| part.bytes().chain([0xff]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |mark, byte| {
-        (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-/// Lays on top what the command line and the environment say.
-fn overlay(tree: &mut Node, flags: &ScriptFlags, problems: &mut Problems) {
-    let mut lay = |tree: &mut Node, text: &str, flag: &str| {
-        let mut own = Problems::of(flag);
-        let over = Node::parse(text, &mut own).map(Node::without_places);
-        match own.or(over) {
-            Ok(over) if matches!(over.value, Value::Map(_)) => tree.overlay(over),
-            Ok(_) => problems.note(Place::default(), flag, "expected a JSON object"),
-            Err(wrong) => problems.note(Place::default(), flag, wrong.to_string()),
-        }
-    };
-    if let Some(text) = &flags.overrides {
-        lay(tree, text, "--overrides");
-    }
-    if let Some(text) = &flags.variables {
-        let text = format!("{{\"config\": {{\"variables\": {text}}}}}");
-        lay(tree, &text, "--variables");
-    }
-    if let Some(name) = &flags.environment {
-        let all = tree
-            .find("config")
-            .and_then(|node| node.find("environments"));
-        match all.and_then(|all| all.find(name)).cloned() {
-            Some(over) => map_entry(tree, "config").overlay(over),
-            None => {
-                let text = format!("config.environments has no `{name}`");
-                problems.note(Place::default(), "--environment", text);
-            }
-        }
-    }
-    if let Some(target) = &flags.target {
-        map_entry(map_entry(tree, "config"), "target").value = Value::Text(target.clone());
-    }
-}
-
-/// The value of `key` in a map, made if it is not there.
-fn map_entry<'t>(tree: &'t mut Node, key: &str) -> &'t mut Node {
-    if !matches!(tree.value, Value::Map(_)) {
-        tree.value = Value::Map(Vec::new());
-    }
-    let Value::Map(entries) = &mut tree.value else {
-        unreachable!("it was made a map");
-    };
-    let found = entries.iter().position(|entry| entry.key == key);
-    let place = found.unwrap_or_else(|| {
-        let at = Place::default();
-        let value = Value::Null;
-        entries.push(Entry {
-            key: key.to_owned(),
-            at,
-            node: Node { at, value },
-        });
-        entries.len() - 1
-    });
-    &mut entries[place].node
 }
 
 /// Puts in what is the same for the whole run: variables of the environment and the script's own names.
@@ -255,10 +198,7 @@ fn compile(
 ) -> Option<Script> {
     let &Source { tree, files, .. } = source;
     let mut fields = Fields::of(tree, "", problems)?;
-    for key in ["before", "after"] {
-        let why = "steps before and after a run are not supported: run them on their own";
-        fields.forbid(key, why, problems);
-    }
+    let edges = [fields.take("before"), fields.take("after")];
     let config = match fields.take("config") {
         Some(node) => Config::read(node, files, problems),
         None => {
@@ -270,15 +210,12 @@ fn compile(
     let at = fields.at;
     fields.finish(problems);
     let config = config?;
-    let (items, node): (&[Node], _) = match scenarios {
-        Some(node) => match &node.value {
-            Value::List(items) => (items, node),
-            _ => (&[], node),
-        },
-        None => (&[], tree),
+    let at = scenarios.map_or(at, |node| node.at);
+    let items: &[Node] = match scenarios.map(|node| &node.value) {
+        Some(Value::List(items)) => items,
+        _ => &[],
     };
     if items.is_empty() || items.len() > SCENARIOS_MAX {
-        let at = scenarios.map_or(at, |_| node.at);
         let text = format!("expected a list of 1 to {SCENARIOS_MAX} scenarios");
         problems.note(at, "scenarios", text);
         return None;
@@ -289,33 +226,32 @@ fn compile(
         return None;
     }
     let captures = names::captures(tree, processor.as_ref());
-    let (programs, names) = programs(items, &config, &captures, processor, problems);
+    let (programs, mut names) = programs(items, &config, &captures, processor, problems);
+    let [before, after] = [("before", edges[0]), ("after", edges[1])].map(|(path, node)| {
+        let program = scenario(node?, path, path, &config, &mut names, problems);
+        program.map(Box::new)
+    });
     let Names {
         unknown, processor, ..
     } = names;
-    let programs = chosen(programs, node.at, flags, problems);
+    let programs = chosen(programs, at, flags, problems);
     let odd =
         |name: &String| format!("`{name}` in a template stands for nothing: it will be undefined");
     warnings.extend(unknown.iter().map(odd));
-    let Config {
-        phases,
-        variables,
-        payloads,
-        timeout,
-        ensure,
-        ..
-    } = config;
     Some(Script {
         mark: 0,
         file: file.to_owned(),
-        phases: phases.into(),
+        phases: config.phases.into(),
         programs,
-        variables,
-        payloads,
+        before,
+        after,
+        is_alone: false,
+        variables: config.variables,
+        payloads: config.payloads,
         captures,
         processor: processor.map(Arc::new),
-        timeout,
-        ensure,
+        timeout: config.timeout,
+        ensure: config.ensure,
         warnings,
     })
 }
@@ -356,7 +292,8 @@ fn programs<'c>(
     let mut programs = Vec::new();
     for (number, item) in items.iter().enumerate() {
         names.loops.clear();
-        programs.extend(scenario(item, number, config, &mut names, problems));
+        let (path, name) = (format!("scenarios[{number}]"), number.to_string());
+        programs.extend(scenario(item, &path, &name, config, &mut names, problems));
     }
     (programs, names)
 }
@@ -384,13 +321,13 @@ fn chosen(
 
 fn scenario(
     node: &Node,
-    number: usize,
+    path: &str,
+    number: &str,
     config: &Config<'_>,
     names: &mut Names<'_>,
     problems: &mut Problems,
 ) -> Option<Program> {
-    let path = format!("scenarios[{number}]");
-    let mut fields = Fields::of(node, &path, problems)?;
+    let mut fields = Fields::of(node, path, problems)?;
     let name = fields.text("name", problems);
     let weight = fields.number("weight", (0.0, 1e9), problems).unwrap_or(1.0);
     // Of requests over HTTP, which this scenario does not make.
@@ -439,7 +376,7 @@ fn scenario(
         compiler.push(Step::Call(Box::new(Call { function, loops })), &label);
     }
     Some(Program {
-        name: name.map_or_else(|| number.to_string(), str::to_owned),
+        name: name.unwrap_or(number).to_owned(),
         weight,
         dialect,
         connect: connect?,

@@ -195,6 +195,16 @@ impl Cast {
             return;
         };
         let (conn, began) = (user.conn(index), user.began);
+        if self.plan.script.is_alone
+            && let Some(memory) = &user.memory
+        {
+            let names = self.plan.script.captures.iter().zip(&memory.captures);
+            let own = names.filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+            let others = memory.others.as_deref().into_iter().flatten();
+            let others = others.map(|(name, value)| (name.clone(), value.clone()));
+            // There is one such user, so nobody was here before.
+            let _ = self.plan.captured.set(own.chain(others).collect());
+        }
         if self.depart(index) {
             self.figures.completed += 1;
             self.figures.session.record(now.since(began));

@@ -1,6 +1,12 @@
 //! What all shards of a run know alike, and what follows from a user's number.
 
-use std::{net::SocketAddr, sync::atomic::AtomicU32};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{OnceLock, atomic::AtomicU32},
+};
+
+use serde_json::Value;
 
 use crate::script::{memory::Scene, part::ScriptPart, program::Program, read::Script, user::User};
 
@@ -22,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) slots_max: u32,
     /// Users that are there, of all shards.
     pub(crate) active: AtomicU32,
+    /// Where one user is alone: what it has captured, at its end.
+    pub(crate) captured: OnceLock<BTreeMap<String, Value>>,
     /// Of each scenario, the place of its first step among all.
     pub(crate) first_steps: Box<[usize]>,
 }

@@ -139,6 +139,7 @@ fn perform_as(
         shards: SHARDS,
         slots_max,
         active: 0.into(),
+        captured: std::sync::OnceLock::new(),
         first_steps: first_steps(&script),
         script,
     });
