@@ -71,6 +71,16 @@ pub(crate) fn command() -> Command {
         .args(tls::args())
 }
 
+/// Where a line is written for each thing that happens.
+fn events(matches: &ArgMatches) -> anyhow::Result<Box<dyn io::Write>> {
+    let Some(path) = matches.get_one::<PathBuf>("events") else {
+        return Ok(Box::new(io::sink()));
+    };
+    let file = fs::File::create(path);
+    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Box::new(file))
+}
+
 /// What the exit status is, once it is known whether everything could be told.
 type Status = Box<dyn FnOnce(bool) -> ExitCode>;
 
@@ -106,13 +116,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     };
     options.watch = output::watched(matches)?;
     let outputs = Outputs::open(matches)?;
-    let events: Box<dyn io::Write> = match matches.get_one::<PathBuf>("events") {
-        Some(path) => {
-            let file = fs::File::create(path);
-            Box::new(file.with_context(|| format!("cannot write {}", path.display()))?)
-        }
-        None => Box::new(io::sink()),
-    };
+    let events = events(matches)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let title = options.target.to_string();
     let (mut onlookers, progress) = Onlookers::gather(matches, title, &interrupt, plain)?;
