@@ -234,8 +234,8 @@ fn link_of(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Box<
 }
 
 impl Shared {
-    /// Takes a place for a greeting; `false` when its address has enough of them. Where all are taken, the oldest
-    /// one is ended: a genuine one takes no time.
+    /// Takes a place for a greeting; `false` when there can be none. Where all are taken, or all that its address may
+    /// have, the oldest of them is ended: a genuine one takes no time.
     fn begin_greeting(&self, from: SocketAddr, stream: &TcpStream) -> bool {
         let mut greetings = self
             .greetings
@@ -245,12 +245,13 @@ impl Shared {
             return false;
         };
         let of_one = greetings.keys().filter(|other| other.ip() == from.ip());
-        if of_one.count() >= GREETINGS_OF_ONE_MAX {
-            return false;
-        }
-        if greetings.len() >= GREETINGS_MAX {
-            let oldest = greetings.iter().min_by_key(|(_, (since, _))| *since);
-            let oldest = oldest.map(|(&address, _)| address);
+        let has_many = of_one.count() >= GREETINGS_OF_ONE_MAX;
+        if has_many || greetings.len() >= GREETINGS_MAX {
+            let candidates = greetings.iter();
+            let oldest = candidates
+                .filter(|(other, _)| !has_many || other.ip() == from.ip())
+                .min_by_key(|(_, (since, _))| *since)
+                .map(|(&address, _)| address);
             if let Some((_, stream)) = oldest.and_then(|oldest| greetings.remove(&oldest)) {
                 // Its thread sees the end of it.
                 let _ = stream.shutdown(Shutdown::Both);
