@@ -14,7 +14,7 @@ use capacity::Sources;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use load::{
     AGENT_PORT, Agent, AgentAddress, AgentAddresses, AgentOptions, Agents, Interrupt, OnAgentLoss,
-    Secret, serve_stdio,
+    Secret, parse_duration, serve_stdio,
 };
 
 /// The subcommand.
@@ -59,7 +59,7 @@ pub(super) fn command() -> Command {
 }
 
 /// The flags of whoever uses agents.
-pub(super) fn coordinator_args() -> [Arg; 5] {
+pub(super) fn coordinator_args() -> [Arg; 6] {
     let flag = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name)
@@ -97,6 +97,13 @@ pub(super) fn coordinator_args() -> [Arg; 5] {
         )
         .requires("agents")
         .value_parser(["continue", "stop"]),
+        flag(
+            "agents-wait",
+            "TIME",
+            "How long agents are waited for that do not answer yet [default: 0s]",
+        )
+        .requires("agents")
+        .value_parser(|text: &str| parse_duration(text)),
         flag(
             "agent-ssh-option",
             "OPTION",
@@ -138,6 +145,8 @@ pub(super) fn agents(matches: &ArgMatches) -> anyhow::Result<Option<Agents>> {
     {
         agents.on_loss = OnAgentLoss::Stop;
     }
+    agents.wait = matches.get_one("agents-wait").copied().unwrap_or_default();
+    agents.tell = |text| eprintln!("fourtuple: {text}");
     agents.ssh_options = matches
         .get_many::<String>("agent-ssh-option")
         .map(|options| options.cloned().collect())

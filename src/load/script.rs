@@ -60,7 +60,7 @@ const SCRIPT_FLAGS: [&str; 7] = [
 ];
 
 /// Flags that a crowd and a script share.
-const SHARED_FLAGS: [&str; 23] = [
+const SHARED_FLAGS: [&str; 24] = [
     "url",
     "output",
     "html",
@@ -75,6 +75,7 @@ const SHARED_FLAGS: [&str; 23] = [
     "agent-secret-file",
     "agents-ca",
     "on-agent-loss",
+    "agents-wait",
     "agent-ssh-option",
     "plain",
     "metrics",

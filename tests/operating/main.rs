@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crowds;
 mod deployed;
 mod http;
 mod manifests;

@@ -27,12 +27,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn written(path: &str) -> String {
+pub(crate) fn written(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// A file of these tests.
-fn kept(name: &str, text: &str) -> PathBuf {
+pub(crate) fn kept(name: &str, text: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deployed");
     fs::create_dir_all(&folder).expect("a folder of these tests");
     let path = folder.join(name);
@@ -61,12 +61,12 @@ fn is_yaml(path: &Path) -> bool {
 }
 
 #[track_caller]
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
 #[track_caller]
-fn texts(value: &Value) -> Vec<&str> {
+pub(crate) fn texts(value: &Value) -> Vec<&str> {
     value
         .as_array()
         .unwrap_or_else(|| panic!("no list: {value}"))
