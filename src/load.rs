@@ -108,7 +108,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             return script::run(path, matches, agents.as_ref(), search.as_ref());
         }
         Aim::Url(target) => {
-            tls::check_flags(matches, target)?;
+            tls::check_flags(matches, [target])?;
             let mut options = flags::options(target.clone(), matches);
             options.tls = tls::read(matches)?;
             options

@@ -161,6 +161,7 @@ pub(super) fn run(
     options.shards = matches.get_one("shards").copied();
     options.kernel = flags::kernel(matches);
     options.tls = super::tls::read(matches)?;
+    super::tls::check_flags(matches, script.targets())?;
     set(&mut options.connect_timeout, matches, "connect-timeout");
     options.watch = output::watched(matches)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
@@ -170,7 +171,11 @@ pub(super) fn run(
     if script.has_before() {
         flags.captured = match run_before(&script, &options, &mut progress, &interrupt) {
             Ok(captured) => captured,
-            Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
+            Err(error) if output::is_ours(&error) => {
+                // What is said belongs below the screen.
+                onlookers.leave();
+                return Ok(output::not_generated(&error));
+            }
             Err(error) => return Err(error.into()),
         };
         // With what it captured the script is another one.
@@ -178,11 +183,15 @@ pub(super) fn run(
     }
     if let Some(search) = search {
         let came = search_script(&script, &options, search, &mut progress, &interrupt);
+        let ended = run_after(&script, &options, &mut progress, &interrupt);
         onlookers.leave();
+        if let Err(error) = &ended {
+            eprintln!("fourtuple: {error}");
+        }
         return match came {
             Ok(report) => {
                 let json = || report.record().to_json();
-                let is_told = outputs.write(&report, &report.record(), json);
+                let is_told = outputs.write(&report, &report.record(), json) && ended.is_ok();
                 Ok(search::status(&report.found, report.interrupted, is_told))
             }
             Err(error) => search::failed(error),
@@ -195,8 +204,8 @@ pub(super) fn run(
         }
         None => run_script(script, &options, &mut progress, &interrupt),
     };
-    let ended = came
-        .is_ok()
+    // Who ends a run early wants it to end.
+    let ended = (came.is_ok() && !interrupt.is_raised())
         .then(|| run_after(&after, &options, &mut progress, &interrupt));
     onlookers.leave();
     let report = match came {

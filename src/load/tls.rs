@@ -42,11 +42,19 @@ pub(super) fn args() -> [Arg; 6] {
     args.map(|arg| arg.help_heading("TLS (wss://)"))
 }
 
-/// Refuses flags that mean nothing for a server that is spoken to in the clear.
-pub(super) fn check_flags(matches: &ArgMatches, target: &Target) -> anyhow::Result<()> {
+/// Refuses flags that mean nothing where all servers are spoken to in the clear.
+pub(super) fn check_flags<'a>(
+    matches: &ArgMatches,
+    targets: impl IntoIterator<Item = &'a Target>,
+) -> anyhow::Result<()> {
+    let mut targets = targets.into_iter().peekable();
+    let Some(target) = targets.peek().copied() else {
+        return Ok(());
+    };
+    let is_clear = targets.all(|target| !target.is_tls());
     let is_given = |name: &&&str| matches.value_source(name) == Some(ValueSource::CommandLine);
     match TLS_FLAGS.iter().find(is_given) {
-        Some(name) if !target.is_tls() => {
+        Some(name) if is_clear => {
             bail!("--{name} is for a wss:// URL, and this is {target}")
         }
         _ => Ok(()),

@@ -236,7 +236,9 @@ mod tests {
 
     #[test]
     fn an_agent_that_comes_later_is_waited_for_and_that_is_told() {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        // Other tests have no reason to be at this address, so the port stays free.
+        let host = "127.83.7.1";
+        let free = TcpListener::bind((host, 0)).expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
         let (_commands, hears) = mpsc::sync_channel(1);
@@ -244,10 +246,10 @@ mod tests {
         thread::scope(|scope| {
             let dial = scope.spawn(move || {
                 let report = |event| told.send(event).expect("room");
-                dial_until("127.0.0.1", port, WAIT, &hears, &report)
+                dial_until(host, port, WAIT, &hears, &report)
             });
             assert!(matches!(tells.recv(), Ok(Event::Awaited(_))));
-            let _there = TcpListener::bind(("127.0.0.1", port)).expect("it was free");
+            let _there = TcpListener::bind((host, port)).expect("it was free");
             dial.join().expect("no panic").expect("it is there now");
             assert!(tells.recv().is_err(), "it is told once");
         });

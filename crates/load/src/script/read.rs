@@ -121,6 +121,11 @@ impl Script {
         Ok(script)
     }
 
+    /// The servers of its scenarios.
+    pub fn targets(&self) -> impl Iterator<Item = &crate::target::Target> {
+        self.programs.iter().map(|program| &program.connect.server)
+    }
+
     /// Whether one user does something before all others arrive.
     pub fn has_before(&self) -> bool {
         self.before.is_some()

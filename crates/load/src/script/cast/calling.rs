@@ -89,6 +89,8 @@ impl Cast {
         attempt.memory = user.memory;
         let which = (attempt.program, function, kind);
         let who = Who::Attempt(Box::new(attempt));
+        let until = now.after(CALL_TIME_MAX);
+        self.preparing.push_back((until, self.errands_begun));
         self.begin_errand(plan, who, which, given, wanted, now);
         None
     }
@@ -132,9 +134,35 @@ impl Cast {
     /// Runs the timers of functions, and lets those go on whose functions have ended.
     pub(super) fn hear_functions(&mut self, io: &mut Io<'_, Order>) {
         let now = self.watch.now(io.now());
+        self.give_up_preparations(now);
         if let Some(functions) = &mut self.functions {
             functions.wake(now);
             self.settle(None, io);
+        }
+    }
+
+    /// Ends calls for attempts that last too long; a user that is there has an alarm for that.
+    fn give_up_preparations(&mut self, now: Time) {
+        while let Some(&(until, call)) = self.preparing.front() {
+            let is_waited_for = self.errands.contains_key(&call);
+            if is_waited_for && until > now {
+                return;
+            }
+            self.preparing.pop_front();
+            if !is_waited_for {
+                continue;
+            }
+            if let Some(functions) = &mut self.functions {
+                functions.forget(call);
+            }
+            let minutes = CALL_TIME_MAX.as_secs() / 60;
+            self.unheard.push(Ended {
+                call,
+                outcome: Err(Mishap {
+                    message: format!("a function has not ended within {minutes} minutes"),
+                    place: String::new(),
+                }),
+            });
         }
     }
 

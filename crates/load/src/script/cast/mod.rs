@@ -115,6 +115,8 @@ pub(crate) struct Cast {
     functions: Option<Box<Interpreter>>,
     /// Calls that have not ended, by their numbers.
     errands: HashMap<u32, Errand>,
+    /// Those for attempts in their order, and when each is given up.
+    preparing: VecDeque<(Time, u32)>,
     /// The number of the next call.
     errands_begun: u32,
     /// Calls that could not begin.
@@ -161,6 +163,7 @@ impl Cast {
             heartbeats: None,
             functions: None,
             errands: HashMap::new(),
+            preparing: VecDeque::new(),
             errands_begun: 1,
             unheard: Vec::new(),
             asked: HashMap::new(),

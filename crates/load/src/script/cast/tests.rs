@@ -593,6 +593,25 @@ fn a_function_that_fails_fails_its_user_alone() {
     assert_eq!(run.figures.failed.total(), 6, "{}", run.report);
     let session = run.report.to_string();
     assert!(session.contains("has not ended"), "{session}");
+    // Who waits for one before it is dialled is not there, and must not keep the run going.
+    let before = script.replace("      - function: odd\n", "") + "    beforeScenario: never\n";
+    let run = perform_with(source, &before);
+    assert_eq!(run.figures.failed.total(), 6, "{}", run.report);
+    let report = run.report.to_string();
+    assert!(report.contains("not ended within 10 minutes"), "{report}");
+}
+
+#[test]
+fn variables_that_cannot_be_kept_fail_their_user_and_are_not_lost() {
+    let source = "exports.cut = (context) => { context.vars.short = '\\u{1f600}'.slice(0, 1); };\n";
+    let script = echo(
+        "[{duration: 1, arrivalCount: 2}]",
+        "      - function: cut\n      - send: x\n",
+    );
+    let run = perform_with(source, &script);
+    assert_eq!(run.figures.failed.total(), 2, "{}", run.report);
+    let report = run.report.to_string();
+    assert!(report.contains("context.vars cannot be kept"), "{report}");
 }
 
 #[test]

@@ -201,11 +201,19 @@ fn end<'js>(ctx: &Ctx<'js>, host: &Rc<RefCell<Host>>, object: &Object<'js>) -> R
             let text = format!("context.vars is longer than {VARS_BYTES_MAX} bytes");
             return Err(Exception::throw_range(&ctx, &text));
         }
-        let read = |text: &str| serde_json::from_str(text).ok();
+        // JavaScript writes some things that are no JSON: half of an emoji, or very deep nesting.
+        let wrong = |what: &str, error: &serde_json::Error| {
+            Exception::throw_message(&ctx, &format!("{what} cannot be kept: {error}"))
+        };
+        let vars = serde_json::from_str(&vars);
+        let vars = vars.map_err(|error| wrong("context.vars", &error))?;
+        let wanted = wanted.0.flatten();
+        let wanted = wanted.as_deref().map(serde_json::from_str).transpose();
+        let wanted = wanted.map_err(|error| wrong("what the function connects with", &error))?;
         let outcome = Ok(Returned {
-            vars: serde_json::from_str(&vars).unwrap_or_default(),
+            vars,
             goes_on,
-            wanted: wanted.0.flatten().as_deref().and_then(read),
+            wanted,
         });
         own.borrow_mut().ended.push(Ended { call, outcome });
         Ok(())

@@ -157,7 +157,11 @@ impl Interpreter {
     /// Runs what timers are due.
     pub(crate) fn wake(&mut self, now: Time) {
         // What they set anew for at once has its turn later, so that this ends.
+        let last = spent() + TURN_MAX;
         for _ in 0..TIMERS_PER_TURN {
+            if self.is_stuck || spent() > last {
+                return;
+            }
             let due = self.host.borrow_mut().alarms.take(now);
             let Some((alarm, call)) = due else { return };
             let which = self.fire.clone();
