@@ -156,14 +156,7 @@ pub(super) fn run(
         eprintln!("fourtuple: {}: {warning}", path.display());
     }
     let outputs = Outputs::open(matches)?;
-    let mut options = ScriptOptions::default();
-    options.sources = matches.get_one("sources").cloned();
-    options.shards = matches.get_one("shards").copied();
-    options.kernel = flags::kernel(matches);
-    options.tls = super::tls::read(matches)?;
-    super::tls::check_flags(matches, script.targets())?;
-    set(&mut options.connect_timeout, matches, "connect-timeout");
-    options.watch = output::watched(matches)?;
+    let options = options(matches, &script)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let title = path.display().to_string();
     let plain = || -> Box<dyn Progress> { Box::new(Lines) };
@@ -222,6 +215,19 @@ pub(super) fn run(
     // A limit says that the load was another one, whatever its checks say.
     let is_met = report.is_met() && report.limits.is_empty() && failed.is_none();
     Ok(output::status(is_met, is_told, &report.limits))
+}
+
+/// How a script is run, as the flags say it.
+fn options(matches: &ArgMatches, script: &Script) -> anyhow::Result<ScriptOptions> {
+    let mut options = ScriptOptions::default();
+    options.sources = matches.get_one("sources").cloned();
+    options.shards = matches.get_one("shards").copied();
+    options.kernel = flags::kernel(matches);
+    options.tls = super::tls::read(matches)?;
+    super::tls::check_flags(matches, script.targets())?;
+    set(&mut options.connect_timeout, matches, "connect-timeout");
+    options.watch = output::watched(matches)?;
+    Ok(options)
 }
 
 /// What a script tells, on standard output.

@@ -383,7 +383,7 @@ mod tests {
         for (least, most, verdict) in [
             (-0.03, 0.06, Verdict::Open),
             (-0.02, 0.02, Verdict::Met),
-            (-0.01, 0.09, Verdict::Missed),
+            (0.01, 0.09, Verdict::Missed),
         ] {
             assert_eq!(Verdict::on(&pairs(least, most)), verdict);
         }
