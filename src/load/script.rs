@@ -14,8 +14,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgMatches, parser::ValueSource};
 use load::{
-    Agents, Bundle, Interrupt, Progress, Script, ScriptFlags, ScriptOptions, Search, Target,
-    TargetError, read_dotenv, run_after, run_before, run_script, run_script_on_agents,
+    Agents, Bundle, Interrupt, LoadError, Progress, Script, ScriptFlags, ScriptOptions, Search,
+    Target, TargetError, read_dotenv, run_after, run_before, run_script, run_script_on_agents,
     search_script,
 };
 
@@ -178,13 +178,11 @@ pub(super) fn run(
         let came = search_script(&script, &options, search, &mut progress, &interrupt);
         let ended = run_after(&script, &options, &mut progress, &interrupt);
         onlookers.leave();
-        if let Err(error) = &ended {
-            eprintln!("fourtuple: {error}");
-        }
+        let is_done = is_fine(&ended);
         return match came {
             Ok(report) => {
                 let json = || report.record().to_json();
-                let is_told = outputs.write(&report, &report.record(), json) && ended.is_ok();
+                let is_told = outputs.write(&report, &report.record(), json) && is_done;
                 Ok(search::status(&report.found, report.interrupted, is_told))
             }
             Err(error) => search::failed(error),
@@ -206,15 +204,20 @@ pub(super) fn run(
         Err(error) if output::is_ours(&error) => return Ok(output::not_generated(&error)),
         Err(error) => return Err(error.into()),
     };
-    let failed = ended.and_then(Result::err);
-    if let Some(error) = &failed {
-        eprintln!("fourtuple: {error}");
-    }
+    let is_done = ended.is_none_or(|ended| is_fine(&ended));
     let record = report.record();
     let is_told = outputs.write(&report, &record, || report.to_json());
     // A limit says that the load was another one, whatever its checks say.
-    let is_met = report.is_met() && report.limits.is_empty() && failed.is_none();
+    let is_met = report.is_met() && report.limits.is_empty() && is_done;
     Ok(output::status(is_met, is_told, &report.limits))
+}
+
+/// Whether what came after all others went well; says why not.
+fn is_fine(ended: &Result<(), LoadError>) -> bool {
+    if let Err(error) = ended {
+        eprintln!("fourtuple: {error}");
+    }
+    ended.is_ok()
 }
 
 /// How a script is run, as the flags say it.
