@@ -183,9 +183,8 @@ fn who_reads_slowly_is_listed_first() {
         }
         assert_eq!(api.post("/api/v1/publish", &large).status, 202);
     }
-    assert!(outbox(&found()) > 0, "20 MB are with the kernel");
     let page = api.see_until("/api/v1/connections?sort=outbox&limit=5", |page| {
-        // A kernel that has grown its buffers meanwhile has taken what waited.
+        // A kernel that has grown its buffers meanwhile has taken what waited; they do not grow for ever.
         if outbox(&found()) == 0 {
             api.post("/api/v1/publish", &large);
         }
