@@ -12,7 +12,7 @@ use std::{
     process::Output,
 };
 
-use support::binary::{fourtuple, output_of};
+use support::binary::{assert_status, fourtuple, output_of};
 
 /// Runs the binary without anybody's environment, to its end.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -29,11 +29,6 @@ fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     assert_status(&output, 2);
     assert_eq!(out(&output), "");
     err(&output)
-}
-
-#[track_caller]
-fn assert_status(output: &Output, status: i32) {
-    assert_eq!(output.status.code(), Some(status), "{}", err(output));
 }
 
 fn out(output: &Output) -> String {

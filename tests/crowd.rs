@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::{
-    binary::{fourtuple, on_epoll, output_of},
+    binary::{assert_status, fourtuple, on_epoll, output_of},
     relay::Relay,
     watchdog::Watchdog,
 };
@@ -37,15 +37,6 @@ fn crowd(url: &str, arguments: &str) -> Command {
 
 fn run(url: &str, arguments: &str) -> Output {
     output_of(&mut crowd(url, arguments))
-}
-
-#[track_caller]
-fn assert_status(output: &Output, status: i32) {
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert_eq!(output.status.code(), Some(status), "{out}{err}");
 }
 
 #[test]

@@ -3,28 +3,25 @@
 mod support;
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::Path,
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use support::{
     binary::{fourtuple, on_epoll},
+    prometheus::{Prometheus, check_metrics},
     relay::Relay,
     watchdog::Watchdog,
 };
 
 /// How long anything may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is said where the Debian packages are not there.
+/// What is said where the Debian package is not there.
 const NO_TMUX: &str = "tmux is not installed: apt-get install tmux (.ci/run does)";
-const NO_PROMTOOL: &str = "Prometheus is not installed: apt-get install prometheus (.ci/run does)";
 
 /// A terminal of a server of tmux that is this test's own.
 struct Terminal {
@@ -206,21 +203,11 @@ fn value(text: &str, name: &str) -> f64 {
 
 #[track_caller]
 fn assert_promtool_is_content(text: &str) {
-    let mut child = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect(NO_PROMTOOL);
-    let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(text.as_bytes()).expect("it reads");
-    drop(stdin);
     let Output {
         status,
         stdout,
         stderr,
-    } = child.wait_with_output().expect("it is our child");
+    } = check_metrics(text);
     let said = format!(
         "{}{}",
         String::from_utf8_lossy(&stdout),
@@ -271,94 +258,41 @@ fn prometheus_sees_a_run_while_it_goes_on() {
         "{text}"
     );
     assert_promtool_is_content(&text);
-    let prometheus = Prometheus::over(&addr);
+    let prometheus = over(&addr);
     assert_eq!(
-        prometheus.value("fourtuple_load_connections_ready == 20"),
+        value_in(&prometheus, "fourtuple_load_connections_ready == 20"),
         20.0
     );
-    assert!(prometheus.value("rate(fourtuple_load_received_total[5s]) > 0") > 0.0);
+    assert!(value_in(&prometheus, "rate(fourtuple_load_received_total[5s]) > 0") > 0.0);
     let median =
         "histogram_quantile(0.5, sum by (le) (fourtuple_load_latency_seconds_bucket{of=\"join\"}))";
-    assert!(prometheus.value(&format!("{median} > 0")) < 10.0);
+    assert!(value_in(&prometheus, &format!("{median} > 0")) < 10.0);
     drop(prometheus);
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::TERM).expect("it runs");
     assert_eq!(child.wait().expect("it is our child").code(), Some(1));
 }
 
-/// A Prometheus that scrapes this address twice a second, and ends with this value.
-struct Prometheus {
-    child: Child,
-    address: String,
+/// A Prometheus that scrapes this address twice a second.
+fn over(target: &str) -> Prometheus {
+    let configuration = format!(
+        "global: {{scrape_interval: 500ms}}\nscrape_configs:\n  - job_name: crowd\n    \
+         static_configs: [{{targets: [\"{target}\"]}}]\n"
+    );
+    Prometheus::start("onlookers-prometheus", &configuration)
 }
 
-impl Prometheus {
-    fn over(target: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("onlookers-prometheus");
-        // What an earlier run has left is not what this crowd did.
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).expect("a folder of this test");
-        let config = folder.join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 500ms}}\nscrape_configs:\n  - job_name: crowd\n    \
-             static_configs: [{{targets: [\"{target}\"]}}]\n"
-        );
-        fs::write(&config, text).expect("its configuration is written");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = free.local_addr().expect("an address").to_string();
-        drop(free);
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.join("data").display()
-            ))
-            .arg(format!("--web.listen-address={address}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.join("log")).expect("a file of this test"))
-            .spawn()
-            .expect(NO_PROMTOOL);
-        Self { child, address }
-    }
-
-    /// The value of an expression without labels, once there is one.
-    #[track_caller]
-    fn value(&self, expression: &str) -> f64 {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(value) = self.query(expression) {
-                return value;
-            }
-            assert!(Instant::now() < deadline, "{expression} has no value");
-            thread::yield_now();
+/// The value of an expression without labels, once there is one.
+#[track_caller]
+fn value_in(prometheus: &Prometheus, expression: &str) -> f64 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = prometheus.query(expression).unwrap_or_default();
+        if let Some((_, value)) = found.first() {
+            return *value;
         }
-    }
-
-    fn query(&self, expression: &str) -> Option<f64> {
-        let mut stream = TcpStream::connect(&self.address).ok()?;
-        let encoded = expression.bytes().map(|byte| format!("%{byte:02X}"));
-        let encoded: String = encoded.collect();
-        let request = format!(
-            "GET /api/v1/query?query={encoded} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        let (_, body) = text.split_once("\r\n\r\n")?;
-        let answer: Value = serde_json::from_str(body).ok()?;
-        answer["data"]["result"][0]["value"][1]
-            .as_str()?
-            .parse()
-            .ok()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already; either way nothing of it is left behind.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        assert!(Instant::now() < deadline, "{expression} has no value");
+        thread::yield_now();
     }
 }
 

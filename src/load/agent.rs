@@ -17,15 +17,10 @@ use load::{
     Secret, parse_duration, serve_stdio,
 };
 
+use super::flags::file;
+
 /// The subcommand.
 pub(super) fn command() -> Command {
-    let file = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help(help)
-    };
     Command::new("agent")
         .about("Waits for `fourtuple load --agents` on another machine, and does a part of its run")
         .arg(

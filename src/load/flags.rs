@@ -1,6 +1,6 @@
 //! The flags of a run against a URL, and the options that they mean.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use capacity::Sources;
 use clap::{Arg, ArgAction, ArgMatches, builder::TypedValueParser as _, value_parser};
@@ -164,6 +164,15 @@ pub(super) fn message_args() -> [Arg; 10] {
             "How long to wait for outstanding deliveries [default: 5s]",
         ),
     ]
+}
+
+/// A flag that names a file.
+pub(super) fn file(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help(help)
 }
 
 fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {

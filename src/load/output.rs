@@ -12,6 +12,8 @@ use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use load::{AgentsError, FailureCount, LoadError, OptionsError, Record, Watched};
 
+use super::flags::file;
+
 /// A form of the report that is written to a file, by the flag that names the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -141,30 +143,15 @@ fn open(path: &Path) -> anyhow::Result<fs::File> {
 
 pub(super) fn args() -> [Arg; 7] {
     [
-        Arg::new("json")
-            .long("json")
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help("Write the report as JSON, too"),
-        Arg::new("output")
-            .long("output")
-            .short('o')
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help(
-                "Write everything that the run leaves behind as JSON: in Artillery's shape, and ours \
-                 with the timeline, the plan and the machine",
-            ),
-        Arg::new("html")
-            .long("html")
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help("Write the same as one page of HTML, with charts over time"),
-        Arg::new("junit")
-            .long("junit")
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help("Write checks and failures as JUnit's XML, for continuous integration"),
+        file("json", "Write the report as JSON, too"),
+        file(
+            "output",
+            "Write everything that the run leaves behind as JSON: in Artillery's shape, and ours with \
+             the timeline, the plan and the machine",
+        )
+        .short('o'),
+        file("html", "Write the same as one page of HTML, with charts over time"),
+        file("junit", "Write checks and failures as JUnit's XML, for continuous integration"),
         Arg::new("watch")
             .long("watch")
             .value_name("URL")
@@ -173,11 +160,7 @@ pub(super) fn args() -> [Arg; 7] {
                 "Metrics that tell of the target's limits, such as http://127.0.0.1:4001/metrics of a \
                  fourtuple or those of a node_exporter; FOURTUPLE_WATCH_KEY is the key, if one is needed",
             ),
-        Arg::new("events")
-            .long("events")
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help("Write a line of JSON at every change of stage and for every broadcast"),
+        file("events", "Write a line of JSON at every change of stage and for every broadcast"),
         Arg::new("quiet")
             .long("quiet")
             .short('q')

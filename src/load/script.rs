@@ -181,8 +181,8 @@ pub(super) fn run(
         let is_done = is_fine(&ended);
         return match came {
             Ok(report) => {
-                let json = || report.record().to_json();
-                let is_told = outputs.write(&report, &report.record(), json) && is_done;
+                let record = report.record();
+                let is_told = outputs.write(&report, &record, || record.to_json()) && is_done;
                 Ok(search::status(&report.found, report.interrupted, is_told))
             }
             Err(error) => search::failed(error),

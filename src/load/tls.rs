@@ -3,20 +3,15 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Arg, ArgAction, ArgMatches, parser::ValueSource, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, parser::ValueSource};
 use load::{Target, Tls};
+
+use super::flags::file;
 
 /// Flags that mean nothing without TLS. `--insecure` is not among them: it asks for nothing.
 const TLS_FLAGS: [&str; 5] = ["ca", "cert", "key", "server-name", "no-resumption"];
 
 pub(super) fn args() -> [Arg; 6] {
-    let file = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help(help)
-    };
     let args = [
         Arg::new("insecure")
             .long("insecure")

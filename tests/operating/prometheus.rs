@@ -2,90 +2,37 @@
 
 use std::{
     fs,
-    io::Write as _,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use serde_json::Value;
 
 use crate::{
     http::{get, server, sum, until},
-    support::wire::Wire,
+    support::{
+        prometheus::{MISSING, Prometheus, check_metrics},
+        wire::Wire,
+    },
 };
 
-/// What is said where the Debian package is not there.
-const MISSING: &str = "Prometheus is not installed: apt-get install prometheus (.ci/run does)";
-
-/// A Prometheus, which ends with this value.
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Prometheus {
-    fn over(target: SocketAddr) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prometheus");
-        // What an earlier run has left is not what this server did.
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).expect("a folder of this test");
-        let config = folder.join("prometheus.yml");
-        let text = written("deploy/prometheus/prometheus.yml")
-            .replace("127.0.0.1:4001", &target.to_string())
-            .replace("scrape_interval: 15s", "scrape_interval: 500ms")
-            .replace(
-                "- alerts.yml",
-                &format!("- {}", path("deploy/prometheus/alerts.yml").display()),
-            );
-        fs::write(&config, text).expect("its configuration is written");
-        let address = free_address();
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.join("data").display()
-            ))
-            .arg(format!("--web.listen-address={address}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.join("log")).expect("a file of this test"))
-            .spawn()
-            .expect(MISSING);
-        Self { child, address }
-    }
-
-    /// The values of an expression now, each with its labels.
-    fn query(&self, expression: &str) -> Option<Vec<(Value, f64)>> {
-        // Listening comes last of what it does at its start.
-        std::net::TcpStream::connect(self.address).ok()?;
-        let encoded: String = expression
-            .bytes()
-            .map(|byte| format!("%{byte:02X}"))
-            .collect();
-        let answer = get(self.address, &format!("/api/v1/query?query={encoded}"));
-        let answer: Value = serde_json::from_str(&answer.body).ok()?;
-        let result = answer["data"]["result"].as_array()?;
-        let value = |it: &Value| {
-            let value = it["value"][1].as_str()?.parse().ok()?;
-            Some((it["metric"].clone(), value))
-        };
-        result.iter().map(value).collect()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already; either way nothing of it is left behind.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// A Prometheus that reads `target`, with the configuration that is deployed.
+fn over(target: SocketAddr) -> Prometheus {
+    let configuration = written("deploy/prometheus/prometheus.yml")
+        .replace("127.0.0.1:4001", &target.to_string())
+        .replace("scrape_interval: 15s", "scrape_interval: 500ms")
+        .replace(
+            "- alerts.yml",
+            &format!("- {}", path("deploy/prometheus/alerts.yml").display()),
+        );
+    Prometheus::start("prometheus", &configuration)
 }
 
 #[test]
 fn what_prometheus_knows_is_what_was_done() {
     let (relay, admin) = server(&["--shards", "2"]);
-    let prometheus = Prometheus::over(admin);
+    let prometheus = over(admin);
     let mut wires: Vec<_> = (0..7).map(|_| Wire::open(relay.addr())).collect();
     for (n, wire) in wires.iter_mut().enumerate() {
         wire.join("1", &format!("room:{}", n % 2));
@@ -149,17 +96,7 @@ fn what_prometheus_knows_is_what_was_done() {
 fn promtool_has_nothing_to_say_about_the_metrics() {
     let (_relay, admin) = server(&[]);
     let text = get(admin, "/metrics").body;
-    let mut child = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect(MISSING);
-    let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(text.as_bytes()).expect("it reads");
-    drop(stdin);
-    passes(child.wait_with_output().expect("it is our child"));
+    passes(check_metrics(&text));
 }
 
 #[test]
@@ -199,12 +136,6 @@ fn of_the_dashboard() -> Vec<String> {
             .replace("$job", "fourtuple")
     };
     expressions.map(filled).collect()
-}
-
-/// A port of loopback that was free a moment ago.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it listens")
 }
 
 fn path(of: &str) -> PathBuf {

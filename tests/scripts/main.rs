@@ -14,7 +14,7 @@ use std::{
 
 use echo::{Echo, Ways};
 use support::{
-    binary::{fourtuple, on_epoll, output_of},
+    binary::{assert_status, fourtuple, on_epoll, output_of},
     relay::Relay,
 };
 
@@ -42,15 +42,6 @@ fn run(path: &Path, arguments: &[&str]) -> (Output, serde_json::Value) {
     let output = output_of(&mut command);
     let text = fs::read_to_string(&report).unwrap_or_default();
     (output, serde_json::from_str(&text).unwrap_or_default())
-}
-
-#[track_caller]
-fn assert_status(output: &Output, status: i32) {
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert_eq!(output.status.code(), Some(status), "{out}{err}");
 }
 
 /// A greeting, a think, a map with a variable, a variable alone, and a loop of ten.

@@ -57,6 +57,16 @@ pub(crate) fn output_of(command: &mut Command) -> Output {
     output
 }
 
+/// That a run has ended with this status; else with what it said.
+#[track_caller]
+pub(crate) fn assert_status(output: &Output, status: i32) {
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!(output.status.code(), Some(status), "{out}{err}");
+}
+
 /// A command that starts the binary, without those settings.
 pub(crate) fn as_tested(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);

@@ -10,7 +10,7 @@ mod support;
 use std::{fs, path::Path, process::Output};
 
 use server::{Authority, Server};
-use support::binary::{fourtuple, on_epoll, output_of};
+use support::binary::{assert_status, fourtuple, on_epoll, output_of};
 
 /// The kernels that this machine is asked for: both, unless one is chosen by `TEST_KERNEL`.
 fn kernels() -> &'static [&'static str] {
@@ -34,15 +34,6 @@ fn run(name: &str, url: &str, flags: &str, files: &[(&str, &Path)]) -> (Output, 
     let output = output_of(&mut command);
     let text = fs::read_to_string(&report).unwrap_or_default();
     (output, serde_json::from_str(&text).unwrap_or_default())
-}
-
-#[track_caller]
-fn assert_status(output: &Output, status: i32) {
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert_eq!(output.status.code(), Some(status), "{out}{err}");
 }
 
 /// A crowd that fails in one way alone.

@@ -8,10 +8,10 @@ use std::{
 };
 
 use super::{
-    assert_status, kernels,
+    kernels,
     server::{Authority, Server},
 };
-use crate::support::binary::{fourtuple, output_of};
+use crate::support::binary::{assert_status, fourtuple, output_of};
 
 /// Runs a script whose `config` has these additions; returns its counters.
 fn run(

@@ -50,6 +50,60 @@ pub(crate) struct Summary {
     pub(crate) p999: f64,
 }
 
+impl Percentiles {
+    /// Of so many durations, of which a share of `quantile` takes no more nanoseconds than `at` says.
+    pub(crate) fn of(count: u64, at: impl Fn(f64) -> u64) -> Self {
+        let at = |quantile| (at(quantile) + 500) / 1000;
+        Self {
+            count,
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p95_us: at(0.95),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: at(1.0),
+        }
+    }
+
+    /// Those that stand in tables: p50, p90, p99, p99.9 and the longest.
+    pub(crate) const fn columns(&self) -> [u64; 5] {
+        [
+            self.p50_us,
+            self.p90_us,
+            self.p99_us,
+            self.p999_us,
+            self.max_us,
+        ]
+    }
+}
+
+impl Summary {
+    /// Of so many durations, from their least and mean and the duration of a share of them, in nanoseconds.
+    pub(crate) fn of(count: u64, least: f64, mean: f64, at: impl Fn(f64) -> u64) -> Self {
+        let millis = |nanos: f64| (nanos / 1e5).round() / 10.0;
+        let at = |quantile| millis(at(quantile) as f64);
+        Self {
+            min: millis(least),
+            max: at(1.0),
+            count,
+            mean: millis(mean),
+            p50: at(0.5),
+            median: at(0.5),
+            p75: at(0.75),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+        }
+    }
+}
+
+/// The duration that so great a share does not exceed. A quantile is the upper end of its bucket, which may lie above
+/// everything measured.
+fn at(histogram: &Histogram<u64>, quantile: f64) -> u64 {
+    histogram.value_at_quantile(quantile).min(histogram.max())
+}
+
 impl Latency {
     const MIN_NANOS: u64 = 1_000;
     const MAX_NANOS: u64 = 3_600_000_000_000;
@@ -122,41 +176,16 @@ impl Latency {
         let Some(histogram) = &self.0 else {
             return Percentiles::default();
         };
-        let micros = |nanos: u64| (nanos + 500) / 1000;
-        let max = histogram.max();
-        // A quantile is the upper end of its bucket, which may lie above everything measured.
-        let at = |quantile| micros(histogram.value_at_quantile(quantile).min(max));
-        Percentiles {
-            count: histogram.len(),
-            p50_us: at(0.5),
-            p90_us: at(0.9),
-            p95_us: at(0.95),
-            p99_us: at(0.99),
-            p999_us: at(0.999),
-            max_us: micros(max),
-        }
+        Percentiles::of(histogram.len(), |quantile| at(histogram, quantile))
     }
 
     /// The same in milliseconds with one decimal, as Artillery's reports have it; `None` when nothing
     /// was measured.
     pub(crate) fn summary(&self) -> Option<Summary> {
         let histogram = self.0.as_ref()?;
-        let millis = |nanos: f64| (nanos / 1e5).round() / 10.0;
-        let max = histogram.max();
-        let at = |quantile| millis(histogram.value_at_quantile(quantile).min(max) as f64);
-        Some(Summary {
-            min: millis(histogram.min() as f64),
-            max: millis(max as f64),
-            count: histogram.len(),
-            mean: millis(histogram.mean()),
-            p50: at(0.5),
-            median: at(0.5),
-            p75: at(0.75),
-            p90: at(0.9),
-            p95: at(0.95),
-            p99: at(0.99),
-            p999: at(0.999),
-        })
+        let (least, mean) = (histogram.min() as f64, histogram.mean());
+        let at = |quantile| at(histogram, quantile);
+        Some(Summary::of(histogram.len(), least, mean, at))
     }
 
     fn histogram(&mut self) -> &mut Histogram<u64> {

@@ -256,13 +256,7 @@ fn table(title: &str, note: &str, head: &[&str], rows: impl Iterator<Item = Stri
 
 fn percentiles(seen: &Percentiles) -> String {
     let mut out = String::new();
-    for micros in [
-        seen.p50_us,
-        seen.p90_us,
-        seen.p99_us,
-        seen.p999_us,
-        seen.max_us,
-    ] {
+    for micros in seen.columns() {
         let text = if seen.count == 0 {
             "–".to_owned()
         } else {

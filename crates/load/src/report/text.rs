@@ -205,13 +205,7 @@ impl Report {
 
 fn write_percentiles(f: &mut fmt::Formatter<'_>, name: &str, seen: &Percentiles) -> fmt::Result {
     write!(f, "  {name:<14}")?;
-    for micros in [
-        seen.p50_us,
-        seen.p90_us,
-        seen.p99_us,
-        seen.p999_us,
-        seen.max_us,
-    ] {
+    for micros in seen.columns() {
         write!(f, "{:>10}", Micros(micros))?;
     }
     writeln!(f, "{:>14}", G(seen.count))

@@ -113,42 +113,21 @@ impl Spectrum {
     /// The percentiles that reports show.
     pub fn percentiles(&self) -> Percentiles {
         let count = self.count();
-        let at = |quantile| micros(self.at(quantile, count));
-        Percentiles {
-            count,
-            p50_us: at(0.5),
-            p90_us: at(0.9),
-            p95_us: at(0.95),
-            p99_us: at(0.99),
-            p999_us: at(0.999),
-            max_us: at(1.0),
-        }
+        Percentiles::of(count, |quantile| self.at(quantile, count))
     }
 
     /// A summary as Artillery's reports have it; `None` when nothing was measured.
     pub(crate) fn summary(&self) -> Option<Summary> {
         let count = self.count();
         let first = self.0.first()?;
-        let millis = |nanos: f64| (nanos / 1e5).round() / 10.0;
-        let at = |quantile| millis(self.at(quantile, count) as f64);
         let sum: f64 = self
             .0
             .iter()
             .map(|&(range, count)| middle_of(range) as f64 * count as f64)
             .sum();
-        Some(Summary {
-            min: millis(middle_of(first.0) as f64),
-            max: at(1.0),
-            count,
-            mean: millis(sum / count as f64),
-            p50: at(0.5),
-            median: at(0.5),
-            p75: at(0.75),
-            p90: at(0.9),
-            p95: at(0.95),
-            p99: at(0.99),
-            p999: at(0.999),
-        })
+        let (least, mean) = (middle_of(first.0) as f64, sum / count as f64);
+        let at = |quantile| self.at(quantile, count);
+        Some(Summary::of(count, least, mean, at))
     }
 
     /// The duration, in nanoseconds, that so great a share of `count` durations does not exceed.
@@ -163,10 +142,6 @@ impl Spectrum {
         }
         self.0.last().map_or(0, |&(range, _)| middle_of(range))
     }
-}
-
-fn micros(nanos: u64) -> u64 {
-    u64::try_from(Duration::from_nanos(nanos + 500).as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Serialize for Spectrum {
