@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::LazyLock,
 };
 
 use serde_json::json;
@@ -14,12 +15,13 @@ use super::{
     support::{binary::output_of, driver::install_node},
 };
 
-/// The folder of Artillery's runner, installed as its lock file says.
-fn installed() -> PathBuf {
+/// The folder of Artillery's runner, installed as its lock file says; once for all tests, as an installation begins by
+/// taking away what is there.
+static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/artillery");
     install_node(&home).unwrap_or_else(|error| panic!("{error}"));
     home
-}
+});
 
 fn errors(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
@@ -32,9 +34,8 @@ fn errors(output: &Output) -> String {
 
 /// Runs a script with Artillery's runner; returns its counters.
 fn artillery(path: &Path) -> serde_json::Value {
-    let home = installed();
     let mut runner = Command::new("node");
-    runner.arg(home.join("main.mjs")).arg(path);
+    runner.arg(INSTALLED.join("main.mjs")).arg(path);
     let output = output_of(&mut runner);
     assert!(output.status.success(), "artillery: {}", errors(&output));
     let report = serde_json::from_slice(&output.stdout);
