@@ -1,9 +1,9 @@
 //! What becomes of scripts on the simulated kernel, against a room with good and bad manners.
 
-use std::{path::Path, sync::mpsc};
+use std::{net::SocketAddr, path::Path, sync::mpsc};
 
 use engine::{
-    Reactor, Settings, Turn,
+    App, Reactor, Settings, Turn,
     sim::{Faults, Net, Shard},
 };
 
