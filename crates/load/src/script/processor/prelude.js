@@ -26,11 +26,16 @@
     if (typeof callback !== 'function') throw new TypeError('setTimeout expects a function');
     timer += 1;
     host.alarm(timer, Number(wait) || 0, current);
-    timers.set(timer, { callback, values });
+    timers.set(timer, { callback, values, owner: current });
+    pending.get(current)?.timers.add(timer);
     return timer;
   };
   globalThis.clearTimeout = (which) => {
-    if (timers.delete(which)) host.cancel(which);
+    const found = timers.get(which);
+    if (!found) return;
+    timers.delete(which);
+    pending.get(found.owner)?.timers.delete(which);
+    host.cancel(which);
   };
   globalThis.setImmediate = (callback, ...values) => setTimeout(callback, 0, ...values);
   globalThis.queueMicrotask = (callback) => void Promise.resolve().then(callback);
@@ -133,7 +138,15 @@
     main: (path) => void (exported = requireFrom('')(`./${path}`)),
     adopt: (module) => void (exported = { ...(module.default ?? {}), ...module }),
     names: () => Object.keys(exported).filter((name) => typeof exported[name] === 'function'),
-    forget: (id) => pending.delete(id),
+    // Who is gone waits for nothing any more.
+    forget(id) {
+      const call = pending.get(id);
+      for (const which of call?.timers ?? []) {
+        timers.delete(which);
+        host.cancel(which);
+      }
+      return pending.delete(id);
+    },
     call(id, name, kind, text) {
       const { vars, scenario, wanted } = JSON.parse(text);
       for (const [key, value] of shared) vars[key] = value;
@@ -152,7 +165,7 @@
           failed(id, wrong);
         }
       };
-      pending.set(id, finish);
+      pending.set(id, { finish, timers: new Set() });
       current = id;
       try {
         const run = exported[name];
@@ -176,12 +189,13 @@
       const found = timers.get(which);
       if (!found) return;
       timers.delete(which);
+      pending.get(owner)?.timers.delete(which);
       current = owner;
       try {
         found.callback(...found.values);
       } catch (error) {
-        const finish = pending.get(owner);
-        if (finish) finish(error ?? new Error('an error without a message'));
+        const call = pending.get(owner);
+        if (call) call.finish(error ?? new Error('an error without a message'));
         else print(error);
       }
     },

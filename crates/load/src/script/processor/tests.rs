@@ -235,3 +235,28 @@ fn what_is_wrong_is_said_before_anything_runs() {
     let wrong = processor.function("createUsr").expect_err("no such name");
     assert!(wrong.contains("did you mean `createUser`?"), "{wrong}");
 }
+
+#[test]
+fn who_is_gone_leaves_no_timers_behind() {
+    let source = "exports.beats = async () => {\n\
+                  for (;;) { await new Promise((on) => setTimeout(on, 100)); console.log('beat'); }\n};\n\
+                  exports.later = (context, events, done) => {\n\
+                  setTimeout(() => console.log('after'), 50); clearTimeout(setTimeout(() => {}, 10)); done();\n};";
+    let mut bench = Bench::of(&[("f.js", source)], &["beats", "later"]);
+    let given = json!({"vars": {}, "scenario": {}});
+    assert!(bench.call("beats", Kind::Step, &given).is_none());
+    bench.now = bench.now.after(Duration::from_millis(100));
+    bench.interpreter.wake(bench.now);
+    assert_eq!(bench.interpreter.take_said().0, ["beat"]);
+    assert!(bench.interpreter.next_time().is_some(), "it goes on");
+    assert!(bench.interpreter.forget(7));
+    assert_eq!(bench.interpreter.next_time(), None);
+    // What a call leaves behind that has ended well still happens.
+    bench.step("later").expect("no mishap");
+    assert!(!bench.interpreter.forget(7), "it had ended");
+    bench.now = bench.now.after(Duration::from_millis(50));
+    assert_eq!(bench.interpreter.next_time(), Some(bench.now));
+    bench.interpreter.wake(bench.now);
+    assert_eq!(bench.interpreter.take_said().0, ["after"]);
+    assert_eq!(bench.interpreter.next_time(), None);
+}
