@@ -28,7 +28,9 @@ mod round;
 mod session;
 mod standing;
 mod table;
+mod users;
 mod viewers;
+mod witness;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -72,6 +74,8 @@ enum Part {
     Publish(publish::Options),
     /// Puts load generators side by side: the same crowd against the same server
     Generators(generators::Options),
+    /// Measures what the virtual users of a script cost
+    Users(users::Options),
     #[command(flatten)]
     Headline(headline::Part),
 }
@@ -96,6 +100,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Part::Viewers(options)) => viewers::run(&options),
         Some(Part::Publish(options)) => publish::run(&options),
         Some(Part::Generators(options)) => generators::run(&options),
+        Some(Part::Users(options)) => users::run(&options),
         Some(Part::Headline(part)) => headline::main(part),
         None => compare::run(&cli.options),
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::cargo;
+use crate::leash::{Leashed, Pages};
 use crate::session::Workload;
 
 /// A built binary and the configuration that the bench gives it.
@@ -30,7 +31,7 @@ pub(crate) struct Variant {
 }
 
 /// What carries the connections of the product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Carrier {
     Epoll,
     Uring,
@@ -38,7 +39,7 @@ pub(crate) enum Carrier {
 
 impl Carrier {
     /// Returns its name on the product's command line.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Epoll => "epoll",
             Self::Uring => "uring",
@@ -56,10 +57,6 @@ impl Product {
             config,
             events: folder.join("events.json"),
         })
-    }
-
-    pub(crate) fn config(&self) -> &Path {
-        &self.config
     }
 
     pub(crate) fn binary(&self) -> &Path {
@@ -86,6 +83,25 @@ impl Product {
         let connections_max = variant.connections_max;
         arguments.extend(connections_max.map(|most| format!("--max-connections={most}").into()));
         arguments
+    }
+
+    /// Starts the server on a port of the kernel's choice, with an admin side for a
+    /// [`Witness`](crate::witness::Witness).
+    pub(crate) fn serve_watched(
+        &self,
+        admin: SocketAddrV4,
+        more: &[String],
+    ) -> anyhow::Result<Leashed> {
+        let own = [
+            "serve".to_owned(),
+            "--listen=127.0.0.1:0".to_owned(),
+            format!("--admin-listen={admin}"),
+            // The witness says nothing while a crowd is held.
+            "--admin-request-timeout=1h".to_owned(),
+            format!("--config={}", self.config.display()),
+        ];
+        let arguments: Vec<_> = own.iter().chain(more).map(OsString::from).collect();
+        Leashed::spawn(&self.binary, &arguments, Pages::AsItShips)
     }
 
     /// Returns the arguments of a crowd that joins `connections` and then stays idle.

@@ -10,11 +10,8 @@
 
 mod generator;
 mod report;
-mod witness;
 
-use std::ffi::OsString;
 use std::fs;
-use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,13 +20,12 @@ use anyhow::{Context as _, bail};
 
 use self::generator::{Generator, Job, Shop};
 use self::report::Results;
-use self::witness::Witness;
 use crate::address::free_address;
 use crate::folder::Folder;
 use crate::interrupt::Interrupt;
-use crate::leash::{Leashed, Pages};
 use crate::measure::{self, Machine};
 use crate::product::{self, Product};
+use crate::witness::Witness;
 
 /// What is asked of each generator.
 #[derive(Debug, clap::Args)]
@@ -125,7 +121,9 @@ fn turn(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Sample> {
     let admin = free_address()?;
-    let server = serve(product, admin)?;
+    // Tsung writes an origin of its own, which is that of no page.
+    let more = ["--shards=2", "--check-origin=off"].map(str::to_owned);
+    let server = product.serve_watched(admin, &more)?;
     let job = Job {
         server: server.announced_addr()?,
         connections: options.connections,
@@ -179,23 +177,4 @@ fn turn(
         holding_cpu: holding_cpu.div_f64(held.as_secs_f64()),
         memory_bytes: measure::anonymous_bytes(pid)?,
     })
-}
-
-fn serve(product: &Product, admin: SocketAddrV4) -> anyhow::Result<Leashed> {
-    let arguments = [
-        "serve".to_owned(),
-        "--listen=127.0.0.1:0".to_owned(),
-        format!("--admin-listen={admin}"),
-        "--shards=2".to_owned(),
-        // The witness says nothing while the crowd is held.
-        "--admin-request-timeout=1h".to_owned(),
-        // Tsung writes an origin of its own, which is that of no page.
-        "--check-origin=off".to_owned(),
-        format!("--config={}", product.config().display()),
-    ];
-    Leashed::spawn(
-        product.binary(),
-        &arguments.map(OsString::from),
-        Pages::AsItShips,
-    )
 }

@@ -11,31 +11,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to the admin side.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(crate) struct Witness {
     admin: SocketAddrV4,
     stream: BufReader<TcpStream>,
 }
 
 /// What the server counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// WebSockets that were open once.
-    pub(super) opened: u64,
+    pub(crate) opened: u64,
     /// Joins that were granted.
-    pub(super) joined: u64,
+    pub(crate) joined: u64,
     /// WebSockets that are open.
-    pub(super) there: u64,
+    pub(crate) there: u64,
 }
 
 impl Witness {
-    pub(super) fn of(admin: SocketAddrV4) -> anyhow::Result<Self> {
+    pub(crate) fn of(admin: SocketAddrV4) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(admin).context("the admin side does not listen")?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let stream = BufReader::new(stream);
         Ok(Self { admin, stream })
     }
 
-    pub(super) fn look(&mut self) -> anyhow::Result<Seen> {
+    pub(crate) fn look(&mut self) -> anyhow::Result<Seen> {
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", self.admin);
         self.stream.get_mut().write_all(request.as_bytes())?;
         let mut line = String::new();
