@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How often the conductor looks at the shards.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(100);
 /// How often it looks whether the other machines have come to a gate.
 const GATE_LOOK: Duration = Duration::from_millis(5);
 

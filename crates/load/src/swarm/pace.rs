@@ -19,7 +19,7 @@ pub(super) struct Pace {
     pub(super) dial: Duration,
     /// Between heartbeats, which go out together: 10 ms.
     pub(super) beat: Duration,
-    /// Between any two ticks at most, which is the age of the gauges: 50 ms, and never over 1 s.
+    /// Between any two ticks at most, which is the age of the gauges: 100 ms, and never over 1 s.
     pub(super) tick_max: Duration,
     /// Between looks at joins that are late: 250 ms, and never over 2 s.
     pub(super) joins: Duration,
@@ -36,7 +36,7 @@ impl Plan {
         Pace {
             dial: Duration::from_millis(1) * times,
             beat: Duration::from_millis(10) * times,
-            tick_max: (Duration::from_millis(50) * times).min(Duration::from_secs(1)),
+            tick_max: (Duration::from_millis(100) * times).min(Duration::from_secs(1)),
             joins: (Duration::from_millis(250) * times).min(Duration::from_secs(2)),
             count: Duration::from_millis(50) + each * self.options.connections,
         }
