@@ -96,6 +96,11 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
+    /// What it stands at.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
     /// Makes it `n`. Only the owning shard may call this.
     pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Relaxed);

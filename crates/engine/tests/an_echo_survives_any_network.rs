@@ -12,7 +12,7 @@ use std::{
 
 use apps::{Clients, EchoServer, Seen, Tally};
 use fourtuple_engine::{
-    AcceptRate, Reactor, Settings, Time,
+    AcceptRate, Reactor, Settings, Time, Turn,
     sim::{Faults, Net, Shard},
 };
 
@@ -150,10 +150,11 @@ mod scripted {
                 .expect("the server listens")
         }
 
-        /// Turns until nothing happens any more, at most `millis` further on the clock.
+        /// Lets `millis` go by.
         fn settle(&mut self, millis: u64) {
             let until = self.net.now().after(Duration::from_millis(millis));
             self.net.run(&mut [&mut self.server], until, || false);
+            self.net.pass(until);
         }
 
         /// Opens a WebSocket.
@@ -351,6 +352,44 @@ mod scripted {
         bench.settle(1);
         assert!(peer.read().starts_with(b"HTTP/1.1 400 "));
         assert!(peer.has_ended());
+    }
+
+    #[test]
+    fn a_shard_wakes_up_for_nobody_who_cannot_be_overdue() {
+        let next = |idle_timeout, is_open| {
+            let settings = Settings {
+                idle_timeout,
+                ..Settings::default()
+            };
+            let mut bench = bench(10, Faults::default(), &settings);
+            let _peer = match is_open {
+                true => bench.open(1),
+                false => bench.connect(1),
+            };
+            bench.settle(20);
+            let Ok(Turn::Done(next)) = bench.server.turn() else {
+                panic!("it goes on");
+            };
+            next.map(|next| next.since(bench.net.now()))
+        };
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(next(None, true), None);
+        let handshaking = next(None, false).expect("it may take too long");
+        assert!(handshaking <= Duration::from_millis(120), "{handshaking:?}");
+        let idle = next(minute, true).expect("it may be silent for too long");
+        let seldom = Duration::from_millis(300)..Duration::from_millis(420);
+        assert!(seldom.contains(&idle), "{idle:?}");
+    }
+
+    #[test]
+    fn silence_ends_soon_after_its_time() {
+        let mut bench = bench(11, Faults::default(), &Settings::default());
+        let peers: Vec<_> = (0..20).map(|port| bench.open(port)).collect();
+        bench.settle(59_000);
+        assert_eq!(bench.server.counters().snapshot().idle_timeouts, 0);
+        bench.settle(1_000 + 3_500);
+        assert_eq!(bench.server.counters().snapshot().idle_timeouts, 20);
+        drop(peers);
     }
 
     #[test]

@@ -108,6 +108,12 @@ impl Net {
         self.0.borrow().now
     }
 
+    /// Lets time go by in which nothing happens.
+    pub fn pass(&self, until: Time) {
+        let mut state = self.0.borrow_mut();
+        state.now = state.now.max(until);
+    }
+
     /// Changes how unkind the network is from here on.
     pub fn set_faults(&self, faults: Faults) {
         self.0.borrow_mut().faults = faults;
