@@ -281,3 +281,45 @@ fn one_user_goes_before_all_others_and_one_comes_after() {
     assert!(told.contains("the script's `before` failed"), "{told}");
     assert_eq!(echo.heard().len(), 6);
 }
+
+#[test]
+fn a_user_has_several_sockets_on_several_servers() {
+    let (echo, feed, relay) = (
+        Echo::start(Ways::default()),
+        Echo::start(Ways {
+            protocol: Some("feed.v1"),
+        }),
+        Relay::start(&[]),
+    );
+    let text = format!(
+        "config:\n  target: {}\n  phases: [{{duration: 1, arrivalCount: 6}}]\n\
+         scenarios:\n  - engine: ws\n    sockets:\n      \
+         feed: {{target: '{}feed?of={{{{ name }}}}', subprotocols: [feed.v1]}}\n      \
+         chat: {{target: '{}', engine: phoenix}}\n    flow:\n      \
+         - send: {{payload: {{name: 'ada {{{{ $randomString(4) }}}}'}}, capture: {{json: $.name, as: name}}}}\n      \
+         - open: feed\n      - open: chat\n      \
+         - send: {{payload: 'news for {{{{ name }}}}', match: {{regexp: 'news.*', value: 'news for {{{{ name }}}}'}}}}\n        on: feed\n      \
+         - join: room:lobby\n        on: chat\n      \
+         - push: {{event: new_msg, payload: {{body: hi}}, reply: true}}\n        on: chat\n      \
+         - close: feed\n      - send: bye\n      - think: 100ms\n",
+        echo.url(),
+        feed.url(),
+        relay.url(),
+    );
+    let (output, report) = run(&script("several.yml", &text), &[]);
+    assert_status(&output, 0);
+    let counters = &report["aggregate"]["counters"];
+    assert_eq!(counters["vusers.completed"], 6, "{report:#}");
+    assert_eq!(counters["websocket.messages_sent"], 6 * 5);
+    let ours = &report["fourtuple"]["counters"];
+    assert_eq!(ours["websocket.sockets_opened"], 18, "{report:#}");
+    let connects = &report["fourtuple"]["summaries"]["websocket.connect_time"];
+    assert_eq!(connects["count"], 18);
+    assert_eq!(echo.heard().len(), 12, "each server hears its own");
+    let heard = feed.heard();
+    assert_eq!(heard.len(), 6, "{heard:?}");
+    assert!(heard.iter().all(|text| text.starts_with("news for ada ")));
+    for head in feed.heads() {
+        assert!(head.starts_with("/feed?of=ada%20"), "{head}");
+    }
+}

@@ -82,6 +82,10 @@ pub enum Failure {
     EmptyMessage,
     /// A step of a script speaks in a topic that its user has not joined.
     NotJoined,
+    /// A step of a script is for a socket that is not open; its name.
+    SocketNotOpen(String),
+    /// A step of a script opens a socket that is open; its name.
+    SocketOpen(String),
     /// The server refused a push of a script; says with what.
     PushRefused(String),
     /// The machine of the crowd that held the connection was lost.
@@ -228,6 +232,8 @@ impl Failure {
             Self::NoMatch => "no_match",
             Self::EmptyMessage => "empty_message",
             Self::NotJoined => "not_joined",
+            Self::SocketNotOpen(_) => "socket_not_open",
+            Self::SocketOpen(_) => "socket_open",
             Self::PushRefused(_) => "push_refused",
             Self::AgentLost => "agent_lost",
             Self::FunctionFailed { .. } => "function_failed",
@@ -276,6 +282,8 @@ impl Failure {
         match self {
             Self::JoinRefused(text)
             | Self::PushRefused(text)
+            | Self::SocketNotOpen(text)
+            | Self::SocketOpen(text)
             | Self::HandshakeInvalid(text)
             | Self::ProtocolBroken(text)
             | Self::Kernel(text)
@@ -327,6 +335,10 @@ impl fmt::Display for Failure {
             Self::NoMatch => f.write_str("a message was not what capture or match expected"),
             Self::EmptyMessage => f.write_str("an empty message came where one was expected"),
             Self::NotJoined => f.write_str("a step names a topic that is not joined"),
+            Self::SocketNotOpen(name) => {
+                write!(f, "a step is for the socket `{name}`, which is not open")
+            }
+            Self::SocketOpen(name) => write!(f, "a step opens the socket `{name}`, which is open"),
             Self::PushRefused(reason) => write!(f, "push refused: {reason}"),
             Self::AgentLost => {
                 f.write_str("agent lost: its machine of the crowd was heard no more")

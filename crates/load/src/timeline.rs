@@ -30,7 +30,7 @@ pub struct Timeline {
 pub struct Period {
     /// How much of its width it covers; the last one of a run may be short, and one that nobody saw is 0.
     pub covered_ms: u64,
-    /// WebSockets that were open, or users that were there.
+    /// WebSockets that were open.
     pub open: u64,
     /// Connections that were ready: joined, too, if that was asked.
     pub ready: u64,

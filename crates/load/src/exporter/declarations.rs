@@ -62,7 +62,7 @@ const DECLARED: [Declared; 21] = [
     ),
     gauge(
         "fourtuple_load_connections_open",
-        "WebSockets that were open a moment ago, or users that were there",
+        "WebSockets that were open a moment ago",
         |seen, out| {
             out.one(seen.last.open as f64);
         },

@@ -41,7 +41,10 @@ fn connections<'a>(kind: Kind, periods: &[&Moment], times: &'a [f64]) -> Chart<'
             of_each(periods, "ready", |one| one.ready as f64),
             of_each(periods, "away", |one| one.away as f64),
         ],
-        Kind::Script => vec![of_each(periods, "users", |one| one.open as f64)],
+        Kind::Script => vec![
+            of_each(periods, "users", |one| one.ready as f64),
+            of_each(periods, "open connections", |one| one.open as f64),
+        ],
     };
     let title = match kind {
         Kind::Crowd => "Connections",

@@ -29,7 +29,7 @@ pub struct Moment {
     pub at_ms: u64,
     /// How much of its width it covers; 0 for one that nobody saw.
     pub covered_ms: u64,
-    /// WebSockets that were open, or users that were there, at its end.
+    /// WebSockets that were open at its end.
     pub open: u64,
     /// Connections that were ready.
     pub ready: u64,

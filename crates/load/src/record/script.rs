@@ -123,9 +123,8 @@ fn plan(script: &Script, options: &ScriptOptions) -> Vec<Setting> {
         plan.push(Setting::new(&format!("scenario {}", program.name), text));
     }
     let mut targets: Vec<_> = script
-        .programs
-        .iter()
-        .map(|program| program.connect.server.to_string())
+        .connects()
+        .map(|connect| connect.server.to_string())
         .collect();
     targets.dedup();
     plan.push(Setting::new("target", targets.join(", ")));

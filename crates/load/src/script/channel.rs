@@ -27,7 +27,7 @@ impl Compiler<'_, '_> {
         if kind == "leave" {
             return Some(Act::Leave { topic: Some(topic) });
         }
-        self.has_joined = true;
+        self.note_join();
         Some(Act::Join {
             topic,
             payload: Body::Constant("{}".into()),
@@ -59,10 +59,12 @@ impl Compiler<'_, '_> {
             "push" => fields.boolean("reply", self.problems),
             _ => None,
         };
-        if topic.is_none() && (kind == "join" || !self.has_joined) {
+        if topic.is_none() && (kind == "join" || !self.has_joined()) {
             fields.missing("topic", "the topic, such as room:lobby", self.problems);
         }
-        self.has_joined |= kind == "join";
+        if kind == "join" {
+            self.note_join();
+        }
         if event.is_none() && matches!(kind, "push" | "expect") {
             fields.missing("event", "the name of the event", self.problems);
         }

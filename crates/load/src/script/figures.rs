@@ -35,6 +35,8 @@ pub(crate) struct Figures {
     pub(crate) heartbeats: u64,
     /// Source tuples that turned out to be in use by others.
     pub(crate) tuples_busy: u64,
+    /// WebSockets that were opened by users who may have several.
+    pub(crate) sockets_opened: u64,
     /// From a user's arrival to its end.
     pub(crate) session: Latency,
     /// From the intended dial to the open WebSocket.
@@ -47,6 +49,8 @@ pub(crate) struct Figures {
     pub(crate) steps: Box<[StepFigures]>,
     /// Users that were there at the end of the period.
     pub(crate) active: u64,
+    /// WebSockets that were open at the end of the period.
+    pub(crate) open: u64,
     /// Lines of users that there was no room for.
     pub(crate) lines_dropped: u64,
     /// What functions count.
@@ -142,7 +146,9 @@ impl Figures {
         self.awaited += other.awaited;
         self.heartbeats += other.heartbeats;
         self.tuples_busy += other.tuples_busy;
+        self.sockets_opened += other.sockets_opened;
         self.active += other.active;
+        self.open += other.open;
         self.lines_dropped += other.lines_dropped;
         self.custom.merge(other.custom);
         for (mine, others) in [
@@ -161,9 +167,9 @@ impl Figures {
         }
     }
 
-    /// Adds what was counted after it: of the users that are there, the later count.
+    /// Adds what was counted after it: of what is there, the later count.
     pub(crate) fn follow(&mut self, later: Self) {
-        self.active = 0;
+        (self.active, self.open) = (0, 0);
         self.merge(later);
     }
 
@@ -184,7 +190,7 @@ impl Figures {
             .map(|(measure, one)| (measure, one.spectrum()));
         Period {
             covered_ms,
-            open: self.active,
+            open: self.open,
             ready: self.active,
             away: 0,
             counts: Counts {

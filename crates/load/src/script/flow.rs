@@ -6,8 +6,9 @@ use super::{
     expect::Expect,
     fields::{Fields, duration, seconds, time_of},
     names::{LoopNames, Names},
-    problem::{Problems, nearest},
-    program::{Call, Jitter, STEPS_MAX, Step, Think, Time, Times, parse_count},
+    problem::{Place, Problems, nearest},
+    program::{Call, Dialect, Jitter, STEPS_MAX, Side, Step, Think, Time, Times, parse_count},
+    sockets::ON_SOCKETS,
     template::{Body, Part, Template},
     tree::{Node, Value},
 };
@@ -20,22 +21,32 @@ const LOOPS_MAX: usize = 16;
 pub(crate) struct Compiler<'c, 's> {
     pub(crate) names: &'c mut Names<'s>,
     pub(crate) problems: &'c mut Problems,
-    pub(crate) is_phoenix: bool,
+    /// What the scenario's own sockets speak.
+    pub(crate) dialect: Dialect,
+    /// The sockets besides.
+    pub(crate) sides: &'c [Side],
     /// `config.defaults.think.jitter`.
     pub(crate) jitter: Jitter,
     pub(crate) steps: Vec<Step>,
     pub(crate) labels: Vec<Box<str>>,
-    /// Whether a step has joined a topic, for those that name none.
-    pub(crate) has_joined: bool,
+    /// Of each step, the socket that it is for.
+    pub(crate) on: Vec<u8>,
+    /// The socket of the step that is read.
+    pub(crate) socket: u8,
+    /// Where the steps stand that are for sockets besides, by their numbers.
+    pub(crate) uses: Vec<(usize, Place)>,
+    /// The sockets, a bit for each, on which a step has joined a topic, for those that name none.
+    pub(crate) joined: u16,
 }
 
 /// The steps of `engine: ws`, each by its key.
-const STEPS: [&str; 7] = [
-    "connect", "send", "wait", "think", "loop", "log", "function",
+const STEPS: [&str; 9] = [
+    "connect", "send", "wait", "think", "loop", "log", "function", "open", "close",
 ];
 /// Those that `engine: phoenix` has instead of `send` and `wait`.
-const PHOENIX_STEPS: [&str; 9] = [
-    "connect", "join", "push", "expect", "leave", "think", "loop", "log", "function",
+const PHOENIX_STEPS: [&str; 11] = [
+    "connect", "join", "push", "expect", "leave", "think", "loop", "log", "function", "open",
+    "close",
 ];
 
 impl Compiler<'_, '_> {
@@ -59,10 +70,13 @@ impl Compiler<'_, '_> {
     }
 
     fn step(&mut self, item: &Node, path: &str) {
-        let known: &[&'static str] = if self.is_phoenix {
-            &PHOENIX_STEPS
-        } else {
-            &STEPS
+        let Some(socket) = self.socket_on(item, path) else {
+            return;
+        };
+        self.socket = socket;
+        let known: &[&'static str] = match self.dialect_of(socket) {
+            Dialect::Phoenix(..) => &PHOENIX_STEPS,
+            Dialect::Plain => &STEPS,
         };
         let Value::Map(entries) = &item.value else {
             let text = format!(
@@ -96,7 +110,11 @@ impl Compiler<'_, '_> {
         if let Some(known) = known.iter().find(|known| **known == entry.key) {
             fields.take(known);
         }
+        if ON_SOCKETS.contains(&&*entry.key) {
+            fields.take("on");
+        }
         match &*entry.key {
+            "open" | "close" => self.open_or_close(entry, &key),
             "send" => {
                 self.send(node, &key);
             }
@@ -132,6 +150,7 @@ impl Compiler<'_, '_> {
     pub(crate) fn push(&mut self, step: Step, label: &str) {
         self.steps.push(step);
         self.labels.push(label.into());
+        self.on.push(std::mem::take(&mut self.socket));
     }
 
     fn send(&mut self, node: &Node, key: &str) {

@@ -67,6 +67,7 @@ impl Metrics {
         metrics.count("vusers.interrupted", figures.interrupted);
         metrics.count("vusers.active", figures.active);
         metrics.count("vusers.lines_dropped", figures.lines_dropped);
+        metrics.count("websocket.sockets_opened", figures.sockets_opened);
         metrics.count("websocket.tuples_busy", figures.tuples_busy);
         metrics.count(
             "steps.late",

@@ -3,8 +3,8 @@
 //! - reading: `tree` (YAML and JSON with places), `problem` (all that is wrong), `fields` (the keys of a
 //!   map), `config`, `phases`, `payload`, `ensure` and its `expression`;
 //! - a scenario: `flow` and `channel` (its steps) become a `program`, with `connect`, `template`, `names`
-//!   (what a name stands for) and `expect` (capture and match);
-//! - a user: `user` and its `memory`, woken by `alarms`;
+//!   (what a name stands for), `expect` (capture and match) and `sockets` (those besides a user's own);
+//! - a user: `user` and its `memory`, woken by `alarms`; `links`, where it has several connections;
 //! - a shard: `cast`, the engine's app;
 //! - what came of it: `figures`, `metrics` (Artillery's names), `report`;
 //! - the whole: `perform`, with `desk` (where periods come together); on many machines `bundle` (what a script
@@ -27,6 +27,7 @@ mod fields;
 mod figures;
 mod flags;
 mod flow;
+mod links;
 mod memory;
 mod metrics;
 mod names;
@@ -41,6 +42,7 @@ mod program;
 mod read;
 mod report;
 mod scale;
+mod sockets;
 mod template;
 mod tls;
 mod tree;

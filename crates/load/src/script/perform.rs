@@ -14,7 +14,8 @@ use capacity::{Layout, Machine, Shortage, Sources};
 use engine::{KernelChoice, ShardIndex, Shards, TlsClient};
 
 use super::{
-    cast::{Cast, Handed, Order, Plan},
+    cast::{Cast, Handed, Order, Plan, Server},
+    connect::Connect,
     desk::Desk,
     figures::Figures,
     part::ScriptPart,
@@ -213,6 +214,7 @@ impl Stage<'_> {
             }
             (self.say)(Said::Standing(Snapshot {
                 stage: CrowdStage::Holding,
+                open: self.plan.open.load(Relaxed).into(),
                 ready: self.plan.active.load(Relaxed).into(),
                 ..Snapshot::EMPTY
             }));
@@ -269,13 +271,19 @@ impl Stage<'_> {
 /// How many users this machine can carry of a script.
 pub(crate) fn capacity(script: &Script, options: &ScriptOptions) -> Result<Capacity, LoadError> {
     let needs = Needs::of(script, options, &ScriptPart::whole())?;
-    let destinations = resolve(script, options, needs.arrivals)?.1;
-    let counts = destinations.iter().map(|(_, sources)| sources.count());
-    Ok(Capacity::of(
-        &needs.layout,
-        &needs.machine,
-        counts.min().unwrap_or(0),
-    ))
+    let Resolved {
+        servers,
+        destinations,
+    } = resolve(script, options, needs.arrivals)?;
+    let counts = destinations.iter().enumerate();
+    // A user with several sockets to one server needs as many addresses.
+    let counts = counts.map(|(place, (_, sources))| {
+        sources.count() / u64::from(sockets_towards(script, &servers, place).max(1))
+    });
+    let mut capacity = Capacity::of(&needs.layout, &needs.machine, counts.min().unwrap_or(0));
+    // What is divided are users.
+    capacity.connections_max /= u64::from(script.sockets_max());
+    Ok(capacity)
 }
 
 /// Users that are to be held at once by all machines together; 0 where the server decides how many there are.
@@ -288,7 +296,8 @@ pub(crate) fn users_held(script: &Script) -> u32 {
 struct Needs {
     machine: Machine,
     arrivals: u64,
-    users: u64,
+    /// Connections of users that may be there at once.
+    connections: u64,
     /// Users that must be possible at once.
     held: Option<u64>,
     layout: Layout,
@@ -301,7 +310,9 @@ impl Needs {
         let arrivals: f64 = script.phases.iter().map(Phase::arrivals_about).sum();
         let users = script.phases.iter();
         let users = users.map(|phase| u64::from(phase.users_about())).sum();
-        let users = part.of_users(users).clamp(1, u32::MAX.into());
+        let sockets = u64::from(script.sockets_max());
+        let users = part.of_users(users).max(1);
+        let connections = users.saturating_mul(sockets).min(u32::MAX.into());
         // What is to be held must be possible; how many others are there at once is up to the server.
         let held = script.phases.iter().filter_map(|phase| phase.hold).max();
         let held = held.map(|held| part.of_users(held.into()));
@@ -316,13 +327,13 @@ impl Needs {
                 expected: format!("1 to {}", Options::SHARDS_MAX),
             }));
         }
-        let wanted = held.map_or(users, |held| held.max(1));
+        let wanted = held.map_or(connections, |held| held.max(1) * sockets);
         let (kernel, fixed) = (options.kernel, options.shards);
         let layout = run::layout_of(kernel, fixed.unwrap_or(few), fixed, wanted, &machine)?;
         Ok(Self {
             machine,
             arrivals: part.of_users(arrivals as u64),
-            users,
+            connections,
             held,
             layout,
         })
@@ -337,21 +348,26 @@ fn plan(
     run: u64,
 ) -> Result<(Plan, engine::Settings), LoadError> {
     let needs = Needs::of(&script, options, &part)?;
-    let (layout, machine, users) = (needs.layout, needs.machine, needs.users);
+    let (layout, machine) = (needs.layout, needs.machine);
+    let sockets = u64::from(script.sockets_max());
     if let Some(held) = needs.held
-        && let Some(shortage) = Shortage::of_layout(held, &layout, &machine)
+        && let Some(shortage) = Shortage::of_layout(held * sockets, &layout, &machine)
     {
         return Err(OptionsError::Shortage(shortage).into());
     }
-    let (servers, destinations) = resolve(&script, options, needs.arrivals)?;
-    for (_, sources) in &destinations {
+    let Resolved {
+        servers,
+        destinations,
+    } = resolve(&script, options, needs.arrivals)?;
+    for (place, (_, sources)) in destinations.iter().enumerate() {
+        let towards = u64::from(sockets_towards(&script, &servers, place));
         if let Some(held) = needs.held
-            && let Some(shortage) = Shortage::of_tuples(held, sources.count(), 1)
+            && let Some(shortage) = Shortage::of_tuples(held * towards, sources.count(), 1)
         {
             return Err(OptionsError::Shortage(shortage).into());
         }
     }
-    let share = u32::try_from(users.div_ceil(layout.shards.into())).unwrap_or(u32::MAX);
+    let share = u32::try_from(needs.connections.div_ceil(layout.shards.into())).unwrap_or(u32::MAX);
     let roomy = share.saturating_add(share / 16).saturating_add(64);
     let slots_max = roomy.min(run::seats(&layout, &machine)).max(1);
     let settings = run::settings_of(
@@ -361,29 +377,32 @@ fn plan(
         layout.tables,
     );
     let first_steps = first_steps(&script);
-    let tls = tls_clients(&script, &options.tls)?;
+    let clients = tls_clients(&script, &options.tls)?;
+    let servers = servers.into_iter().zip(clients);
+    let servers = servers.map(|(destination, tls)| Server { destination, tls });
     let plan = Plan {
-        script,
-        tls,
-        servers: servers.into(),
+        servers: servers.collect(),
+        first_sockets: first_sockets(&script),
         destinations: destinations.into(),
         run,
         part,
         shards: layout.shards,
         slots_max,
         active: 0.into(),
+        open: 0.into(),
         captured: OnceLock::new(),
         first_steps,
+        script,
     };
     Ok((plan, settings))
 }
 
-/// Of each scenario, what dials its server with TLS; scenarios that ask for the same share it.
-fn tls_clients(script: &Script, flags: &Tls) -> Result<Box<[Option<TlsClient>]>, OptionsError> {
+/// Of each socket of all scenarios, what dials its server with TLS; those that ask for the same share it.
+fn tls_clients(script: &Script, flags: &Tls) -> Result<Vec<Option<TlsClient>>, OptionsError> {
     let mut known: Vec<(Tls, String, Option<TlsClient>)> = Vec::new();
-    let client = |program: &Program| {
-        let tls = program.connect.tls.under(flags);
-        let server = &program.connect.server;
+    let client = |connect: &Connect| {
+        let tls = connect.tls.under(flags);
+        let server = &connect.server;
         let name = tls.name_for(server);
         let same = |(other, whose, client): &&(Tls, String, Option<TlsClient>)| {
             *other == tls && *whose == name && client.is_some() == server.is_tls()
@@ -396,12 +415,20 @@ fn tls_clients(script: &Script, flags: &Tls) -> Result<Box<[Option<TlsClient>]>,
         known.push((tls, name, client.clone()));
         Ok(client)
     };
-    script.programs.iter().map(client).collect()
+    script.connects().map(client).collect()
 }
 
 /// Of each scenario, the place of its first step among all.
 pub(super) fn first_steps(script: &Script) -> Box<[usize]> {
-    let lengths = script.programs.iter().map(|program| program.steps.len());
+    starts(script.programs.iter().map(|program| program.steps.len()))
+}
+
+/// Of each scenario, the place of its users' own socket among all.
+pub(super) fn first_sockets(script: &Script) -> Box<[usize]> {
+    starts(script.programs.iter().map(Program::sockets_count))
+}
+
+fn starts(lengths: impl Iterator<Item = usize>) -> Box<[usize]> {
     let starts = lengths.scan(0, |next, length| {
         let first = *next;
         *next += length;
@@ -410,42 +437,122 @@ pub(super) fn first_steps(script: &Script) -> Box<[usize]> {
     starts.collect()
 }
 
-/// Of each scenario the place of its server, and of each server the address and where to dial from.
-#[allow(
-    clippy::type_complexity,
-    reason = "two lists that belong together, used once"
-)]
-fn resolve(
-    script: &Script,
-    options: &ScriptOptions,
-    arrivals: u64,
-) -> Result<(Vec<usize>, Vec<(SocketAddr, Sources)>), LoadError> {
-    let mut servers = Vec::new();
-    let mut destinations: Vec<(SocketAddr, Sources)> = Vec::new();
-    for program in &script.programs {
-        let target = &program.connect.server;
+/// How many sockets a user has at most towards a destination.
+fn sockets_towards(script: &Script, servers: &[usize], destination: usize) -> u32 {
+    let firsts = first_sockets(script);
+    let counts = script
+        .programs
+        .iter()
+        .zip(&firsts)
+        .map(|(program, &first)| {
+            let own = &servers[first..first + program.sockets_count()];
+            own.iter().filter(|&&place| place == destination).count()
+        });
+    // A user has few.
+    counts.max().unwrap_or(0) as u32
+}
+
+/// Where a script's sockets are dialled to.
+struct Resolved {
+    /// Of each socket of all scenarios, the place of its server.
+    servers: Vec<usize>,
+    /// Of each server the address and where to dial from.
+    destinations: Vec<(SocketAddr, Sources)>,
+}
+
+/// Looks up the servers of a script's sockets, and says where to dial from.
+fn resolve(script: &Script, options: &ScriptOptions, arrivals: u64) -> Result<Resolved, LoadError> {
+    let (mut servers, mut addresses) = (Vec::new(), Vec::new());
+    for connect in script.connects() {
+        let target = &connect.server;
         let destination = target.resolve().map_err(|error| LoadError::Resolve {
             host: target.host(),
             error,
         })?;
-        let known = destinations
-            .iter()
-            .position(|(known, _)| *known == destination);
-        let place = match known {
-            Some(place) => place,
-            None => {
-                // Each user that leaves keeps its tuple for a minute, so arrivals count and not users.
-                let tuples = (arrivals + arrivals / 10).clamp(1, TUPLES_MAX);
-                let sources = match &options.sources {
-                    Some(sources) => sources.clone(),
-                    None => run::default_sources(destination, tuples)?,
-                };
-                run::check_sources(&sources, destination)?;
-                destinations.push((destination, sources));
-                destinations.len() - 1
-            }
-        };
-        servers.push(place);
+        let known = addresses.iter().position(|known| *known == destination);
+        servers.push(known.unwrap_or(addresses.len()));
+        if known.is_none() {
+            addresses.push(destination);
+        }
     }
-    Ok((servers, destinations))
+    let mut destinations = Vec::new();
+    for (place, destination) in addresses.into_iter().enumerate() {
+        let dials = arrivals * u64::from(sockets_towards(script, &servers, place));
+        // Each user that leaves keeps its tuples for a minute, so arrivals count and not users.
+        let tuples = (dials + dials / 10).clamp(1, TUPLES_MAX);
+        let sources = match &options.sources {
+            Some(sources) => sources.clone(),
+            None => run::default_sources(destination, tuples)?,
+        };
+        run::check_sources(&sources, destination)?;
+        destinations.push((destination, sources));
+    }
+    Ok(Resolved {
+        servers,
+        destinations,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::ScriptFlags;
+
+    /// A script that holds so many users with an own socket and two besides, one of them elsewhere.
+    fn held(users: u32) -> Script {
+        let text = format!(
+            "config: {{target: 'ws://127.0.0.1:4000/', phases: [{{duration: 1, hold: {users}}}]}}\n\
+             scenarios:\n  - engine: ws\n    sockets: {{feed: 'ws://127.0.0.1:4000/feed', \
+             news: 'ws://127.0.0.1:4001/'}}\n    flow: [{{open: feed}}, {{open: news}}]\n  \
+             - {{engine: ws, flow: [{{send: a}}]}}\n"
+        );
+        let flags = ScriptFlags::default();
+        let folder = std::path::Path::new(".");
+        Script::parse("s.yml", &text, folder, &flags, &|_| None).expect("a script")
+    }
+
+    #[test]
+    fn every_socket_of_a_user_needs_a_slot_and_a_tuple() {
+        let script = held(200);
+        let options = ScriptOptions {
+            shards: Some(2),
+            kernel: KernelChoice::Epoll,
+            ..ScriptOptions::default()
+        };
+        let needs = Needs::of(&script, &options, &ScriptPart::whole()).expect("room for few");
+        assert_eq!((needs.connections, needs.held), (600, Some(200)));
+        let resolved = resolve(&script, &options, 10).expect("loopback");
+        assert_eq!(resolved.servers, [0, 0, 1, 0]);
+        let towards = [0, 1].map(|place| sockets_towards(&script, &resolved.servers, place));
+        assert_eq!(towards, [2, 1]);
+        assert_eq!(*first_sockets(&script), [0, 3]);
+        let (plan, _) = plan(script, &options, ScriptPart::whole(), 1).expect("room for few");
+        assert!(plan.slots_max >= 300, "{}", plan.slots_max);
+    }
+
+    #[test]
+    fn more_sockets_than_there_are_tuples_or_descriptors_are_refused() {
+        let options = ScriptOptions {
+            sources: Some("127.0.0.1".parse().expect("an address")),
+            shards: Some(1),
+            kernel: KernelChoice::Epoll,
+            ..ScriptOptions::default()
+        };
+        let refusal = |users, options: &ScriptOptions| {
+            let plan = plan(held(users), options, ScriptPart::whole(), 1);
+            plan.map(drop).expect_err("too many").to_string()
+        };
+        // A third of the descriptors that there are for users with one socket each.
+        let needs = Needs::of(&held(1), &options, &ScriptPart::whole()).expect("room for few");
+        let most = run::seats(&needs.layout, &needs.machine);
+        let text = refusal(most / 3 + 1, &options);
+        assert!(text.contains("connections need "), "{most}: {text}");
+        let carried = capacity(&held(1), &options)
+            .expect("a capacity")
+            .connections_max;
+        assert!(
+            (carried as i64 - i64::from(most) / 3).abs() <= 1,
+            "{carried} of {most}"
+        );
+    }
 }

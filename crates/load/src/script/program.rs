@@ -19,14 +19,26 @@ pub(crate) struct Program {
     pub(crate) weight: f64,
     pub(crate) dialect: Dialect,
     pub(crate) connect: Connect,
+    /// Sockets that its users open besides their own.
+    pub(crate) sides: Box<[Side]>,
     /// Functions that run before the user is dialled.
     pub(crate) before: Box<[u16]>,
     pub(crate) steps: Box<[Step]>,
+    /// Of each step the socket that it is for; empty where users have one.
+    pub(crate) on: Box<[u8]>,
     /// Where each step stands in the script, such as `flow[2].send`.
     pub(crate) labels: Box<[Box<str>]>,
 }
 
-/// What a scenario speaks.
+/// A socket that users of a scenario open besides their own.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    pub(crate) name: Box<str>,
+    pub(crate) dialect: Dialect,
+    pub(crate) connect: Connect,
+}
+
+/// What a socket speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// Text messages, as the script has them.
@@ -59,6 +71,10 @@ pub(crate) enum Step {
         start: u16,
     },
     Act(Box<Act>),
+    /// Opens the socket that the step is for, and waits until it is open.
+    Open,
+    /// Closes the socket that the step is for.
+    Close,
 }
 
 /// A call of a function in JavaScript.
@@ -138,6 +154,44 @@ pub(crate) enum Act {
 
 /// Steps of one scenario, at most.
 pub(crate) const STEPS_MAX: usize = 10_000;
+
+impl Program {
+    /// The socket that step `step` is for; 0 is the user's own.
+    pub(crate) fn socket_of(&self, step: u16) -> u8 {
+        self.on.get(usize::from(step)).copied().unwrap_or(0)
+    }
+
+    fn side(&self, socket: u8) -> Option<&Side> {
+        self.sides.get(usize::from(socket).checked_sub(1)?)
+    }
+
+    /// What `socket` speaks.
+    pub(crate) fn dialect_of(&self, socket: u8) -> Dialect {
+        self.side(socket).map_or(self.dialect, |side| side.dialect)
+    }
+
+    /// Where `socket` connects.
+    pub(crate) fn connect_of(&self, socket: u8) -> &Connect {
+        self.side(socket)
+            .map_or(&self.connect, |side| &side.connect)
+    }
+
+    /// What the script calls `socket`.
+    pub(crate) fn name_of(&self, socket: u8) -> &str {
+        self.side(socket).map_or("own", |side| &side.name)
+    }
+
+    /// Where its sockets connect, the user's own first.
+    pub(crate) fn connects(&self) -> impl Iterator<Item = &Connect> {
+        let sides = self.sides.iter().map(|side| &side.connect);
+        std::iter::once(&self.connect).chain(sides)
+    }
+
+    /// How many sockets a user has at most.
+    pub(crate) fn sockets_count(&self) -> usize {
+        1 + self.sides.len()
+    }
+}
 
 impl Jitter {
     /// A time near `time`; `random` is from 0 to 1.

@@ -16,6 +16,7 @@ use super::{
     problem::{Place, Problems},
     processor::Processor,
     program::{Call, Dialect, Program, Step},
+    sockets,
     tree::{Node, Value},
 };
 
@@ -123,7 +124,19 @@ impl Script {
 
     /// The servers of its scenarios.
     pub fn targets(&self) -> impl Iterator<Item = &crate::target::Target> {
-        self.programs.iter().map(|program| &program.connect.server)
+        self.connects().map(|connect| &connect.server)
+    }
+
+    /// Where the sockets of its scenarios connect: of each scenario, its users' own and those besides.
+    pub(crate) fn connects(&self) -> impl Iterator<Item = &Connect> {
+        self.programs.iter().flat_map(Program::connects)
+    }
+
+    /// How many sockets a user of any of its scenarios has at most.
+    pub(crate) fn sockets_max(&self) -> u32 {
+        let counts = self.programs.iter().map(Program::sockets_count);
+        // A scenario has few.
+        counts.max().unwrap_or(1) as u32
     }
 
     /// Whether one user does something before all others arrive.
@@ -343,6 +356,7 @@ fn scenario(
     let after = hooks("afterScenario", &mut fields, names, problems);
     let engine = fields.text("engine", problems);
     let dialect = dialect(engine, config, &fields, problems)?;
+    let sides = sockets::read(&mut fields, dialect, config, names, problems);
     let flow_path = fields.path_of("flow");
     let flow = fields.take("flow");
     let items: &[Node] = match flow {
@@ -365,14 +379,19 @@ fn scenario(
     let step = items.first().and_then(|first| first.find("connect"));
     let step = step.map(|step| (step, &*connect_path));
     let connect = Connect::read(step, node.at, &config.connect, names, problems);
+    let before_flow = problems.count();
     let mut compiler = Compiler {
         names,
         problems,
-        is_phoenix: dialect != Dialect::Plain,
+        dialect,
+        sides: &sides,
         jitter: config.jitter,
         steps: Vec::new(),
         labels: Vec::new(),
-        has_joined: false,
+        on: Vec::new(),
+        socket: 0,
+        uses: Vec::new(),
+        joined: 0,
     };
     compiler.steps(items, &flow_path, true);
     for (number, function) in after.into_iter().enumerate() {
@@ -380,14 +399,26 @@ fn scenario(
         let label = format!("{path}.afterScenario[{number}]");
         compiler.push(Step::Call(Box::new(Call { function, loops })), &label);
     }
+    if compiler.problems.count() == before_flow {
+        compiler.check_sockets();
+    }
+    let Compiler {
+        steps, labels, on, ..
+    } = compiler;
     Some(Program {
         name: name.unwrap_or(number).to_owned(),
         weight,
         dialect,
         connect: connect?,
         before: before.into(),
-        steps: compiler.steps.into(),
-        labels: compiler.labels.into(),
+        steps: steps.into(),
+        on: if sides.is_empty() {
+            Box::default()
+        } else {
+            on.into()
+        },
+        labels: labels.into(),
+        sides: sides.into(),
     })
 }
 
@@ -405,8 +436,8 @@ fn hooks(
         .collect()
 }
 
-/// What a scenario speaks.
-fn dialect(
+/// What a scenario, or one of its sockets, speaks.
+pub(crate) fn dialect(
     engine: Option<&str>,
     config: &Config<'_>,
     fields: &Fields<'_>,

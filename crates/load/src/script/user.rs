@@ -8,44 +8,50 @@
 //! ```
 //!
 //! One that thinks is acting, and its alarm is set.
+//!
+//! What belongs to its connection is in a [`Line`]. Where users have one connection each, a user and its line
+//! have the same place; otherwise [`Links`](super::links::Links) say which line is whose.
 
-use engine::{ConnId, Time};
+use engine::Time;
 
 use super::memory::Memory;
 use crate::source::Tuple;
 
-/// A virtual user; 56 bytes, in a table indexed by the engine's connection index.
+/// A virtual user; 40 bytes, in a table of its shard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct User {
     /// When the step that it is at was meant to begin.
     pub(crate) due: Time, // 8
-    /// When it was meant to arrive; while it connects, when that began.
+    /// When it was meant to arrive.
     pub(crate) began: Time, // 8
     /// What it captured and the loops that it is in; none on the heap before the first.
     pub(crate) memory: Option<Box<Memory>>, // 8
-    /// The channels of a user that speaks Phoenix.
-    pub(crate) channels: Option<Box<Channels>>, // 8
     /// Its number in the run, which also decides what it gets of several.
     pub(crate) number: u32, // 4
-    /// With the index, the engine's name of its connection.
-    pub(crate) generation: u32, // 4
-    /// Where it was dialled from.
-    pub(crate) tuple: Tuple, // 4
+    /// The `ref` whose reply it waits for, or the call that it waits for; 0 is none.
+    pub(crate) awaited: u32, // 4
     /// Its scenario.
     pub(crate) program: u16, // 2
     /// The instruction that it is at.
     pub(crate) step: u16, // 2
-    /// Tuples that turned out to be in use by others.
-    pub(crate) tuples_busy: u8, // 1
-    pub(crate) state: State, // 1, and 2 of padding
-    /// The `ref` whose reply it waits for, or the call that it waits for; 0 is none.
-    pub(crate) awaited: u32, // 4
+    pub(crate) state: State, // 1, and 3 of padding
 }
 
-/// Bytes that a user takes in the crowd's own table; its connection is the engine's.
+/// A connection of a user; 16 bytes, in a table indexed by the engine's connection index.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    /// The channels of one that speaks Phoenix.
+    pub(crate) channels: Option<Box<Channels>>, // 8
+    /// With the index, the engine's name of the connection.
+    pub(crate) generation: u32, // 4
+    /// Where it was dialled from.
+    pub(crate) tuple: Tuple, // 4
+}
+
+/// Bytes that a user with one socket takes in the crowd's own tables; its connection is the engine's.
 pub const USER_BYTES: usize = 56;
 
-const _: () = assert!(size_of::<User>() == USER_BYTES);
+const _: () = assert!(size_of::<User>() + size_of::<Line>() == USER_BYTES);
 
 /// How far a user has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,11 +69,13 @@ pub(crate) enum State {
     Waiting,
     /// It waits for a function in JavaScript.
     Calling,
+    /// It waits for a socket that it opens.
+    Opening,
     /// It is over; what became of it is counted.
     Leaving,
 }
 
-/// What a user that speaks Phoenix keeps of its channels: 40 bytes and its topics.
+/// What a connection that speaks Phoenix keeps of its channels: 40 bytes and its topics.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Channels {
     /// Topics that it has joined, each with the `ref` of the join.
@@ -92,12 +100,12 @@ impl Channels {
     }
 }
 
-impl User {
-    /// The engine's name of the connection in slot `index`.
-    pub(crate) fn conn(&self, index: u32) -> ConnId {
-        ConnId {
-            index,
-            generation: self.generation,
-        }
+impl State {
+    /// Whether the user is there: its own socket was opened, and it has not left.
+    pub(crate) fn is_there(self) -> bool {
+        matches!(
+            self,
+            Self::Acting | Self::Waiting | Self::Calling | Self::Opening
+        )
     }
 }

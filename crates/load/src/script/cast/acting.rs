@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::{Io, Time};
 use proto::{
     Frame,
-    ws::{self, CloseCode, OpCode},
+    ws::{self, OpCode},
 };
 use serde_json::Value;
 
@@ -34,9 +34,9 @@ impl Cast {
         let Some(user) = self.users.find(index) else {
             return;
         };
-        let conn = user.conn(index);
+        let socket = plan.program(user.program).socket_of(user.step);
         // A server that does not read makes its users late, which is counted, and not the crowd full.
-        let view = io.view(conn);
+        let view = self.conn(index, socket).and_then(|conn| io.view(conn));
         if view.is_some_and(|view| view.outbox_bytes > OUTBOX_BYTES_MAX) {
             self.alarms.set(index, io.now().after(OUTBOX_WAIT));
             return;
@@ -48,21 +48,48 @@ impl Cast {
             if user.state != State::Acting {
                 return;
             }
-            let (program, step) = (user.program, user.step);
-            let Some(step) = plan.program(program).steps.get(usize::from(step)) else {
+            let (program, number) = (plan.program(user.program), user.step);
+            let Some(step) = program.steps.get(usize::from(number)) else {
                 self.complete(index, io);
                 return;
             };
-            if !self.take_step(&plan, index, step, io) {
+            let goes_on = match program.socket_of(number) {
+                0 => self.take_step(&plan, (index, 0), step, io),
+                socket => self.take_step_on(&plan, (index, socket), step, io),
+            };
+            if !goes_on {
                 return;
             }
         }
-        self.ready.push_back(conn);
+        let who = self.who(index);
+        self.ready.extend(who);
         io.tick_at(io.now());
     }
 
+    /// Takes a step on a socket besides the user's own; whether the next can be taken at once.
+    fn take_step_on(
+        &mut self,
+        plan: &Plan,
+        (index, socket): (u32, u8),
+        step: &Step,
+        io: &mut Io<'_, Order>,
+    ) -> bool {
+        match step {
+            Step::Open => self.open_socket(plan, index, socket, io),
+            _ if !self.has_socket(plan, index, socket, io) => false,
+            Step::Close => self.close_socket(index, socket, io),
+            _ => self.take_step(plan, (index, socket), step, io),
+        }
+    }
+
     /// Takes one step; whether the next can be taken at once.
-    fn take_step(&mut self, plan: &Plan, index: u32, step: &Step, io: &mut Io<'_, Order>) -> bool {
+    fn take_step(
+        &mut self,
+        plan: &Plan,
+        (index, socket): (u32, u8),
+        step: &Step,
+        io: &mut Io<'_, Order>,
+    ) -> bool {
         let now = self.watch.now(io.now());
         let Some(user) = self.users.find(index) else {
             return false;
@@ -70,7 +97,7 @@ impl Cast {
         match step {
             Step::Send { body, expect } => {
                 self.begin_step(index, now);
-                self.say(plan, index, body, io);
+                self.say(plan, (index, socket), body, io);
                 match expect {
                     None => self.go_on(index),
                     Some(_) => self.await_message(index, now),
@@ -129,7 +156,9 @@ impl Cast {
                 }
                 true
             }
-            Step::Act(act) => self.act_in_channel(plan, index, act, io),
+            Step::Act(act) => self.act_in_channel(plan, (index, socket), act, io),
+            // These are for sockets besides the user's own.
+            Step::Open | Step::Close => self.go_on(index),
         }
     }
 
@@ -174,7 +203,16 @@ impl Cast {
         false
     }
 
-    fn say(&mut self, plan: &Plan, index: u32, body: &Body, io: &mut Io<'_, Order>) {
+    fn say(
+        &mut self,
+        plan: &Plan,
+        (index, socket): (u32, u8),
+        body: &Body,
+        io: &mut Io<'_, Order>,
+    ) {
+        let Some(conn) = self.conn(index, socket) else {
+            return;
+        };
         let Some(user) = self.users.find(index) else {
             return;
         };
@@ -183,7 +221,7 @@ impl Cast {
         self.bytes.clear();
         let (text, mask) = (self.text.as_bytes(), Some(io.mask()));
         ws::encode(&mut self.bytes, OpCode::Text, text, mask);
-        io.send(user.conn(index), Frame::from(&self.bytes[..]));
+        io.send(conn, Frame::from(&self.bytes[..]));
         self.figures.sent += 1;
         self.figures.sent_bytes += self.bytes.len() as u64;
     }
@@ -194,7 +232,7 @@ impl Cast {
         let Some(user) = self.users.find(index) else {
             return;
         };
-        let (conn, began) = (user.conn(index), user.began);
+        let began = user.began;
         if self.plan.script.is_alone
             && let Some(memory) = &user.memory
         {
@@ -205,10 +243,9 @@ impl Cast {
             // There is one such user, so nobody was here before.
             let _ = self.plan.captured.set(own.chain(others).collect());
         }
-        if self.depart(index) {
+        if self.depart(index, io) {
             self.figures.completed += 1;
             self.figures.session.record(now.since(began));
-            io.close(conn, CloseCode::NORMAL, "");
         }
     }
 }

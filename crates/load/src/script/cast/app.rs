@@ -1,15 +1,18 @@
 //! What the engine tells a shard of users, and what of the cast hears it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
-use engine::{Answer, App, Closed, ConnId, Io, Message};
+use engine::{Answer, App, Cause, Closed, ConnId, Io, Message, Phase};
 use proto::{
     http,
     ws::handshake::{ClientKey, HandshakeError, Upgrade, encode_upgrade, verify},
 };
 
-use super::{ACTS_PER_TICK, Cast, LATER, Order, State, User, scene};
-use crate::{failure::Failure, script::program::Dialect, source::Rest};
+use super::{ACTS_PER_TICK, Cast, LATER, Order, State, scene};
+use crate::{failure::Failure, script::links::Stage};
 
 impl App for Cast {
     type Mail = Order;
@@ -35,17 +38,26 @@ impl App for Cast {
     ) -> ClientKey {
         let key = io.client_key();
         let plan = Arc::clone(&self.plan);
-        let Some(user) = self.users.find(conn.index) else {
+        let Some((index, socket)) = self.holder(conn) else {
             return key;
         };
-        user.state = State::Upgrading;
+        let Some(user) = self.users.find(index) else {
+            return key;
+        };
+        if user.state == State::Dialling {
+            user.state = State::Upgrading;
+        }
+        if let Some(links) = &mut self.links {
+            links.socket(index, socket).stage = Stage::Upgrading;
+        }
         let program = plan.program(user.program);
         let wanted = match self.asked.remove(&conn.index) {
             Some(wanted) => wanted,
             None => {
                 let mut scene = scene(&plan, user, &mut self.random);
                 // A URL that is none asks for a path that no server has, and the user fails with its answer.
-                let wanted = program.connect.request(program.dialect, &mut scene);
+                let dialect = program.dialect_of(socket);
+                let wanted = program.connect_of(socket).request(dialect, &mut scene);
                 Box::new(wanted.unwrap_or_default())
             }
         };
@@ -76,55 +88,57 @@ impl App for Cast {
         response: &http::Response<'_>,
         key: &ClientKey,
     ) -> Result<(), HandshakeError> {
-        let asked = self.asked.remove(&conn.index).unwrap_or_default();
-        let offered = &asked.protocols;
-        let offered: Vec<_> = offered.iter().map(String::as_str).collect();
+        let Some(asked) = self.asked.remove(&conn.index) else {
+            return verify(response, key, &[]).map(drop);
+        };
+        let offered: Vec<_> = asked.protocols.iter().map(String::as_str).collect();
         let chosen = verify(response, key, &offered)?;
         // A client that asks for protocols ends a connection that speaks none of them.
         if chosen.is_none() && !offered.is_empty() {
-            let failure = "the server chose none of the subprotocols";
-            self.fail(conn.index, Failure::HandshakeInvalid(failure.to_owned()));
+            // What was asked for stays until the end of the connection, which says so.
+            self.asked.insert(conn.index, asked);
             return Err(HandshakeError::ProtocolNotOffered);
         }
         Ok(())
     }
 
     fn handle_open(&mut self, conn: ConnId, io: &mut Io<'_, Order>) {
-        let now = self.watch.now(io.now());
-        let Some(user) = self.users.find(conn.index) else {
-            return;
-        };
-        if user.state != State::Upgrading {
-            return;
+        self.open += 1;
+        self.plan.open.fetch_add(1, Relaxed);
+        if let Some((index, socket)) = self.holder(conn) {
+            self.enter(index, socket, conn, io);
         }
-        self.figures.connect.record(now.since(user.began));
-        user.state = State::Acting;
-        user.due = now;
-        if let Dialect::Phoenix(_, heartbeat) = self.plan.program(user.program).dialect {
-            user.channels = Some(Box::default());
-            self.start_heartbeats(heartbeat, io.now());
-        }
-        self.act(conn.index, io);
     }
 
     fn handle_message(&mut self, conn: ConnId, message: Message<'_>, io: &mut Io<'_, Order>) {
-        self.hear(conn.index, message, io);
+        self.hear(conn, message, io);
     }
 
     fn handle_close(&mut self, conn: ConnId, closed: &Closed, io: &mut Io<'_, Order>) {
         io.tick_at(io.now().after(LATER));
-        if self.retries_elsewhere(conn.index, closed, io.now()) {
+        self.live -= 1;
+        if closed.phase == Phase::Open {
+            self.open -= 1;
+            self.plan.open.fetch_sub(1, Relaxed);
+        }
+        let holder = self.holder(conn);
+        self.return_tuple(conn, closed, io.now());
+        let Some((index, socket)) = holder else {
+            // Its user has parted with it.
+            self.busy.remove(&conn.index);
+            return;
+        };
+        if self.retries_elsewhere((index, socket), conn, closed) {
             return;
         }
-        self.fail(conn.index, Failure::of_closed(closed));
-        self.asked.remove(&conn.index);
-        if let Some(program) = self.program_of(conn.index)
-            && let Some(user) = self.users.find(conn.index)
-        {
-            let tuple = std::mem::take(user).tuple;
-            let server = self.plan.servers[usize::from(program)];
-            self.tuples[server].give_back(tuple, Rest::after(&closed.cause), io.now());
-        }
+        let failure = match (self.asked.remove(&conn.index), &closed.cause) {
+            (Some(_), Cause::Handshake(HandshakeError::ProtocolNotOffered)) => {
+                let text = "the server chose none of the subprotocols";
+                Failure::HandshakeInvalid(text.to_owned())
+            }
+            _ => Failure::of_closed(closed),
+        };
+        self.lose(index, socket, failure, io);
     }
 
     fn handle_mail(&mut self, order: Order, io: &mut Io<'_, Order>) {
@@ -153,13 +167,11 @@ impl App for Cast {
                 self.wake(index, io);
             }
             for _ in 0..self.ready.len().min(ACTS_PER_TICK as usize) {
-                let Some(conn) = self.ready.pop_front() else {
+                let Some(who) = self.ready.pop_front() else {
                     break;
                 };
-                // The slot may have another user by now.
-                let is_same = |user: &mut User| user.generation == conn.generation;
-                if self.users.find(conn.index).is_some_and(is_same) {
-                    self.act(conn.index, io);
+                if self.is_same(who) {
+                    self.act(who.slot, io);
                 }
             }
             self.hear_functions(io);

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use engine::{Cause, Closed, Io, Time};
+use engine::{Cause, Closed, ConnId, Io, Time};
 use rustix::io::Errno;
 
-use super::{Cast, LATER, Order, State, User};
+use super::{Cast, LATER, Order, Plan, State, User, opening::Dial};
 use crate::{
     failure::Failure,
-    script::{connect::Request, memory::Memory},
+    script::{connect::Request, links::Stage, memory::Memory, user::Line},
     source::Rest,
 };
 
@@ -31,6 +31,14 @@ pub(super) struct Attempt {
     pub(super) request: Option<Box<Request>>,
 }
 
+/// Why a socket was not dialled.
+#[derive(Debug)]
+pub(super) enum Undialled {
+    /// All slots are taken, and some will be free in a moment.
+    Later,
+    Never(Failure),
+}
+
 impl Attempt {
     /// The user that it is to become; takes its memory along.
     pub(super) fn user(&mut self) -> User {
@@ -51,24 +59,36 @@ impl Cast {
     pub(super) fn arrive(&mut self, io: &mut Io<'_, Order>) {
         let Some(started) = self.started else { return };
         let now = io.now();
-        let mut dials = 0;
-        while dials < DIALS_PER_TICK {
-            if let Some(attempt) = self.retries.pop_front() {
-                if !self.dial(attempt, io) {
-                    return io.tick_at(now.after(LATER));
+        let mut next = now;
+        for _ in 0..DIALS_PER_TICK {
+            // Who is there goes before who is not.
+            if let Some(dial) = self.dials.pop_front() {
+                if !self.dial_socket(dial, io) {
+                    next = now.after(LATER);
+                    break;
                 }
-                dials += 1;
                 continue;
             }
-            let Some(arrival) = self.arrivals.next_if(|one| started.after(one.at) <= now) else {
-                return;
+            let attempt = self.retries.pop_front();
+            let Some(attempt) = attempt.or_else(|| self.next_attempt(started, now)) else {
+                return self.settle_unheard(io);
             };
+            if !self.dial(attempt, io) {
+                next = now.after(LATER);
+                break;
+            }
+        }
+        self.settle_unheard(io);
+        io.tick_at(next);
+    }
+
+    /// The next user that is due and may arrive.
+    fn next_attempt(&mut self, started: Time, now: Time) -> Option<Attempt> {
+        loop {
+            let arrival = self.arrivals.next_if(|one| started.after(one.at) <= now)?;
             // Everybody's arrivals are the same, and each shard takes its own.
             let shard = self.plan.part.shard_of(arrival.number, self.plan.shards);
-            if shard != Some(self.shard) {
-                continue;
-            }
-            if !self.admit(arrival.phase) {
+            if shard != Some(self.shard) || !self.admit(arrival.phase) {
                 continue;
             }
             let attempt = Attempt {
@@ -79,12 +99,8 @@ impl Cast {
             };
             self.figures.created += 1;
             self.figures.created_by[usize::from(attempt.program)] += 1;
-            if !self.dial(attempt, io) {
-                return io.tick_at(now.after(LATER));
-            }
-            dials += 1;
+            return Some(attempt);
         }
-        io.tick_at(now);
     }
 
     /// Counts one more user of a phase, if its limits allow one.
@@ -110,47 +126,39 @@ impl Cast {
         let now = io.now();
         let plan = Arc::clone(&self.plan);
         let Some(attempt) = self.prepare(&plan, attempt, now) else {
-            self.settle(None, io);
             return true;
         };
-        let server = self.plan.servers[usize::from(attempt.program)];
-        let tuples = &mut self.tuples[server];
-        let Some(tuple) = tuples.take(now) else {
-            self.turn_away(Failure::TuplesExhausted);
-            return true;
-        };
-        let source = tuples.socket_addr(tuple);
-        let destination = tuples.destination();
-        let dialled = match &self.plan.tls[usize::from(attempt.program)] {
-            // Each user is somebody else, who was never there before.
-            Some(client) => io.dial_tls(source, destination, client, false),
-            None => io.dial(source, destination),
-        };
-        let Ok(conn) = dialled else {
-            tuples.give_back(tuple, Rest::None, now);
-            // Users that have left and still say goodbye have slots, too, and give them back.
-            let waiting = self.retries.len() + self.preparations_count() + 1;
-            if self.active.saturating_sub(waiting as u32) < io.conns_count() {
+        let conn = match self.connect(&plan, (attempt.program, 0), attempt.tuples_busy, io) {
+            Ok(conn) => conn,
+            Err(Undialled::Later) => {
                 self.retries.push_front(attempt);
                 return false;
             }
-            self.turn_away(Failure::Limit(capacity::Limit::Descriptors));
-            return true;
+            Err(Undialled::Never(failure)) => {
+                self.turn_away(failure);
+                return true;
+            }
         };
         if attempt.tuples_busy == 0 {
             self.figures.lateness.record(now.since(attempt.intended));
         }
-        self.slots = self.slots.max(conn.index + 1);
-        let user = self.users.entry(conn.index);
+        let index = match &mut self.links {
+            None => conn.index,
+            Some(links) => {
+                let user = links.settle();
+                links.attach(conn.index, plan.owner(attempt.program, user, 0));
+                links.socket(user, 0).stage = Stage::Dialling;
+                user
+            }
+        };
+        self.slots = self.slots.max(index + 1);
+        let user = self.users.entry(index);
         debug_assert_eq!(user.state, State::Free, "the slot's last user is gone");
         *user = User {
             due: attempt.intended,
             began: attempt.intended,
             number: attempt.number,
-            generation: conn.generation,
-            tuple,
             program: attempt.program,
-            tuples_busy: attempt.tuples_busy,
             state: State::Dialling,
             memory: attempt.memory,
             ..User::default()
@@ -161,39 +169,130 @@ impl Cast {
         true
     }
 
+    /// Dials a scenario's socket.
+    pub(super) fn connect(
+        &mut self,
+        plan: &Plan,
+        (program, socket): (u16, u8),
+        tuples_busy: u8,
+        io: &mut Io<'_, Order>,
+    ) -> Result<ConnId, Undialled> {
+        let now = io.now();
+        let server = plan.server(program, socket);
+        let tuples = &mut self.tuples[server.destination];
+        let Some(tuple) = tuples.take(now) else {
+            return Err(Undialled::Never(Failure::TuplesExhausted));
+        };
+        let source = tuples.socket_addr(tuple);
+        let destination = tuples.destination();
+        let dialled = match &server.tls {
+            // Each user is somebody else, who was never there before.
+            Some(client) => io.dial_tls(source, destination, client, false),
+            None => io.dial(source, destination),
+        };
+        let Ok(conn) = dialled else {
+            tuples.give_back(tuple, Rest::None, now);
+            // Connections that still say goodbye have slots, too, and give them back.
+            return Err(match self.live < io.conns_count() {
+                true => Undialled::Later,
+                false => Undialled::Never(Failure::Limit(capacity::Limit::Descriptors)),
+            });
+        };
+        self.live += 1;
+        *self.lines.entry(conn.index) = Line {
+            channels: None,
+            generation: conn.generation,
+            tuple,
+        };
+        if tuples_busy > 0 {
+            self.busy.insert(conn.index, tuples_busy);
+        }
+        Ok(conn)
+    }
+
     /// Counts the failure of a user that could not even be dialled.
     pub(super) fn turn_away(&mut self, failure: Failure) {
         self.figures.failed.count(failure);
         self.leave();
     }
 
-    /// Whether a dial failed because its tuple is in use, in which case the user waits for another.
-    pub(super) fn retries_elsewhere(&mut self, index: u32, closed: &Closed, now: Time) -> bool {
+    /// Whether a dial failed because its tuple is in use, in which case the socket is dialled from another.
+    pub(super) fn retries_elsewhere(
+        &mut self,
+        (index, socket): (u32, u8),
+        conn: ConnId,
+        closed: &Closed,
+    ) -> bool {
         let is_busy = matches!(
             closed.cause,
             Cause::Connect(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL)
         );
+        let tuples_busy = self.busy.remove(&conn.index).unwrap_or(0);
+        if !is_busy || self.is_closing || tuples_busy >= TUPLES_TRIED_MAX {
+            return false;
+        }
         let Some(user) = self.users.find(index) else {
             return false;
         };
-        let may_retry = !self.is_closing && user.state == State::Dialling;
-        if !is_busy || !may_retry || user.tuples_busy >= TUPLES_TRIED_MAX {
+        if user.state.is_there() {
+            return self.dials_elsewhere((index, socket), tuples_busy + 1);
+        }
+        if user.state != State::Dialling {
             return false;
         }
         let user = std::mem::take(user);
         self.figures.tuples_busy += 1;
-        let server = self.plan.servers[usize::from(user.program)];
-        self.tuples[server].give_back(user.tuple, Rest::after(&closed.cause), now);
+        if let Some(links) = &mut self.links {
+            links.detach(index, 0);
+            links.vacate(index);
+        }
         self.retries.push_back(Attempt {
             number: user.number,
             program: user.program,
             intended: user.began,
-            tuples_busy: user.tuples_busy + 1,
+            tuples_busy: tuples_busy + 1,
             prepared: u16::MAX,
             memory: user.memory,
-            request: self.asked.remove(&index),
+            request: self.asked.remove(&conn.index),
         });
         true
+    }
+
+    /// The same for a socket of a user that is there.
+    fn dials_elsewhere(&mut self, (index, socket): (u32, u8), tuples_busy: u8) -> bool {
+        let Some(who) = self.who(index) else {
+            return false;
+        };
+        let Some(links) = &mut self.links else {
+            return false;
+        };
+        if links.socket(index, socket).stage != Stage::Dialling {
+            return false;
+        }
+        links.detach(index, socket);
+        links.socket(index, socket).stage = Stage::Dialling;
+        self.figures.tuples_busy += 1;
+        self.dials.push_back(Dial {
+            who,
+            socket,
+            tuples_busy,
+        });
+        true
+    }
+
+    /// Gives the tuple of a connection back that is over.
+    pub(super) fn return_tuple(&mut self, conn: ConnId, closed: &Closed, now: Time) {
+        let destination = match &mut self.links {
+            Some(links) => usize::from(links.owner(conn.index).destination),
+            None => match self.users.find(conn.index) {
+                Some(user) => self.plan.server(user.program, 0).destination,
+                None => return,
+            },
+        };
+        if let Some(line) = self.lines.find(conn.index) {
+            let tuple = std::mem::take(line).tuple;
+            self.tuples[destination].give_back(tuple, Rest::after(&closed.cause), now);
+        }
     }
 
     /// What a user does whose time has come.

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use engine::{ConnId, Io, Time};
+use engine::{Io, Time};
 use serde_json::{Map, Value, json};
 
-use super::{Cast, Order, Plan, State, User, arriving::Attempt, scene};
+use super::{Cast, Order, Plan, State, User, Who, arriving::Attempt, scene};
 use crate::{
     failure::Failure,
     script::{
@@ -21,15 +21,15 @@ use crate::{
 /// A call that has not ended.
 #[derive(Debug)]
 pub(super) struct Errand {
-    who: Who,
+    whose: Whose,
     /// The variables that it was given, to see what it changes.
     given: Map<String, Value>,
 }
 
 /// Whom a call is for.
 #[derive(Debug)]
-enum Who {
-    User(ConnId),
+enum Whose {
+    User(Who),
     Attempt(Box<Attempt>),
 }
 
@@ -53,10 +53,20 @@ impl Cast {
         user.state = State::Calling;
         user.awaited = self.errands_begun;
         let given = vars(plan, user, call, &mut self.random);
-        let who = Who::User(user.conn(index));
+        let whose = Whose::User(Who {
+            slot: index,
+            number: user.number,
+        });
         let program = user.program;
         self.alarms.set(index, now.after(CALL_TIME_MAX));
-        self.begin_errand(plan, who, (program, call.function, kind), given, None, now);
+        self.begin_errand(
+            plan,
+            whose,
+            (program, call.function, kind),
+            given,
+            None,
+            now,
+        );
         self.settle(Some(index), io)
     }
 
@@ -88,17 +98,17 @@ impl Cast {
         });
         attempt.memory = user.memory;
         let which = (attempt.program, function, kind);
-        let who = Who::Attempt(Box::new(attempt));
+        let whose = Whose::Attempt(Box::new(attempt));
         let until = now.after(CALL_TIME_MAX);
         self.preparing.push_back((until, self.errands_begun));
-        self.begin_errand(plan, who, which, given, wanted, now);
+        self.begin_errand(plan, whose, which, given, wanted, now);
         None
     }
 
     fn begin_errand(
         &mut self,
         plan: &Plan,
-        who: Who,
+        whose: Whose,
         (program, function, kind): (u16, u16, Kind),
         given: Map<String, Value>,
         wanted: Option<Value>,
@@ -112,7 +122,7 @@ impl Cast {
         if let Some(wanted) = wanted {
             text["wanted"] = wanted;
         }
-        self.errands.insert(number, Errand { who, given });
+        self.errands.insert(number, Errand { whose, given });
         if self.functions.is_none() {
             let processor = plan.script.processor.as_deref();
             // It was started once when the script was read.
@@ -204,17 +214,19 @@ impl Cast {
             let Some(errand) = self.errands.remove(&one.call) else {
                 continue;
             };
-            match errand.who {
-                Who::User(conn) => {
-                    let is_own = own == Some(conn.index);
-                    if self.end_call(&plan, (conn, !is_own), &errand.given, one, io) {
+            match errand.whose {
+                Whose::User(who) => {
+                    let is_own = own == Some(who.slot);
+                    if self.end_call(&plan, (who, !is_own), &errand.given, one, io) {
                         goes_on |= is_own;
                         if !is_own {
-                            self.ready.push_back(conn);
+                            self.ready.push_back(who);
                         }
                     }
                 }
-                Who::Attempt(attempt) => self.end_preparation(&plan, *attempt, &errand.given, one),
+                Whose::Attempt(attempt) => {
+                    self.end_preparation(&plan, *attempt, &errand.given, one)
+                }
             }
         }
         io.tick_at(self.next_look(io));
@@ -225,31 +237,29 @@ impl Cast {
     fn end_call(
         &mut self,
         plan: &Plan,
-        (conn, has_waited): (ConnId, bool),
+        (who, has_waited): (Who, bool),
         given: &Map<String, Value>,
         ended: Ended,
         io: &mut Io<'_, Order>,
     ) -> bool {
         let now = self.watch.now(io.now());
-        let user = self.users.find(conn.index);
+        let user = self.users.find(who.slot);
         let Some(user) = user.filter(|user| {
-            user.generation == conn.generation
-                && user.state == State::Calling
-                && user.awaited == ended.call
+            user.number == who.number && user.state == State::Calling && user.awaited == ended.call
         }) else {
             return false;
         };
         let returned = match ended.outcome {
             Ok(returned) => returned,
             Err(Mishap { message, place }) => {
-                self.give_up(conn.index, Failure::function_failed(&message, &place), io);
+                self.give_up(who.slot, Failure::function_failed(&message, &place), io);
                 return false;
             }
         };
         keep(plan, &mut user.memory, given, returned.vars);
         user.state = State::Acting;
         // Who has waited for a function has not been late: what comes after it is counted from here.
-        self.alarms.clear(conn.index);
+        self.alarms.clear(who.slot);
         if has_waited {
             user.due = now;
         }
@@ -301,6 +311,14 @@ impl Cast {
         }
     }
 
+    /// The same, if a call could not even begin.
+    pub(super) fn settle_unheard(&mut self, io: &mut Io<'_, Order>) {
+        // Not while users are dialled: a user that fails now gives back a slot that is not free yet.
+        if !self.unheard.is_empty() {
+            self.settle(None, io);
+        }
+    }
+
     /// Forgets the call that a user waits for.
     pub(super) fn forget_call(&mut self, call: u32) {
         self.errands.remove(&call);
@@ -309,17 +327,11 @@ impl Cast {
         }
     }
 
-    /// Users whose functions run before they are dialled.
-    pub(super) fn preparations_count(&self) -> usize {
-        let is_attempt = |errand: &&Errand| matches!(errand.who, Who::Attempt(_));
-        self.errands.values().filter(is_attempt).count()
-    }
-
     /// Forgets calls for users that are still to be dialled; how many there were.
     pub(super) fn forget_preparations(&mut self) -> usize {
         let before = self.errands.len();
         self.errands
-            .retain(|_, errand| matches!(errand.who, Who::User(_)));
+            .retain(|_, errand| matches!(errand.whose, Whose::User(_)));
         before - self.errands.len()
     }
 }

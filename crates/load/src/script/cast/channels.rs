@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Io, Message, Time};
+use engine::{ConnId, Io, Message, Time};
 use proto::phoenix::{self, Json, Payload, Received, Ref, Reply, Serializer};
 
 use super::{Cast, Order, Plan, State, scene};
@@ -46,7 +46,7 @@ impl Cast {
     pub(super) fn act_in_channel(
         &mut self,
         plan: &Plan,
-        index: u32,
+        (index, socket): (u32, u8),
         act: &Act,
         io: &mut Io<'_, Order>,
     ) -> bool {
@@ -77,13 +77,16 @@ impl Cast {
                 *waits,
             ),
         };
-        let topic = self.topic(plan, index, topic);
+        let topic = self.topic(plan, (index, socket), topic);
         self.text.clear();
-        let Some(user) = self.users.find(index) else {
+        let Some(conn) = self.conn(index, socket) else {
+            return false;
+        };
+        let (Some(user), Some(line)) = (self.users.find(index), self.lines.find(conn.index)) else {
             return false;
         };
         payload.write(&mut self.text, &mut scene(plan, user, &mut self.random));
-        let channels = user.channels.get_or_insert_default();
+        let channels = line.channels.get_or_insert_default();
         let reference = channels.next_ref();
         let join_ref = channels.join_ref_for(act, &topic, reference);
         if join_ref.is_none() {
@@ -94,7 +97,7 @@ impl Cast {
         let (topic, event) = (&*topic, &*event);
         self.say_in_channel(
             plan,
-            index,
+            (index, socket),
             &Said {
                 topic,
                 event,
@@ -110,16 +113,19 @@ impl Cast {
     }
 
     /// The topic of a step: its own, or the one that its user has joined last.
-    fn topic(&mut self, plan: &Plan, index: u32, own: Option<&Template>) -> String {
+    fn topic(&mut self, plan: &Plan, (index, socket): (u32, u8), own: Option<&Template>) -> String {
         if let Some(own) = own {
             return self.written(plan, index, own);
         }
-        let channels = self
-            .users
-            .find(index)
-            .and_then(|user| user.channels.as_ref());
+        let channels = self.channels(index, socket);
         let last = channels.and_then(|channels| channels.joined.last());
         last.map_or_else(String::new, |(topic, _)| topic.to_string())
+    }
+
+    /// The channels of a user's socket.
+    fn channels(&mut self, index: u32, socket: u8) -> Option<&mut Channels> {
+        let conn = self.conn(index, socket)?;
+        self.lines.find(conn.index)?.channels.as_deref_mut()
     }
 
     fn written(&mut self, plan: &Plan, index: u32, template: &Template) -> String {
@@ -131,11 +137,21 @@ impl Cast {
     }
 
     /// Sends a message whose payload is in `self.text`; a payload that is no JSON is a text.
-    fn say_in_channel(&mut self, plan: &Plan, index: u32, said: &Said<'_>, io: &mut Io<'_, Order>) {
+    fn say_in_channel(
+        &mut self,
+        plan: &Plan,
+        (index, socket): (u32, u8),
+        said: &Said<'_>,
+        io: &mut Io<'_, Order>,
+    ) {
+        let Some(conn) = self.conn(index, socket) else {
+            return;
+        };
         let Some(user) = self.users.find(index) else {
             return;
         };
-        let Dialect::Phoenix(serializer, _) = plan.program(user.program).dialect else {
+        let dialect = plan.program(user.program).dialect_of(socket);
+        let Dialect::Phoenix(serializer, _) = dialect else {
             return;
         };
         if Json::parse(&self.text).is_err() {
@@ -152,16 +168,17 @@ impl Cast {
             payload: Payload::Json(payload),
         };
         let frame = speech::encode(&mut self.bytes, serializer, &message, io.mask());
-        self.figures.sent += 1;
+        // Heartbeats are counted by themselves.
+        self.figures.sent += u64::from(said.event != phoenix::HEARTBEAT);
         self.figures.sent_bytes += frame.len() as u64;
-        io.send(user.conn(index), frame);
+        io.send(conn, frame);
     }
 
     /// A message for a user that speaks Phoenix.
     pub(super) fn hear_channel(
         &mut self,
         plan: &Plan,
-        index: u32,
+        (index, socket): (u32, u8),
         serializer: Serializer,
         message: Message<'_>,
         io: &mut Io<'_, Order>,
@@ -172,33 +189,46 @@ impl Cast {
             Message::Binary(bytes) => phoenix::decode_received_binary(bytes, &limits),
         };
         match received {
-            Ok(Received::Reply(reply)) => self.hear_reply(plan, index, &reply, io),
-            Ok(Received::Message(message)) => self.hear_event(plan, index, &message, io),
+            Ok(Received::Reply(reply)) => self.hear_reply(plan, (index, socket), &reply, io),
+            Ok(Received::Message(message)) => {
+                self.hear_event(plan, (index, socket), &message, io);
+            }
             Err(error) => {
                 self.give_up(index, Failure::ProtocolBroken(error.to_string()), io);
             }
         }
     }
 
-    fn hear_reply(&mut self, plan: &Plan, index: u32, reply: &Reply<'_>, io: &mut Io<'_, Order>) {
+    fn hear_reply(
+        &mut self,
+        plan: &Plan,
+        (index, socket): (u32, u8),
+        reply: &Reply<'_>,
+        io: &mut Io<'_, Order>,
+    ) {
         let reference = reply.reference.as_ref().map(Ref::plain);
         let Some(reference) = reference.and_then(|text| text.parse::<u32>().ok()) else {
             return;
         };
-        let Some(user) = self.users.find(index) else {
-            return;
-        };
-        if let Some(channels) = &mut user.channels
+        if let Some(channels) = self.channels(index, socket)
             && channels.heartbeat_ref == reference
         {
             channels.heartbeat_ref = 0;
             return;
         }
+        let Some(user) = self.users.find(index) else {
+            return;
+        };
         if user.state != State::Waiting || user.awaited != reference {
             return;
         }
-        let step = &plan.program(user.program).steps[usize::from(user.step)];
+        let program = plan.program(user.program);
+        let step = &program.steps[usize::from(user.step)];
         let Step::Act(act) = step else { return };
+        // Each socket counts its own.
+        if program.socket_of(user.step) != socket {
+            return;
+        }
         if reply.status != "ok" {
             let reason = speech::refusal_reason(&reply.response);
             let failure = match **act {
@@ -209,7 +239,7 @@ impl Cast {
             return;
         }
         if let Act::Leave { .. } = **act
-            && let Some(channels) = &mut user.channels
+            && let Some(channels) = self.channels(index, socket)
         {
             channels
                 .joined
@@ -224,23 +254,23 @@ impl Cast {
     fn hear_event(
         &mut self,
         plan: &Plan,
-        index: u32,
+        (index, socket): (u32, u8),
         message: &phoenix::Message<'_>,
         io: &mut Io<'_, Order>,
     ) {
         let Some(user) = self.users.find(index) else {
             return;
         };
-        let step = plan.program(user.program).steps.get(usize::from(user.step));
-        let act = match step {
-            Some(Step::Act(act)) if user.state == State::Waiting => Some(&**act),
+        let program = plan.program(user.program);
+        let waits = user.state == State::Waiting && program.socket_of(user.step) == socket;
+        let act = match program.steps.get(usize::from(user.step)) {
+            Some(Step::Act(act)) if waits => Some(&**act),
             _ => None,
         };
         if matches!(&*message.event, phoenix::ERROR | phoenix::CLOSE) {
             // A server confirms a leave before it closes the channel: a close may be that of an earlier join.
-            let present = user
-                .channels
-                .as_ref()
+            let present = self
+                .channels(index, socket)
                 .and_then(|channels| channels.join_ref(&message.topic));
             let is_joined = present.is_some_and(|present| {
                 let meant = message.join_ref.as_ref().map(Ref::plain);
@@ -259,7 +289,7 @@ impl Cast {
         let Some(Act::Hear { topic, event, .. }) = act else {
             return;
         };
-        let topic = self.topic(plan, index, topic.as_ref());
+        let topic = self.topic(plan, (index, socket), topic.as_ref());
         let event = self.written(plan, index, event);
         if topic == message.topic && event == message.event {
             let payload = std::str::from_utf8(message.payload.as_bytes()).unwrap_or_default();
@@ -285,16 +315,14 @@ impl Cast {
         // Who looks late lets everybody rest for as long, so that no heartbeat comes too early.
         hand.set_back(now, Duration::from_millis(100));
         for _ in 0..BEATS_PER_TICK {
-            let Some(index) = hand.next_passed(now) else {
+            let Some(place) = hand.next_passed(now) else {
                 break;
             };
-            let Some(user) = self.users.find(index) else {
+            // Users that wait for a function are there, too.
+            let Some((index, socket)) = self.who_is_at(place) else {
                 continue;
             };
-            if !matches!(user.state, State::Acting | State::Waiting) {
-                continue;
-            }
-            let Some(channels) = &mut user.channels else {
+            let Some(channels) = self.channels(index, socket) else {
                 continue;
             };
             if channels.heartbeat_ref != 0 {
@@ -311,9 +339,21 @@ impl Cast {
                 join_ref: None,
                 reference,
             };
-            self.say_in_channel(&plan, index, &said, io);
+            self.say_in_channel(&plan, (index, socket), &said, io);
             self.figures.heartbeats += 1;
         }
         self.heartbeats = Some(hand);
+    }
+
+    /// The user that is there on the connection in slot `place`, and which of its sockets it is.
+    fn who_is_at(&mut self, place: u32) -> Option<(u32, u8)> {
+        let generation = self.lines.find(place)?.generation;
+        let conn = ConnId {
+            index: place,
+            generation,
+        };
+        let (index, socket) = self.holder(conn)?;
+        let user = self.users.find(index)?;
+        user.state.is_there().then_some((index, socket))
     }
 }

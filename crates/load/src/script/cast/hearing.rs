@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use engine::{Io, Message};
+use engine::{ConnId, Io, Message};
 
 use super::{Cast, Order, Plan, State, scene};
 use crate::{
@@ -14,9 +14,12 @@ use crate::{
 };
 
 impl Cast {
-    /// A message for the user in slot `index`.
-    pub(super) fn hear(&mut self, index: u32, message: Message<'_>, io: &mut Io<'_, Order>) {
+    /// A message on a connection.
+    pub(super) fn hear(&mut self, conn: ConnId, message: Message<'_>, io: &mut Io<'_, Order>) {
         let plan = std::sync::Arc::clone(&self.plan);
+        let Some((index, socket)) = self.holder(conn) else {
+            return;
+        };
         let Some(user) = self.users.find(index) else {
             return;
         };
@@ -26,10 +29,11 @@ impl Cast {
         };
         self.figures.received += 1;
         self.figures.received_bytes += bytes as u64;
-        match plan.program(user.program).dialect {
+        let program = plan.program(user.program);
+        match program.dialect_of(socket) {
             Dialect::Plain => {
                 // Only the first message after a step is looked at; the others are counted.
-                if user.state != State::Waiting {
+                if user.state != State::Waiting || program.socket_of(user.step) != socket {
                     return;
                 }
                 let text = match message {
@@ -43,7 +47,7 @@ impl Cast {
                 }
             }
             Dialect::Phoenix(serializer, _) => {
-                self.hear_channel(&plan, index, serializer, message, io);
+                self.hear_channel(&plan, (index, socket), serializer, message, io);
             }
         }
     }

@@ -3,9 +3,11 @@
 //! - `app`: what the engine tells, and the ticks;
 //! - `arriving`: who is due is dialled;
 //! - `acting`: users go from step to step;
+//! - `opening`: sockets besides a user's own;
 //! - `calling`: functions in JavaScript;
 //! - `hearing`: what the server says, and what becomes of it;
-//! - `channels`: the steps of Phoenix Channels, and heartbeats.
+//! - `channels`: the steps of Phoenix Channels, and heartbeats;
+//! - `leaving`: users go, and the shard hands in what it has counted.
 //!
 //! *Architecture invariant:* nothing here knows a thread, a clock or a socket; time and the network
 //! come through [`Io`] and a [`Watch`], so a whole run happens on the simulated kernel, too.
@@ -16,6 +18,8 @@ mod arriving;
 mod calling;
 mod channels;
 mod hearing;
+mod leaving;
+mod opening;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -23,28 +27,24 @@ mod tests;
 use std::{
     collections::{HashMap, VecDeque},
     iter::Peekable,
-    sync::{
-        Arc,
-        atomic::Ordering::Relaxed,
-        mpsc::{SyncSender, TrySendError},
-    },
+    sync::{Arc, mpsc::SyncSender},
     time::Duration,
 };
 
 use engine::{ConnId, Io, Time};
-use proto::ws::CloseCode;
 
-pub(crate) use self::plan::Plan;
-use self::{arriving::Attempt, calling::Errand, plan::scene};
+pub(crate) use self::plan::{Plan, Server};
+use self::{arriving::Attempt, calling::Errand, opening::Dial, plan::scene};
 use super::{
     alarms::Alarms,
     connect::Request,
     figures::Figures,
+    links::Links,
     phases::Arrivals,
     processor::{Ended, Interpreter},
-    user::{State, User},
+    user::{Line, State, User},
 };
-use crate::{failure::Failure, hand::Hand, source::Tuples, table::Table, watch::Watch};
+use crate::{hand::Hand, source::Tuples, table::Table, watch::Watch};
 
 /// What the conductor tells a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,13 @@ const LATER: Duration = Duration::from_millis(1);
 /// Users that act in one tick, so that answers are read between them.
 const ACTS_PER_TICK: u32 = 1_024;
 
+/// A user by its slot and by its number: the slot may be another's later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Who {
+    slot: u32,
+    number: u32,
+}
+
 /// One shard's users and what they have met.
 #[derive(Debug)]
 pub(crate) struct Cast {
@@ -90,14 +97,26 @@ pub(crate) struct Cast {
     tuples: Box<[Tuples]>,
     /// Users whose tuple was in use and that wait for another, or whose functions have run.
     retries: VecDeque<Attempt>,
+    /// Sockets of users that are there, to be dialled.
+    dials: VecDeque<Dial>,
+    /// How many tuples turned out to be in use by others, of dials that have met any, by connection.
+    busy: HashMap<u32, u8>,
     users: Table<User>,
+    /// By the engine's connection index.
+    lines: Table<Line>,
+    /// Whose these are, where users may have several.
+    links: Option<Box<Links>>,
     /// One past the highest slot that ever had a user.
     slots: u32,
+    /// Connections that were dialled and have not ended.
+    live: u32,
+    /// Of these, WebSockets.
+    open: u32,
     /// Users that are there.
     active: u32,
     alarms: Alarms,
     /// Users that have more to do at once.
-    ready: VecDeque<ConnId>,
+    ready: VecDeque<Who>,
     heartbeats: Option<Hand>,
     /// Functions in JavaScript, from the first call on.
     functions: Option<Box<Interpreter>>,
@@ -109,8 +128,8 @@ pub(crate) struct Cast {
     errands_begun: u32,
     /// Calls that could not begin.
     unheard: Vec<Ended>,
-    /// What users ask for whose functions said so, and the subprotocols that were asked for, by slot, until
-    /// the server answers.
+    /// What users ask for whose functions said so, and the subprotocols that were asked for, by connection,
+    /// until the server answers.
     asked: HashMap<u32, Box<Request>>,
     figures: Figures,
     period: u32,
@@ -143,8 +162,14 @@ impl Cast {
             is_closing: false,
             tuples: tuples.collect(),
             retries: VecDeque::new(),
+            dials: VecDeque::new(),
+            busy: HashMap::new(),
             users: Table::new(),
+            lines: Table::new(),
+            links: plan.links(),
             slots: 0,
+            live: 0,
+            open: 0,
             active: 0,
             alarms: Alarms::default(),
             ready: VecDeque::new(),
@@ -169,137 +194,40 @@ impl Cast {
         }
     }
 
-    /// Takes what was counted so far, and counts from nothing.
-    fn take_figures(&mut self) -> Figures {
-        let fresh = Figures::new(self.figures.created_by.len(), self.figures.steps.len());
-        std::mem::replace(&mut self.figures, fresh)
-    }
-
-    /// Hands in the periods that are over.
-    fn close_periods(&mut self, now: Time) {
-        let Some(started) = self.started else { return };
-        while now >= started.after(PERIOD * (self.period + 1)) {
-            self.figures.active = self.active.into();
-            let figures = self.take_figures();
-            // Where there is no room, what was counted goes into the next period and is not lost.
-            if let Err(figures) = self.hand_in(figures, false) {
-                self.figures = *figures;
-                return;
-            }
-            self.period += 1;
-        }
-    }
-
-    /// Counts the failure of the user in slot `index`, once, and takes it out of the crowd. The
-    /// connection itself is the caller's business.
-    fn fail(&mut self, index: u32, failure: Failure) {
-        if self.depart(index) {
-            self.figures.failed.count(failure);
-        }
-    }
-
-    /// Counts a failure and says goodbye.
-    fn give_up(&mut self, index: u32, failure: Failure, io: &mut Io<'_, Order>) {
-        let Some(user) = self.users.find(index) else {
-            return;
+    /// The connection of a user's socket, if it has one.
+    fn conn(&mut self, index: u32, socket: u8) -> Option<ConnId> {
+        let place = match &mut self.links {
+            None => index,
+            Some(links) => links.conn(index, socket)?,
         };
-        let conn = user.conn(index);
-        self.fail(index, failure);
-        io.close(conn, CloseCode::NORMAL, "");
+        let line = self.lines.find(place)?;
+        Some(ConnId {
+            index: place,
+            generation: line.generation,
+        })
     }
 
-    /// Takes a user out of the crowd; `false` if it was out already.
-    fn depart(&mut self, index: u32) -> bool {
-        let Some(user) = self.users.find(index) else {
-            return false;
-        };
-        if matches!(user.state, State::Free | State::Leaving) {
-            return false;
-        }
-        let call = (user.state == State::Calling).then_some(user.awaited);
-        user.state = State::Leaving;
-        user.memory = None;
-        user.channels = None;
-        self.asked.remove(&index);
-        if let Some(call) = call {
-            self.forget_call(call);
-        }
-        self.alarms.clear(index);
-        self.leave();
-        true
-    }
-
-    /// One user less is there.
-    fn leave(&mut self) {
-        self.active -= 1;
-        self.plan.active.fetch_sub(1, Relaxed);
-    }
-
-    /// The scenario of the user in slot `index`, if there is one.
-    fn program_of(&mut self, index: u32) -> Option<u16> {
-        let user = self.users.find(index)?;
-        (user.state != State::Free).then_some(user.program)
-    }
-
-    /// Ends the shard when nobody is there any more and nobody will come.
-    fn end_if_over(&mut self, io: &mut Io<'_, Order>) {
-        let is_over = self.arrivals.peek().is_none() && self.active == 0 && self.retries.is_empty();
-        if self.started.is_none()
-            || self.results.is_none()
-            || !(is_over || self.is_closing)
-            || io.conns_count() > 0
-        {
-            return;
-        }
-        let figures = self.take_figures();
-        match self.hand_in(figures, true) {
-            Ok(()) => {
-                self.results = None;
-                io.stop();
-            }
-            // The conductor makes room in a moment.
-            Err(figures) => {
-                self.figures = *figures;
-                io.tick_at(io.now().after(LATER));
-            }
+    /// The user that holds to a connection, and which of its sockets it is.
+    fn holder(&mut self, conn: ConnId) -> Option<(u32, u8)> {
+        match &mut self.links {
+            None => Some((conn.index, 0)),
+            Some(links) => links.holder(conn.index),
         }
     }
 
-    /// Hands in what was counted, and gives it back if there is no room. Nobody waits for the results
-    /// of a run that was given up.
-    fn hand_in(&self, figures: Figures, is_last: bool) -> Result<(), Box<Figures>> {
-        let handed = Handed::Period {
-            period: self.period,
-            figures: Box::new(figures),
-            is_last,
-        };
-        let Some(results) = &self.results else {
-            return Ok(());
-        };
-        match results.try_send(handed) {
-            Err(TrySendError::Full(Handed::Period { figures, .. })) => Err(figures),
-            _ => Ok(()),
-        }
+    /// The user in slot `index`, as one that may be gone later.
+    fn who(&mut self, index: u32) -> Option<Who> {
+        let number = self.users.find(index)?.number;
+        Some(Who {
+            slot: index,
+            number,
+        })
     }
 
-    /// Says goodbye to everybody after the run was ended early.
-    fn close_all(&mut self, io: &mut Io<'_, Order>) {
-        for index in 0..self.slots {
-            let Some(user) = self.users.find(index) else {
-                continue;
-            };
-            let conn = user.conn(index);
-            if self.depart(index) {
-                self.figures.interrupted += 1;
-                io.close(conn, CloseCode::NORMAL, "");
-            }
-        }
-        let waiting = self.retries.len() + self.forget_preparations();
-        self.retries.clear();
-        for _ in 0..waiting {
-            self.leave();
-            self.figures.interrupted += 1;
-        }
+    /// Whether this user is still in its slot.
+    fn is_same(&mut self, who: Who) -> bool {
+        let user = self.users.find(who.slot);
+        user.is_some_and(|user| user.number == who.number && user.state != State::Free)
     }
 
     /// When to look again, whatever comes from the network.

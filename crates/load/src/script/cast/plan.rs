@@ -8,16 +8,30 @@ use std::{
 
 use serde_json::Value;
 
-use crate::script::{memory::Scene, part::ScriptPart, program::Program, read::Script, user::User};
+use crate::script::{
+    links::{Links, Owner},
+    memory::Scene,
+    part::ScriptPart,
+    program::Program,
+    read::Script,
+    user::User,
+};
+
+/// Where the sockets of one kind are dialled to.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    /// The place of its address among the destinations.
+    pub(crate) destination: usize,
+    /// What dials it with TLS, if that is asked for.
+    pub(crate) tls: Option<engine::TlsClient>,
+}
 
 /// What all shards of a run know alike.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) script: Script,
-    /// The server's address of each scenario, by its place in `destinations`.
-    pub(crate) servers: Box<[usize]>,
-    /// What dials the server of each scenario with TLS, if it is asked for.
-    pub(crate) tls: Box<[Option<engine::TlsClient>]>,
+    /// The servers of each scenario's sockets, in the order of [`Script::connects`].
+    pub(crate) servers: Box<[Server]>,
     pub(crate) destinations: Box<[(SocketAddr, capacity::Sources)]>,
     /// The seed of what is left to chance.
     pub(crate) run: u64,
@@ -28,10 +42,14 @@ pub(crate) struct Plan {
     pub(crate) slots_max: u32,
     /// Users that are there, of all shards.
     pub(crate) active: AtomicU32,
+    /// WebSockets that are open, of all shards.
+    pub(crate) open: AtomicU32,
     /// Where one user is alone: what it has captured, at its end.
     pub(crate) captured: OnceLock<BTreeMap<String, Value>>,
     /// Of each scenario, the place of its first step among all.
     pub(crate) first_steps: Box<[usize]>,
+    /// Of each scenario, the place of its users' own socket among all.
+    pub(crate) first_sockets: Box<[usize]>,
 }
 
 impl Plan {
@@ -43,6 +61,27 @@ impl Plan {
     /// A scenario.
     pub(super) fn program(&self, number: u16) -> &Program {
         &self.script.programs[usize::from(number)]
+    }
+
+    /// The server of a scenario's socket.
+    pub(super) fn server(&self, program: u16, socket: u8) -> &Server {
+        &self.servers[self.first_sockets[usize::from(program)] + usize::from(socket)]
+    }
+
+    /// Whose a connection of a user's socket is.
+    pub(super) fn owner(&self, program: u16, user: u32, socket: u8) -> Owner {
+        Owner {
+            user,
+            // There are fewer: scenarios and their sockets are bounded.
+            destination: self.server(program, socket).destination as u16,
+            socket,
+        }
+    }
+
+    /// What says whose connections are whose, if that is not plain.
+    pub(super) fn links(&self) -> Option<Box<Links>> {
+        let width = self.script.sockets_max();
+        (width > 1).then(|| Box::new(Links::new(width)))
     }
 
     /// The scenario of the user `number`, by weight.

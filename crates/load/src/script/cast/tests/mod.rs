@@ -1,6 +1,12 @@
 //! What becomes of scripts on the simulated kernel, against a room with good and bad manners.
 
-use std::{net::SocketAddr, path::Path, sync::mpsc};
+mod several;
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{atomic::Ordering::Relaxed, mpsc},
+};
 
 use engine::{
     App, Reactor, Settings, Turn,
@@ -12,7 +18,7 @@ use crate::{
     script::{
         Script, ScriptFlags,
         metrics::Metrics,
-        perform::{ScriptOptions, first_steps},
+        perform::{ScriptOptions, first_sockets, first_steps},
         report::{Run, ScriptReport},
     },
     swarm::rehearsal::room::{Join, Manners, Room, Third},
@@ -131,16 +137,23 @@ fn perform_as(
     let mut server = Reactor::simulate([listen], &settings, |_, _| Room::new(manners.clone()));
     let sources: capacity::Sources = "10.0.0.2-10.0.0.3".parse().expect("sources");
     let plan = Arc::new(Plan {
-        servers: vec![0; script.programs.len()].into(),
-        tls: vec![None; script.programs.len()].into(),
+        servers: script
+            .connects()
+            .map(|_| Server {
+                destination: 0,
+                tls: None,
+            })
+            .collect(),
         destinations: [(destination, sources)].into(),
         run: 7,
         part: crate::script::part::ScriptPart::whole(),
         shards: SHARDS,
         slots_max,
         active: 0.into(),
+        open: 0.into(),
         captured: std::sync::OnceLock::new(),
         first_steps: first_steps(&script),
+        first_sockets: first_sockets(&script),
         script,
     });
     let (sender, handed) = mpsc::sync_channel(10_000);
@@ -211,6 +224,7 @@ fn perform_as(
     let whole = figures.completed + figures.failed.total() + figures.interrupted;
     assert_eq!(whole, figures.created, "each user ends once");
     assert_eq!(plan.active.load(Relaxed), 0);
+    assert_eq!(plan.open.load(Relaxed), 0);
     let run = Run {
         span: (0, net.now().since(began).as_millis() as u64),
         intermediate: Vec::new(),

@@ -1,0 +1,177 @@
+//! Opening: a user's sockets, its own and those besides, until they are open and when they end.
+
+use engine::{ConnId, Io};
+
+use super::{Cast, Order, Plan, State, User, Who, arriving::Undialled};
+use crate::{
+    failure::Failure,
+    script::{links::Stage, program::Dialect},
+};
+
+/// A socket of a user that is there, to be dialled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dial {
+    pub(super) who: Who,
+    pub(super) socket: u8,
+    /// Tuples that turned out to be in use by others.
+    pub(super) tuples_busy: u8,
+}
+
+impl Cast {
+    /// Lets a user open a socket, and wait until it is open.
+    pub(super) fn open_socket(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        socket: u8,
+        io: &mut Io<'_, Order>,
+    ) -> bool {
+        let now = self.watch.now(io.now());
+        let Some(who) = self.who(index) else {
+            return false;
+        };
+        if self.is_open(index, socket) {
+            let failure = Failure::SocketOpen(self.name_of(plan, index, socket));
+            self.give_up(index, failure, io);
+            return false;
+        }
+        self.begin_step(index, now);
+        if let (Some(user), Some(links)) = (self.users.find(index), &mut self.links) {
+            user.state = State::Opening;
+            links.socket(index, socket).stage = Stage::Dialling;
+            self.dials.push_back(Dial {
+                who,
+                socket,
+                tuples_busy: 0,
+            });
+        }
+        io.tick_at(io.now());
+        false
+    }
+
+    /// Lets a user close a socket.
+    pub(super) fn close_socket(&mut self, index: u32, socket: u8, io: &mut Io<'_, Order>) -> bool {
+        let now = self.watch.now(io.now());
+        self.begin_step(index, now);
+        self.close_line(index, socket, io);
+        self.go_on(index)
+    }
+
+    /// Dials a socket of a user that is there; `false` when there is no room at the moment.
+    pub(super) fn dial_socket(&mut self, dial: Dial, io: &mut Io<'_, Order>) -> bool {
+        let plan = std::sync::Arc::clone(&self.plan);
+        let (index, socket) = (dial.who.slot, dial.socket);
+        if !self.is_same(dial.who) {
+            return true;
+        }
+        let (Some(user), Some(links)) = (self.users.find(index), &mut self.links) else {
+            return true;
+        };
+        let program = user.program;
+        let is_due = links.socket(index, socket).stage == Stage::Dialling;
+        if !is_due || links.conn(index, socket).is_some() {
+            return true;
+        }
+        match self.connect(&plan, (program, socket), dial.tuples_busy, io) {
+            Ok(conn) => {
+                if let Some(links) = &mut self.links {
+                    links.attach(conn.index, plan.owner(program, index, socket));
+                }
+            }
+            Err(Undialled::Later) => {
+                self.dials.push_front(dial);
+                return false;
+            }
+            Err(Undialled::Never(failure)) => self.lose(index, socket, failure, io),
+        }
+        true
+    }
+
+    /// A socket is open: its user goes on, if it has waited for it.
+    pub(super) fn enter(&mut self, index: u32, socket: u8, conn: ConnId, io: &mut Io<'_, Order>) {
+        let now = self.watch.now(io.now());
+        let Some(user) = self.users.find(index) else {
+            return;
+        };
+        let is_awaited = match socket {
+            0 => user.state == State::Upgrading,
+            _ => user.state == State::Opening,
+        };
+        if !is_awaited {
+            return;
+        }
+        let (state, program) = (user.state, user.program);
+        let after = now.since(user.due);
+        user.due = now;
+        user.state = State::Acting;
+        self.figures.connect.record(after);
+        let program = self.plan.program(program);
+        self.figures.sockets_opened += u64::from(!program.sides.is_empty());
+        if let Dialect::Phoenix(_, heartbeat) = program.dialect_of(socket) {
+            if let Some(line) = self.lines.find(conn.index) {
+                line.channels = Some(Box::default());
+            }
+            self.start_heartbeats(heartbeat, io.now());
+        }
+        if let Some(links) = &mut self.links {
+            links.socket(index, socket).stage = Stage::Open;
+        }
+        if state == State::Opening {
+            self.go_on(index);
+        }
+        self.act(index, io);
+    }
+
+    /// A user's socket has ended by itself, and it fails with it.
+    pub(super) fn lose(
+        &mut self,
+        index: u32,
+        socket: u8,
+        failure: Failure,
+        io: &mut Io<'_, Order>,
+    ) {
+        if let Some(links) = &mut self.links {
+            links.detach(index, socket);
+        }
+        self.give_up(index, failure, io);
+        if self.links.is_none()
+            && let Some(user) = self.users.find(index)
+        {
+            // Its slot is its connection's, which is over.
+            *user = User::default();
+        }
+    }
+
+    /// Whether a user's socket is open.
+    pub(super) fn is_open(&mut self, index: u32, socket: u8) -> bool {
+        match &mut self.links {
+            Some(links) => links.socket(index, socket).stage == Stage::Open,
+            None => socket == 0,
+        }
+    }
+
+    /// What the script calls a user's socket.
+    pub(super) fn name_of(&mut self, plan: &Plan, index: u32, socket: u8) -> String {
+        let user = self.users.find(index);
+        let program = user.map_or(0, |user| user.program);
+        plan.program(program).name_of(socket).to_owned()
+    }
+
+    /// Whether the socket of a user's step is open; the user fails if it is not.
+    pub(super) fn has_socket(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        socket: u8,
+        io: &mut Io<'_, Order>,
+    ) -> bool {
+        let is_open = self.is_open(index, socket);
+        if !is_open {
+            let failure = Failure::SocketNotOpen(self.name_of(plan, index, socket));
+            self.give_up(index, failure, io);
+        }
+        is_open
+    }
+}
+
+const _: () = assert!(size_of::<Dial>() == 12);
