@@ -1,16 +1,19 @@
 //! Agents and coordinators as processes.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::mpsc,
+    sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::{CWD, Mode, mkfifoat},
+    process::{Pid, Signal, kill_process},
+};
 use serde_json::Value;
 
 use crate::support::{binary::on_epoll, watchdog::Watchdog};
@@ -84,7 +87,26 @@ pub(crate) struct Lead {
     child: Child,
     watchdog: Watchdog,
     report: PathBuf,
-    events: PathBuf,
+    /// What happens, as it happens.
+    events: Receiver<String>,
+}
+
+/// The lines that are written to a pipe of this name, as they come.
+fn follow(path: &Path) -> Receiver<String> {
+    mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).expect("a pipe");
+    // Opened for both, there is a reader before there is a writer and after the last of them.
+    let pipe = File::options().read(true).write(true).open(path);
+    let lines = BufReader::new(pipe.expect("ours")).lines();
+    let (found, said) = mpsc::channel();
+    // Ends with the tests.
+    thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            if found.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    said
 }
 
 /// What came of a run.
@@ -98,20 +120,34 @@ impl Lead {
     /// Starts a run of `what` with these agents and flags.
     #[track_caller]
     pub(crate) fn start(
-        mut command: Command,
+        command: Command,
         what: &str,
         agents: &[Hand],
         name: &str,
         flags: &str,
+    ) -> Self {
+        let list: Vec<_> = agents.iter().map(|agent| agent.address.as_str()).collect();
+        let flags: Vec<_> = flags.split_whitespace().map(str::to_owned).collect();
+        Self::start_at(command, what, &list.join(","), name, &flags)
+    }
+
+    /// The same with agents that `--agents` names like this.
+    #[track_caller]
+    pub(crate) fn start_at(
+        mut command: Command,
+        what: &str,
+        agents: &str,
+        name: &str,
+        flags: &[String],
     ) -> Self {
         let (report, events) = (
             file(&format!("{name}.json")),
             file(&format!("{name}.jsonl")),
         );
         let _ = (fs::remove_file(&report), fs::remove_file(&events));
-        let list: Vec<_> = agents.iter().map(|agent| agent.address.as_str()).collect();
-        command.args(["load", what, "--agents", &list.join(",")]);
-        command.args(flags.split_whitespace());
+        let lines = follow(&events);
+        command.args(["load", what, "--agents", agents]);
+        command.args(flags);
         if what.contains("://") {
             command.arg("--json").arg(&report);
             command.arg("--events").arg(&events);
@@ -133,20 +169,29 @@ impl Lead {
             child,
             watchdog,
             report,
-            events,
+            events: lines,
         }
     }
 
     /// Waits until the run has come to a stage.
     #[track_caller]
     pub(crate) fn until(&self, stage: &str) {
-        let (since, wanted) = (Instant::now(), format!("\"stage\":\"{stage}\""));
-        while !fs::read_to_string(&self.events).is_ok_and(|text| text.contains(&wanted)) {
-            assert!(
-                since.elapsed() < PATIENCE,
-                "the run did not come to {stage}"
-            );
-            thread::yield_now();
+        self.until_times(stage, 1);
+    }
+
+    /// The same until it has come there so often, as a search does.
+    #[track_caller]
+    pub(crate) fn until_times(&self, stage: &str, times: usize) {
+        let (until, wanted) = (Instant::now() + PATIENCE, format!("\"stage\":\"{stage}\""));
+        for _ in 0..times {
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                match self.events.recv_timeout(left) {
+                    Ok(line) if line.contains(&wanted) => break,
+                    Ok(_) => {}
+                    Err(error) => panic!("the run did not come to {stage}: {error}"),
+                }
+            }
         }
     }
 

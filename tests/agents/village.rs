@@ -65,11 +65,15 @@ impl Village {
         Ok(())
     }
 
-    /// The binary, on one of the machines. What is started becomes the binary itself.
+    /// The binary, on one of the machines.
     pub(crate) fn fourtuple(&self, house: usize) -> Command {
+        self.command(house, env!("CARGO_BIN_EXE_fourtuple"))
+    }
+
+    /// A program on one of the machines. What is started becomes the program itself.
+    pub(crate) fn command(&self, house: usize, program: &str) -> Command {
         let mut command = as_tested("ip");
-        command.args(["netns", "exec", &self.house(house)]);
-        command.arg(env!("CARGO_BIN_EXE_fourtuple"));
+        command.args(["netns", "exec", &self.house(house), program]);
         command
     }
 

@@ -76,15 +76,24 @@ pub(crate) fn attend(
     };
     let (mut session, remote) = match connect(address, credentials, commands, &report) {
         Ok(connected) => connected,
-        Err(error) => return report(Event::Lost(error.to_string())),
+        Err(why) => return report(Event::Lost(why)),
     };
     report(Event::Connected);
-    if let Err(error) = talk(&mut session, commands, &report) {
-        report(Event::Lost(error.to_string()));
-    }
+    let talked = talk(&mut session, commands, &report);
     // An `ssh` ends by itself when its session has ended, so it is waited for afterwards.
     drop(session);
-    drop(remote);
+    let said = remote.and_then(Remote::end);
+    if let Err(error) = talked {
+        report(Event::Lost(with_words(&error, said)));
+    }
+}
+
+/// Why there is no session, and what the `ssh` that carried it says of that.
+fn with_words(error: &SessionError, said: Option<String>) -> String {
+    match said {
+        Some(said) => format!("{error}; ssh says: {said}"),
+        None => error.to_string(),
+    }
 }
 
 /// Whether nobody waits for an agent any more to which there is no session yet.
@@ -99,32 +108,46 @@ fn connect(
     credentials: &Credentials,
     commands: &Receiver<Command>,
     report: &impl Fn(Event),
-) -> Result<(Session, Option<Remote>), SessionError> {
+) -> Result<(Session, Option<Remote>), String> {
     let (host, port) = match address {
         AgentAddress::Ssh { destination, port } => {
             let is_given_up = || is_given_up(commands);
             let options = &credentials.ssh;
-            let (link, remote) = ssh::start(destination, *port, options, &is_given_up)?;
+            let started = ssh::start(destination, *port, options, &is_given_up);
+            let (link, remote) = started.map_err(|error| error.to_string())?;
             // `ssh` logs in once more first.
             let (link, secret) = (Box::new(link), Secret::none());
-            let session = Session::of_coordinator(link, &secret, ssh::LOOK_TIMEOUT)?;
-            return Ok((session, Some(remote)));
+            return match Session::of_coordinator(link, &secret, ssh::LOOK_TIMEOUT) {
+                Ok(session) => Ok((session, Some(remote))),
+                // The program may not run there, and its shell says why.
+                Err(error) => Err(with_words(&error, remote.end())),
+            };
         }
         AgentAddress::Tcp { host, port } => (host, *port),
     };
+    let session = connect_tcp(host, port, credentials, commands, report);
+    Ok((session.map_err(|error| error.to_string())?, None))
+}
+
+fn connect_tcp(
+    host: &str,
+    port: u16,
+    credentials: &Credentials,
+    commands: &Receiver<Command>,
+    report: &impl Fn(Event),
+) -> Result<Session, SessionError> {
     let stream = dial_until(host, port, credentials.wait, commands, report)?;
     link::prepare(&stream)?;
     let link: Box<dyn Link> = match &credentials.tls {
         None => Box::new(stream),
         Some(tls) => {
-            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+            let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
             let connection = ClientConnection::new(Arc::clone(tls), name);
             let connection = connection.map_err(io::Error::other)?;
             Box::new(StreamOwned::new(connection, Below::new(stream)))
         }
     };
-    let session = Session::of_coordinator(link, &credentials.secret, GREETING_TIMEOUT)?;
-    Ok((session, None))
+    Session::of_coordinator(link, &credentials.secret, GREETING_TIMEOUT)
 }
 
 /// Dials an agent, and again for so long as `wait` if it is not there: its machine or the name of that may be on

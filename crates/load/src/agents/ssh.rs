@@ -12,6 +12,8 @@
 //! and it stays there. Nothing is asked for (`BatchMode`): keys or an `ssh-agent` must do. No port is
 //! opened there.
 
+mod words;
+
 use std::{
     fs::File,
     io::{self, Read},
@@ -31,6 +33,8 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
+
+use self::words::Words;
 
 /// How long one `ssh` may take to see whether the copy is there.
 pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,17 +58,40 @@ pub(crate) struct SshOptions {
 
 /// An `ssh` that carries a session. It is ended with this.
 #[derive(Debug)]
-pub(crate) struct Remote(Child);
+pub(crate) struct Remote {
+    child: Child,
+    words: Words,
+}
+
+impl Remote {
+    /// Waits for its end, after that of its session; gives what it has said last, if it has said anything.
+    pub(crate) fn end(mut self) -> Option<String> {
+        end(&mut self.child);
+        self.words.last()
+    }
+}
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        // With the session its input has ended, on which the agent ends and then ssh.
-        if wait(&mut self.0, END_TIMEOUT, &|| false).is_err() {
-            // It has ended by itself, or is ended.
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
+        end(&mut self.child);
     }
+}
+
+/// Waits for an `ssh` whose session is over: its input has ended, on which the agent ends and then ssh.
+fn end(child: &mut Child) {
+    if wait(child, END_TIMEOUT, &|| false).is_err() {
+        // It has ended by itself, or is ended.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Where an agent is started, and how it is got there.
+struct Way<'a> {
+    destination: &'a str,
+    port: Option<u16>,
+    options: &'a SshOptions,
+    is_given_up: &'a dyn Fn() -> bool,
 }
 
 /// Starts an agent at `destination`; gives the connection to it. Ends early when nobody wants it any more.
@@ -78,61 +105,106 @@ pub(crate) fn start(
     options: &SshOptions,
     is_given_up: &dyn Fn() -> bool,
 ) -> io::Result<(UnixStream, Remote)> {
+    let way = Way {
+        destination,
+        port,
+        options,
+        is_given_up,
+    };
     let sum = checksum(Path::new(PROGRAM))?;
     let copy = format!("\"$HOME\"/.cache/fourtuple/fourtuple-{sum}");
     let is_it = |file: &str| format!("[ \"$(sha256sum < {file} | cut -c1-64)\" = {sum} ]");
     let look = format!("[ -x {copy} ] && {} || exit {NOT_THERE}", is_it(&copy));
-    let mut child = ssh(destination, port, options, &look).spawn()?;
-    match wait(&mut child, LOOK_TIMEOUT, is_given_up)? {
-        Some(0) => {}
-        Some(NOT_THERE) => {
-            let part = format!("{copy}.part$$");
+    match way.carry_out(&look, Stdio::null(), LOOK_TIMEOUT)? {
+        (Some(0), _) => {}
+        (Some(NOT_THERE), _) => {
+            // Of two machines that share a home, too, each writes a file of its own.
+            let part = format!("{copy}.part$$-$(uname -n)");
             let put = format!(
-                "umask 077; mkdir -p \"$HOME\"/.cache/fourtuple && cat > {part} && {} && chmod 700 {part} \
-                 && mv {part} {copy} || {{ rm -f {part}; exit 1; }}",
-                is_it(&part)
+                "umask 077; part={part}; mkdir -p \"$HOME\"/.cache/fourtuple && cat > \"$part\" && {} \
+                 && chmod 700 \"$part\" && mv \"$part\" {copy} || {{ rm -f \"$part\"; exit 1; }}",
+                is_it("\"$part\"")
             );
-            let mut command = ssh(destination, port, options, &put);
-            let mut child = command.stdin(File::open(PROGRAM)?).spawn()?;
-            if wait(&mut child, COPY_TIMEOUT, is_given_up)? != Some(0) {
+            let program = Stdio::from(File::open(PROGRAM)?);
+            let (status, said) = way.carry_out(&put, program, COPY_TIMEOUT)?;
+            if status != Some(0) {
                 let text = "this program could not be copied there: is there room in ~/.cache?";
-                return Err(io::Error::other(text));
+                return Err(io::Error::other(with_words(text, said)));
             }
         }
-        Some(status) => {
-            let text = format!("ssh ended with status {status}: can you `ssh {destination} true`?");
-            return Err(io::Error::other(text));
-        }
-        None => return Err(io::Error::other("ssh was ended by a signal")),
+        (status, said) => return Err(way.failure(status, said)),
     }
     let (own, theirs) = UnixStream::pair()?;
     let run = format!("exec {copy} load agent --stdio");
     let output = OwnedFd::from(theirs.try_clone()?);
-    let mut command = ssh(destination, port, options, &run);
-    let child = command
+    let mut command = way.ssh(&run);
+    let mut child = command
         .stdin(OwnedFd::from(theirs))
         .stdout(output)
         .spawn()?;
+    let words = Words::of(child.stderr.take());
     own.set_write_timeout(Some(super::link::WRITE_TIMEOUT))?;
-    Ok((own, Remote(child)))
+    Ok((own, Remote { child, words }))
 }
 
-/// An `ssh` that runs `script` at `destination`. What it complains about is shown.
-fn ssh(destination: &str, port: Option<u16>, options: &SshOptions, script: &str) -> Command {
-    let mut command = Command::new("ssh");
-    command.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
-    command.args(["-o", "ServerAliveInterval=5"]);
-    for option in &options.options {
-        command.args(["-o", option]);
+impl Way<'_> {
+    /// Runs `script` there to its end; gives its status, unless a signal has ended it, and what was said last.
+    fn carry_out(
+        &self,
+        script: &str,
+        input: Stdio,
+        time: Duration,
+    ) -> io::Result<(Option<i32>, Option<String>)> {
+        let mut child = self.ssh(script).stdin(input).spawn()?;
+        let words = Words::of(child.stderr.take());
+        match wait(&mut child, time, self.is_given_up) {
+            Ok(status) => Ok((status, words.last())),
+            Err(error) => Err(io::Error::new(
+                error.kind(),
+                with_words(&error.to_string(), words.last()),
+            )),
+        }
     }
-    if let Some(port) = port {
-        command.args(["-p", &port.to_string()]);
+
+    /// An `ssh` that runs `script` at the destination.
+    fn ssh(&self, script: &str) -> Command {
+        let mut command = Command::new("ssh");
+        command.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
+        command.args(["-o", "ServerAliveInterval=5"]);
+        for option in &self.options.options {
+            command.args(["-o", option]);
+        }
+        if let Some(port) = self.port {
+            command.args(["-p", &port.to_string()]);
+        }
+        command.args(["--", self.destination, script]);
+        // What it complains about belongs into the error: on the terminal is a view.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::piped());
+        // Ctrl-C is meant for this program, which ends the run in order.
+        command.process_group(0);
+        command
     }
-    command.args(["--", destination, script]);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    // Ctrl-C is meant for this program, which ends the run in order.
-    command.process_group(0);
-    command
+
+    /// Why nothing can be done there.
+    fn failure(&self, status: Option<i32>, said: Option<String>) -> io::Error {
+        let Some(status) = status else {
+            return io::Error::other(with_words("ssh was ended by a signal", said));
+        };
+        let port = self.port.map(|port| format!("-p {port} "));
+        let (port, destination) = (port.unwrap_or_default(), self.destination);
+        let text =
+            format!("ssh ended with status {status}: can you `ssh {port}{destination} true`?");
+        io::Error::other(with_words(&text, said))
+    }
+}
+
+/// An error, and what `ssh` has said of it.
+fn with_words(text: &str, said: Option<String>) -> String {
+    match said {
+        Some(said) => format!("{text} It says: {said}"),
+        None => text.to_owned(),
+    }
 }
 
 /// Waits for the end of a process, and ends it when that takes too long or nobody wants it any more. `None` when a
