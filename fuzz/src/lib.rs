@@ -40,6 +40,8 @@ mod shard_body;
 mod shard_client;
 #[path = "../../crates/server/tests/simulated/shard_script.rs"]
 mod shard_script;
+#[path = "../../crates/proto/tests/wire/socketio_bodies.rs"]
+mod socketio_bodies;
 #[path = "../../crates/capacity/tests/sockets/bodies.rs"]
 mod sockets_bodies;
 
@@ -67,6 +69,7 @@ targets! {
     phoenix_received_binary: phoenix_bodies::fuzz_phoenix_received_binary;
     phoenix_params: phoenix_bodies::fuzz_phoenix_params;
     phoenix_connect: phoenix_bodies::fuzz_phoenix_connect;
+    socketio: socketio_bodies::fuzz_socketio;
     server_config: config_body::fuzz_config;
     load_arguments: arguments_body::fuzz_arguments;
     load_script: script_body::fuzz_script;

@@ -8,6 +8,7 @@
 mod frame;
 pub mod http;
 pub mod phoenix;
+pub mod socketio;
 pub mod ws;
 
 pub use frame::Frame;

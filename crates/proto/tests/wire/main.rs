@@ -5,6 +5,7 @@ mod corpus;
 mod frames;
 mod phoenix_bodies;
 mod script;
+mod socketio_bodies;
 mod streams;
 
 mod echo_returns_every_message;

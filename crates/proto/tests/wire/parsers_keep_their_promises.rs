@@ -1,6 +1,6 @@
 //! The bodies of the fuzz targets, run as ordinary tests.
 
-use crate::{bodies, corpus::Corpus, phoenix_bodies};
+use crate::{bodies, corpus::Corpus, phoenix_bodies, socketio_bodies};
 
 fn check(name: &str, body: fn(&[u8])) {
     let folder = format!("{}/tests/wire/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -72,4 +72,9 @@ fn phoenix_params() {
 #[test]
 fn phoenix_connect() {
     check("phoenix_connect", phoenix_bodies::fuzz_phoenix_connect);
+}
+
+#[test]
+fn socketio() {
+    check("socketio", socketio_bodies::fuzz_socketio);
 }
