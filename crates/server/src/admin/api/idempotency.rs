@@ -29,9 +29,10 @@ use super::super::{
 
 /// How long an answer is kept. The texts of `publish` and docs/api.md say it, too.
 const KEPT: Duration = Duration::from_secs(300);
-/// Keys that are kept, those of all callers together; the oldest go first. The texts say it, too.
+/// Keys that are kept, those of all callers together; the oldest of whoever has most go first, so that nobody pushes
+/// out those of others. The texts say it, too.
 const KEYS_MAX: usize = 10_000;
-/// Bytes of answers that are kept; the oldest go first.
+/// Bytes of answers that are kept; what goes first is as with keys.
 const BYTES_MAX: usize = 16 << 20;
 /// How long a key may be.
 const KEY_BYTES_MAX: usize = 255;
@@ -47,9 +48,19 @@ pub(crate) struct Idempotency(Arc<Mutex<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     entries: HashMap<Arc<Key>, Entry>,
+    /// Answered keys by caller; callers without any are not there, and there are no more callers than keys
+    /// and users.
+    shares: HashMap<Caller, Share>,
+    /// Bytes of all answers.
+    bytes: usize,
+}
+
+/// What is kept for one caller.
+#[derive(Debug, Default)]
+struct Share {
     /// Answered keys with when that was, the oldest first. Invariant: each has an answered entry.
     order: VecDeque<(Instant, Arc<Key>)>,
-    /// Bytes of all answers.
+    /// Bytes of their answers.
     bytes: usize,
 }
 
@@ -164,9 +175,7 @@ impl Flight {
         let mut kept = self.store.kept();
         if let Some(entry) = kept.entries.get_mut(&key) {
             entry.outcome = Some(outcome.clone());
-            kept.bytes += outcome.body.len();
-            kept.order.push_back((now, key));
-            kept.forget_many();
+            kept.keep(key, outcome.body.len(), now);
         }
     }
 }
@@ -180,27 +189,63 @@ impl Drop for Flight {
 }
 
 impl Kept {
+    fn keep(&mut self, key: Arc<Key>, bytes: usize, now: Instant) {
+        self.bytes += bytes;
+        let share = self.shares.entry(key.caller.clone()).or_default();
+        share.bytes += bytes;
+        share.order.push_back((now, key));
+        while self.keys_count() > KEYS_MAX {
+            self.forget_oldest_of_most(|share| share.order.len());
+        }
+        while self.bytes > BYTES_MAX {
+            self.forget_oldest_of_most(|share| share.bytes);
+        }
+    }
+
+    /// Keys that are answered.
+    fn keys_count(&self) -> usize {
+        self.shares.values().map(|share| share.order.len()).sum()
+    }
+
     fn forget_old(&mut self, now: Instant) {
-        while let Some((at, _)) = self.order.front()
-            && now.saturating_duration_since(*at) >= KEPT
-        {
-            self.forget_oldest();
+        let is_old = |at: &Instant| now.saturating_duration_since(*at) >= KEPT;
+        let with_old = self.shares.iter().filter_map(|(caller, share)| {
+            let (at, _) = share.order.front()?;
+            is_old(at).then(|| caller.clone())
+        });
+        for caller in with_old.collect::<Vec<_>>() {
+            while self
+                .shares
+                .get(&caller)
+                .and_then(|share| share.order.front())
+                .is_some_and(|(at, _)| is_old(at))
+            {
+                self.forget_oldest(&caller);
+            }
         }
     }
 
-    fn forget_many(&mut self) {
-        while self.order.len() > KEYS_MAX || self.bytes > BYTES_MAX {
-            self.forget_oldest();
+    fn forget_oldest_of_most(&mut self, of: impl Fn(&Share) -> usize) {
+        let most = self.shares.iter().max_by_key(|(_, share)| of(share));
+        if let Some(caller) = most.map(|(caller, _)| caller.clone()) {
+            self.forget_oldest(&caller);
         }
     }
 
-    fn forget_oldest(&mut self) {
-        let Some((_, key)) = self.order.pop_front() else {
+    fn forget_oldest(&mut self, caller: &Caller) {
+        let Some(share) = self.shares.get_mut(caller) else {
             return;
         };
-        let entry = self.entries.remove(&key);
-        let outcome = entry.and_then(|entry| entry.outcome);
-        self.bytes -= outcome.map_or(0, |outcome| outcome.body.len());
+        if let Some((_, key)) = share.order.pop_front() {
+            let entry = self.entries.remove(&key);
+            let outcome = entry.and_then(|entry| entry.outcome);
+            let bytes = outcome.map_or(0, |outcome| outcome.body.len());
+            share.bytes -= bytes;
+            self.bytes -= bytes;
+        }
+        if share.order.is_empty() {
+            self.shares.remove(caller);
+        }
     }
 }
 
@@ -361,6 +406,26 @@ mod tests {
             Ok(Begun::Before(_))
         ));
         assert_eq!(store.kept().entries.len(), 1);
+    }
+
+    #[test]
+    fn a_busy_caller_pushes_out_nobody_elses_keys() {
+        let (store, now) = (Idempotency::default(), Instant::now());
+        let begin = |caller: &str, word: &str| {
+            let caller = Caller::Key(caller.into());
+            store.begin(&headers(word), caller, "/publish", b"", now)
+        };
+        flight(begin("quiet", "only")).end(&done("x"), now);
+        for number in 0..2 * KEYS_MAX {
+            flight(begin("busy", &number.to_string())).end(&done("x"), now);
+        }
+        assert_eq!(store.kept().entries.len(), KEYS_MAX);
+        assert!(matches!(begin("quiet", "only"), Ok(Begun::Before(_))));
+        // Nor with few keys whose answers are long.
+        let large = Outcome::done(vec![0; BYTES_MAX].into());
+        flight(begin("busy", "large")).end(&large, now);
+        assert!(matches!(begin("quiet", "only"), Ok(Begun::Before(_))));
+        assert!(store.kept().bytes <= BYTES_MAX);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Default for Press {
 /// To every member of its topic, or to all but one connection. Status 202 says that all shards with members have
 /// it in their mailboxes; 429 that none has.
 #[utoipa::path(post, path = "/publish", tag = "publish", request_body = Message, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key is carried out once in 5 minutes, and answered the same. A key belongs to the API key or the user that sends it, and to this path. The last 10,000 keys of all callers together and 16 MiB of their answers are kept; the oldest go first", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+    ("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key is carried out once in 5 minutes, and answered the same. A key belongs to the API key or the user that sends it, and to this path. The last 10,000 keys of all callers together and 16 MiB of their answers are kept; the oldest of whoever has most go first", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
 ), responses(
     (status = 202, description = "All shards with members have it", body = Published, headers(
         ("Idempotency-Replayed" = String, description = "`true` when this was answered before"),
@@ -125,7 +125,7 @@ pub(crate) async fn publish(
 /// batch with 422. When a mailbox is full and stays full for a second, the batch stops there with 429: the first
 /// `taken` messages were published, and none of the others. Send the others again, under a new idempotency key.
 #[utoipa::path(post, path = "/publish/batch", tag = "publish", request_body = Batch, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key is carried out once in 5 minutes, and answered the same. A key belongs to the API key or the user that sends it, and to this path. The last 10,000 keys of all callers together and 16 MiB of their answers are kept; the oldest go first", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+    ("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key is carried out once in 5 minutes, and answered the same. A key belongs to the API key or the user that sends it, and to this path. The last 10,000 keys of all callers together and 16 MiB of their answers are kept; the oldest of whoever has most go first", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
 ), responses(
     (status = 202, description = "All messages were taken", body = BatchPublished, headers(
         ("Idempotency-Replayed" = String, description = "`true` when this was answered before"),
