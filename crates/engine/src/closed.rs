@@ -5,7 +5,7 @@ use std::fmt;
 use proto::ws::{self, CloseCode, handshake::HandshakeError};
 use rustix::io::Errno;
 
-use crate::TlsFault;
+use crate::{TlsFault, TunnelFault};
 
 /// What an app learns when one of its connections is over.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Closed {
 /// How far a connection had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Dialled, and TCP had not answered yet.
+    /// Dialled, and TCP had not answered yet; or the proxy had not, which is to give the tunnel.
     Connecting,
     /// The HTTP heads were not exchanged yet.
     Handshaking,
@@ -64,13 +64,15 @@ pub enum Cause {
     SlowConsumer,
     /// The TLS handshake failed, or its connection later.
     Tls(TlsFault),
+    /// The proxy gave no tunnel.
+    Tunnel(TunnelFault),
     /// The shard ended.
     Shutdown,
 }
 
 impl Cause {
     /// Every name that [`Cause::label`] gives.
-    pub const LABELS: [&str; 16] = [
+    pub const LABELS: [&str; 17] = [
         "peer_closed",
         "peer_gone",
         "reset",
@@ -86,6 +88,7 @@ impl Cause {
         "bad_handshake",
         "slow_consumer",
         "tls",
+        "tunnel",
         "shutdown",
     ];
 
@@ -107,6 +110,7 @@ impl Cause {
             Self::Handshake(_) => "bad_handshake",
             Self::SlowConsumer => "slow_consumer",
             Self::Tls(_) => "tls",
+            Self::Tunnel(_) => "tunnel",
             Self::Shutdown => "shutdown",
         }
     }
@@ -141,6 +145,7 @@ impl fmt::Display for Cause {
             Self::Handshake(error) => write!(f, "the server's handshake was invalid: {error}"),
             Self::SlowConsumer => f.write_str("the outbox was full: the peer reads too slowly"),
             Self::Tls(fault) => write!(f, "TLS failed: {fault}"),
+            Self::Tunnel(fault) => write!(f, "the proxy gave no tunnel: {fault}"),
             Self::Shutdown => f.write_str("the shard ended"),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  dialled ──► Dialling ──connected──► Greeting ──101──► Open ──goodbye──► Closing ──► Lingering ──► gone
+//!  through a proxy it greets twice: the proxy, and then the server
 //!  accepted ─────────────────────────► Greeting ──refused──────────────────────────► Lingering
 //! ```
 //!
@@ -14,7 +15,7 @@ use proto::ws::{Endpoint, Role};
 
 use crate::{
     ConnId, Phase, Settings,
-    greeting::Greeting,
+    greeting::{Awaits, Greeting},
     outbox::Outbox,
     peer::Peer,
     slab::Slab,
@@ -134,10 +135,24 @@ impl Conn {
         }
     }
 
+    /// Which head the connection waits for.
+    pub(crate) fn awaits(&self) -> Option<&Awaits> {
+        match &self.stage {
+            Stage::Greeting(Some(greeting)) => Some(&greeting.awaits),
+            _ => None,
+        }
+    }
+
+    /// Whether a proxy has still to grant the tunnel to the server.
+    pub(crate) fn awaits_tunnel(&self) -> bool {
+        matches!(self.awaits(), Some(Awaits::Tunnel(_)))
+    }
+
     /// How far the connection has come, as long as the app knows it.
     pub(crate) fn phase_known_to_app(&self) -> Option<Phase> {
         match (&self.stage, self.origin) {
             (Stage::Dialling, _) => Some(Phase::Connecting),
+            (Stage::Greeting(_), _) if self.awaits_tunnel() => Some(Phase::Connecting),
             (Stage::Greeting(_), Origin::Dialled) => Some(Phase::Handshaking),
             (Stage::Greeting(_), Origin::Accepted) => None,
             (Stage::Open, _) => Some(Phase::Open),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use proto::{http, ws::handshake::ClientKey};
 
-use crate::Time;
+use crate::{Time, tunnel::Hope};
 
 /// What is known of a peer before its head is whole.
 ///
@@ -26,6 +26,8 @@ pub(crate) enum Awaits {
     Request { peer: SocketAddr },
     /// The server's answer to the request that carried this key.
     Response { key: ClientKey },
+    /// A proxy's answer to the request for a tunnel.
+    Tunnel(Hope),
 }
 
 /// The beginning of a head; stays empty when the head arrives in one piece.
@@ -64,6 +66,18 @@ impl PartialHead {
     /// Whether nothing of it had arrived before what was added last.
     pub(crate) const fn has_just_begun(&self) -> bool {
         self.additions == 1
+    }
+
+    /// What arrived, to be looked at again.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// What has arrived, while it is partial.

@@ -9,12 +9,12 @@ use proto::{
 use rustix::io::Errno;
 
 use crate::{
-    Answer, App, Cause, ConnId, Io, Message, Trouble,
+    Answer, App, Cause, ConnId, Io, Message, Trouble, TunnelFault,
     conn::{Conn, Origin, Stage},
     greeting::{Awaits, Greeting, Head},
     io::Core,
     sys::{Completion, Received, Socket},
-    tls,
+    tls, tunnel,
 };
 
 /// Takes an accepted socket into the table, unless the table is full.
@@ -50,6 +50,14 @@ fn handle_connected<A: App>(
     if core.conns.get(id).is_none() {
         return;
     }
+    match core.tunnels.take(id.index) {
+        Some(tunnel) => tunnel::ask(core, id, tunnel),
+        None => greet(core, app, id),
+    }
+}
+
+/// A dialled connection has a way to its server: what the app has to say to it goes out, after TLS's own words.
+pub(crate) fn greet<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId) {
     let now = core.now;
     let mut request = Vec::with_capacity(256);
     let key = app.handle_connected(id, &mut request, &mut Io::new(core));
@@ -67,7 +75,10 @@ fn handle_connected<A: App>(
 pub(crate) fn handle_answer<A: App>(core: &mut Core<A::Mail>, app: &mut A, answer: Completion<'_>) {
     match answer {
         Completion::Connected { conn, result } => handle_connected(core, app, conn, result),
-        Completion::Sent { conn, result } => handle_sent(core, conn, result),
+        Completion::Sent { conn, result } => {
+            handle_sent(core, conn, result);
+            tunnel::handle_written(core, app, conn);
+        }
         Completion::Blocked { conn } => handle_blocked(core, conn),
         Completion::Accepted { .. }
         | Completion::AcceptFailed(_)
@@ -114,17 +125,36 @@ pub(crate) fn handle_received<A: App>(
     let bytes = match what {
         Received::Bytes(bytes) => bytes,
         Received::End => {
-            let cause = tls::handle_cut(core, id);
+            let cause = cause_of_end(core, id);
             return core.remove(id, cause, false);
         }
         Received::Failed(errno) => return core.remove(id, Cause::Socket(errno), false),
     };
     core.counters.bytes_in.add(bytes.len() as u64);
+    handle_bytes(core, app, id, bytes);
+}
+
+/// Hands bytes to whom they are for: a proxy's answer is never encrypted, and what comes out of a tunnel may be.
+pub(crate) fn handle_bytes<A: App>(
+    core: &mut Core<A::Mail>,
+    app: &mut A,
+    id: ConnId,
+    bytes: &mut [u8],
+) {
     match core.conns.get(id) {
         None => {}
+        Some(conn) if conn.awaits_tunnel() => tunnel::read_answer(core, app, id, bytes),
         Some(conn) if conn.is_tls => tls::read_records(core, app, id, bytes),
         Some(_) => handle_plain(core, app, id, bytes),
     }
+}
+
+/// What it means that a peer has ended the stream.
+fn cause_of_end<M: Send + 'static>(core: &mut Core<M>, id: ConnId) -> Cause {
+    if core.conns.get(id).is_some_and(Conn::awaits_tunnel) {
+        return Cause::Tunnel(TunnelFault::Cut);
+    }
+    tls::handle_cut(core, id)
 }
 
 /// Something came that is not encrypted, or not any more.
@@ -188,6 +218,7 @@ fn read_head<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, arrived:
     let opened = match &*awaits {
         Awaits::Request { peer } => answer(core, app, id, head, *peer),
         Awaits::Response { key } => check(core, app, id, head, key),
+        Awaits::Tunnel(_) => unreachable!("a proxy's answer is read elsewhere"),
     };
     if !opened {
         return;
@@ -213,7 +244,7 @@ fn read_head<A: App>(core: &mut Core<A::Mail>, app: &mut A, id: ConnId, arrived:
 fn first_fault(awaits: &Awaits, bytes: &[u8], limits: &http::Limits) -> Option<http::Error> {
     match awaits {
         Awaits::Request { .. } => http::parse_request(bytes, limits).err(),
-        Awaits::Response { .. } => http::parse_response(bytes, limits).err(),
+        Awaits::Response { .. } | Awaits::Tunnel(_) => http::parse_response(bytes, limits).err(),
     }
 }
 

@@ -10,16 +10,17 @@ use proto::{
     ws::{self, CloseCode, handshake::ClientKey},
 };
 use rustix::time::{ClockId, clock_gettime};
-use thiserror::Error;
 
 use crate::{
     Cause, Closed, ConnId, Counters, Phase, Remote, Settings, ShardIndex, Time,
     conn::{Conn, Origin, Stage},
     delayed::Delayed,
+    dial::Dialled,
     peer::V6Peers,
     slab::Slab,
     sys::Socket,
-    tls::{Sessions, TlsClient},
+    tls::Sessions,
+    tunnel::Tunnels,
     view::View,
 };
 
@@ -27,15 +28,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Io<'a, M> {
     core: &'a mut Core<M>,
-}
-
-/// Why a dial was not even tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum DialError {
-    /// The shard holds as many connections as its settings allow.
-    #[error("the shard holds {0} connections, as many as it may")]
-    Full(u32),
 }
 
 /// Frames that a shard queues before it writes. What one input causes is queued whole, so this plus the
@@ -50,12 +42,13 @@ pub(crate) struct Core<M> {
     pub(crate) conns: Slab<Conn>,
     pub(crate) v6_peers: V6Peers,
     pub(crate) tls: Sessions,
+    pub(crate) tunnels: Tunnels,
     /// Room for what is decrypted, reused; empty between two inputs.
     pub(crate) plain: Vec<u8>,
     /// Connections with something to write, each once.
     pub(crate) dirty: Vec<ConnId>,
     /// Dials to carry out.
-    pub(crate) dials: VecDeque<Dial>,
+    pub(crate) dials: VecDeque<Dialled>,
     /// Ends that the app has still to hear of.
     pub(crate) closed: VecDeque<(ConnId, Closed)>,
     /// Sockets to end, and whether with a reset.
@@ -80,17 +73,13 @@ pub(crate) struct Core<M> {
     random: fastrand::Rng,
 }
 
-/// A connection to be made.
-#[derive(Debug)]
-pub(crate) struct Dial {
-    pub(crate) conn: ConnId,
-    pub(crate) source: SocketAddr,
-    pub(crate) destination: SocketAddr,
-}
-
 impl<'a, M: Send + 'static> Io<'a, M> {
     pub(crate) const fn new(core: &'a mut Core<M>) -> Self {
         Self { core }
+    }
+
+    pub(crate) const fn core(&mut self) -> &mut Core<M> {
+        self.core
     }
 
     /// Queues whole WebSocket frames for an open connection; for any other it does nothing.
@@ -112,54 +101,6 @@ impl<'a, M: Send + 'static> Io<'a, M> {
     /// Drops a connection with a reset: no close frame, no `TIME_WAIT`.
     pub fn abort(&mut self, conn: ConnId) {
         self.core.remove(conn, Cause::Aborted, true);
-    }
-
-    /// Dials from an explicit source address and port. Failure, too, comes as
-    /// [`App::handle_close`](crate::App::handle_close).
-    ///
-    /// # Errors
-    ///
-    /// The shard holds as many connections as it may.
-    pub fn dial(
-        &mut self,
-        source: SocketAddr,
-        destination: SocketAddr,
-    ) -> Result<ConnId, DialError> {
-        if self.core.conns.len() >= self.core.settings.connections_max {
-            return Err(DialError::Full(self.core.conns.len()));
-        }
-        let conn = Conn::dialled(destination, self.core.now.stamp());
-        let conn = self.core.insert(conn, destination);
-        self.core.counters.conns.add(1);
-        self.core.counters.dialled.add(1);
-        self.core.dials.push_back(Dial {
-            conn,
-            source,
-            destination,
-        });
-        Ok(conn)
-    }
-
-    /// Dials as [`Io::dial`] does, and speaks TLS; a connection that comes back may take up an earlier session
-    /// (`resumes`). What [`App::handle_connected`](crate::App::handle_connected) writes waits for the handshake, which
-    /// falls under [`Settings::handshake_timeout`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Io::dial`].
-    pub fn dial_tls(
-        &mut self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        client: &TlsClient,
-        resumes: bool,
-    ) -> Result<ConnId, DialError> {
-        let id = self.dial(source, destination)?;
-        if let Some(conn) = self.core.conns.get_mut(id) {
-            conn.is_tls = true;
-        }
-        self.core.tls.ask(id.index, client.clone(), resumes);
-        Ok(id)
     }
 
     /// Sends mail to a shard of this process, this one included; per sender, mail keeps its order.
@@ -278,6 +219,7 @@ impl<M: Send + 'static> Core<M> {
             conns: Slab::new(),
             v6_peers: V6Peers::default(),
             tls: Sessions::default(),
+            tunnels: Tunnels::default(),
             plain: Vec::new(),
             dirty: Vec::new(),
             dials: VecDeque::new(),
@@ -460,6 +402,7 @@ impl<M: Send + 'static> Core<M> {
         if conn.is_tls {
             self.tls.remove(id.index);
         }
+        self.tunnels.take(id.index);
         self.counters.v6_peer_bytes.set(self.v6_peers.bytes());
         self.counters.conns.sub(1);
         let phase = conn.phase_known_to_app();

@@ -16,6 +16,7 @@ mod closed;
 mod conn;
 mod counters;
 mod delayed;
+mod dial;
 mod greeting;
 mod histogram;
 mod ids;
@@ -34,6 +35,7 @@ mod sweep;
 mod sys;
 mod time;
 mod tls;
+mod tunnel;
 mod view;
 
 pub use accept::AcceptRate;
@@ -41,9 +43,10 @@ pub use app::{Answer, App, Message, Trouble};
 pub use closed::{Cause, Closed, Phase};
 pub use conn::CONNECTION_BYTES;
 pub use counters::{Counters, Snapshot};
+pub use dial::{Dial, DialError};
 pub use histogram::{Distribution, Histogram};
 pub use ids::{ConnId, ShardIndex};
-pub use io::{DialError, Io};
+pub use io::Io;
 pub use mailbox::{Full, Remote};
 pub use peer::V6_PEER_BYTES;
 pub use pressure::TcpPressure;
@@ -56,6 +59,7 @@ pub use time::Time;
 pub use tls::{
     TLS_CONNECTION_BYTES, TlsClient, TlsFault, TlsIdentity, TlsOptions, TlsRoots, TlsSetupError,
 };
+pub use tunnel::{Tunnel, TunnelFault};
 pub use view::View;
 
 /// An error of the kernel, by its number.

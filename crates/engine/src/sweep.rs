@@ -8,7 +8,7 @@ use std::time::Duration;
 use proto::{Frame, http, ws::CloseCode};
 
 use crate::{
-    Cause, ConnId, Time,
+    Cause, ConnId, Time, TunnelFault,
     conn::{Origin, Stage},
     io::Core,
 };
@@ -97,6 +97,10 @@ fn end_overdue<M: Send + 'static>(core: &mut Core<M>, id: ConnId) {
         return;
     };
     match (&conn.stage, conn.origin) {
+        (Stage::Greeting(_), _) if conn.awaits_tunnel() => {
+            core.counters.handshake_timeouts.add(1);
+            core.remove(id, Cause::Tunnel(TunnelFault::Timeout), true);
+        }
         (Stage::Dialling, _) | (Stage::Greeting(_), Origin::Dialled) => {
             core.counters.handshake_timeouts.add(1);
             core.remove(id, Cause::HandshakeTimeout, true);

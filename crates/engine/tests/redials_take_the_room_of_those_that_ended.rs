@@ -10,7 +10,8 @@ use std::{
 };
 
 use fourtuple_engine::{
-    Answer, App, Cause, Closed, ConnId, Io, KernelChoice, Message, Settings, ShardIndex, Shards,
+    Answer, App, Cause, Closed, ConnId, Dial, Io, KernelChoice, Message, Settings, ShardIndex,
+    Shards,
 };
 use proto::{
     http,
@@ -36,7 +37,7 @@ impl Crowd {
     fn dial_all(&self, io: &mut Io<'_, ()>) {
         for &destination in self.destinations.iter().cycle().take(COUNT) {
             let any = ([127, 0, 0, 1], 0).into();
-            io.dial(any, destination).unwrap();
+            io.dial(Dial::new(any, destination)).unwrap();
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Responses on their way out.
+//! Heads on their way out: responses, and the request for a tunnel.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 /// Appends a whole response with a body to `out`, after which the connection is closed.
 ///
@@ -13,6 +15,27 @@ pub fn encode_response(out: &mut Vec<u8>, status: u16, headers: &[(&str, &str)],
     push_header(out, "connection", "close");
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
+}
+
+/// Appends the request for a tunnel to `authority`, which is `host:port` (RFC 9110 §9.3.6). `credentials` are
+/// `user:password`, for a proxy that asks who it is (RFC 7617 §2). Line breaks, NUL and spaces in the authority
+/// become `_`, so that it can start no header of its own.
+pub fn encode_connect(out: &mut Vec<u8>, authority: &str, credentials: Option<&[u8]>) {
+    let authority: String = authority
+        .chars()
+        .map(|c| if c <= ' ' || c == '\x7f' { '_' } else { c })
+        .collect();
+    // RFC 9110 §9.3.6: the target of CONNECT is only the host and the port, and the port is always there.
+    out.extend_from_slice(b"CONNECT ");
+    out.extend_from_slice(authority.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    // RFC 9112 §3.2: every request of HTTP/1.1 has a Host.
+    push_header(out, "host", &authority);
+    if let Some(credentials) = credentials {
+        let proof = format!("Basic {}", STANDARD.encode(credentials));
+        push_header(out, "proxy-authorization", &proof);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the first line of a response.
@@ -87,6 +110,26 @@ mod tests {
             \r\n\
             not here\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    // RFC 9110 §9.3.6 and RFC 7617 §2: the example's user and password.
+    #[test]
+    fn a_tunnel_is_asked_for_by_host_and_port() {
+        let encoded = |authority: &str, credentials: Option<&[u8]>| {
+            let mut out = Vec::new();
+            encode_connect(&mut out, authority, credentials);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            encoded("server.example.com:80", None),
+            "CONNECT server.example.com:80 HTTP/1.1\r\nhost: server.example.com:80\r\n\r\n"
+        );
+        assert_eq!(
+            encoded("[::1]:443", Some(b"Aladdin:open sesame")),
+            "CONNECT [::1]:443 HTTP/1.1\r\nhost: [::1]:443\r\n\
+             proxy-authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"
+        );
+        assert_eq!(encoded("a b\r\nx: y\0:1", None).lines().count(), 3);
     }
 
     // RFC 9110 §5.5: CR, LF and NUL are dangerous in a value.

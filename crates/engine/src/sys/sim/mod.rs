@@ -16,7 +16,10 @@ mod wires;
 use std::{cell::RefCell, net::SocketAddr, rc::Rc};
 
 use self::wires::Wires;
-pub use self::{kernel::SimKernel, peer::Peer};
+pub use self::{
+    kernel::SimKernel,
+    peer::{Listener, Peer},
+};
 use crate::{App, Reactor, Snapshot, Time, Turn};
 
 /// How often what goes wrong, in 1/1000.
@@ -101,6 +104,15 @@ impl Net {
             net: self.clone(),
             socket,
         })
+    }
+
+    /// Listens at an address for whoever connects, in the hands of a test.
+    pub fn listen(&self, address: SocketAddr) -> Listener {
+        let kernel = self.0.borrow_mut().add_kernel(Some(address));
+        Listener {
+            net: self.clone(),
+            kernel,
+        }
     }
 
     /// The network's clock.

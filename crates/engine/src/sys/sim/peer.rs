@@ -1,6 +1,27 @@
-//! A scripted end of a connection.
+//! A scripted end of a connection, and a scripted place to connect to.
 
-use super::Net;
+use super::{Net, wires::End};
+
+/// A listening socket in the hands of a test.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) net: Net,
+    pub(super) kernel: usize,
+}
+
+impl Listener {
+    /// Takes the next connection that waits.
+    pub fn accept(&self) -> Option<Peer> {
+        let mut state = self.net.0.borrow_mut();
+        let mut own = state.listeners.iter_mut();
+        let own = own.find(|one| one.kernel == self.kernel)?;
+        let socket = own.queue.pop_front()?;
+        Some(Peer {
+            net: self.net.clone(),
+            socket,
+        })
+    }
+}
 
 /// One end of a connection in the hands of a test.
 #[derive(Debug)]
@@ -28,6 +49,13 @@ impl Peer {
             .inbound
             .drain(..)
             .collect()
+    }
+
+    /// Whether something has arrived that was not read, or the end of the stream.
+    pub fn is_readable(&self) -> bool {
+        let state = self.net.0.borrow();
+        let stream = &state.sockets[self.socket as usize];
+        !stream.inbound.is_empty() || matches!(stream.end, Some(End::Fin | End::Reset))
     }
 
     /// Whether the other end has ended the stream and everything before that was read.

@@ -21,6 +21,7 @@ const MEANINGS = {
   http_status: "a server that was dialled refused the upgrade",
   bad_handshake: "a server that was dialled answered with no WebSocket",
   tls: "there was no TLS with a server that was dialled, or not any more",
+  tunnel: "a proxy that was dialled gave no tunnel to its server",
   path: "no socket is at the path it asked for",
   draining: "the server was about to end",
   full: "the server held as many connections as it may (limits.connections_max)",
