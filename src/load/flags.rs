@@ -5,12 +5,12 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use capacity::Sources;
 use clap::{Arg, ArgAction, ArgMatches, builder::TypedValueParser as _, value_parser};
 use load::{
-    Audience, Backoff, Dialect, KernelChoice, Options, Push, Rate, Share, Target, TopicPattern,
-    parse_duration,
+    Audience, Backoff, Dialect, KernelChoice, Options, Proxy, Push, Rate, Share, Target,
+    TopicPattern, parse_duration,
 };
 use proto::phoenix::Serializer;
 
-pub(super) fn connection_args() -> [Arg; 11] {
+pub(super) fn connection_args() -> [Arg; 12] {
     [
         number(
             "connections",
@@ -46,6 +46,14 @@ pub(super) fn connection_args() -> [Arg; 11] {
             .help(
                 "Addresses to dial from, such as 127.0.0.2-127.0.0.9,127.0.0.20 [default: what \
                  the connections need on loopback, else the address of the route]",
+            ),
+        Arg::new("proxy")
+            .long("proxy")
+            .value_name("URL")
+            .value_parser(value_parser!(Proxy))
+            .help(
+                "HTTP proxy that is asked for a tunnel to the server (CONNECT), \
+                 http://[user:password@]host:port",
             ),
         duration(
             "connect-timeout",
@@ -218,6 +226,7 @@ pub(super) fn options(target: Target, matches: &ArgMatches) -> Options {
     set(&mut options.event, matches, "event");
     set(&mut options.payload_bytes, matches, "size");
     options.sources = matches.get_one("sources").cloned();
+    options.proxy = matches.get_one("proxy").cloned();
     options.join = matches.get_one("join").cloned();
     options.publish = matches.get_one("publish").copied();
     options.push = matches.get_one("push").copied();

@@ -60,13 +60,14 @@ const SCRIPT_FLAGS: [&str; 7] = [
 ];
 
 /// Flags that a crowd and a script share.
-const SHARED_FLAGS: [&str; 24] = [
+const SHARED_FLAGS: [&str; 25] = [
     "url",
     "output",
     "html",
     "junit",
     "watch",
     "sources",
+    "proxy",
     "shards",
     "kernel",
     "connect-timeout",
@@ -224,6 +225,7 @@ fn is_fine(ended: &Result<(), LoadError>) -> bool {
 fn options(matches: &ArgMatches, script: &Script) -> anyhow::Result<ScriptOptions> {
     let mut options = ScriptOptions::default();
     options.sources = matches.get_one("sources").cloned();
+    options.proxy = matches.get_one("proxy").cloned();
     options.shards = matches.get_one("shards").copied();
     options.kernel = flags::kernel(matches);
     options.tls = super::tls::read(matches)?;

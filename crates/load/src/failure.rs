@@ -3,6 +3,7 @@
 //! Every connection that did not do what was asked ends in exactly one class. A class is a fact and
 //! a sentence, never a bare number of the kernel.
 
+mod proxy;
 mod tls;
 
 use std::{collections::BTreeMap, fmt};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::spoken;
 
-pub use self::tls::TlsFailure;
+pub use self::{proxy::ProxyFailure, tls::TlsFailure};
 
 /// One class of failure.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub enum Failure {
     HandshakeInvalid(String),
     /// There was no TLS with the server, or not any more.
     Tls(TlsFailure),
+    /// The proxy gave no tunnel to the server.
+    Proxy(ProxyFailure),
     /// The join was not answered in time.
     JoinTimeout,
     /// The join was answered with an error; the server's reason.
@@ -123,6 +126,7 @@ impl Failure {
             Cause::Protocol(error) => Self::ProtocolBroken(error.to_string()),
             Cause::Head(error) => Self::ProtocolBroken(error.to_string()),
             Cause::Tls(fault) => Self::Tls(TlsFailure::of(fault)),
+            Cause::Tunnel(fault) => Self::Proxy(ProxyFailure::of(*fault)),
             Cause::SlowConsumer => Self::ServerReadsSlowly,
             _ => Self::Interrupted,
         }
@@ -212,6 +216,7 @@ impl Failure {
             Self::HttpStatus(_) => "http_status",
             Self::HandshakeInvalid(_) => "handshake_invalid",
             Self::Tls(failure) => failure.class(),
+            Self::Proxy(failure) => failure.class(),
             Self::JoinTimeout => "join_timeout",
             Self::JoinRefused(_) => "join_refused",
             Self::ChannelError => "channel_error",
@@ -245,7 +250,9 @@ impl Failure {
         match self {
             Self::TuplesExhausted | Self::PortsTaken => Some(Limit::Tuples.remedy()),
             Self::Limit(limit) => Some(limit.remedy()),
-            Self::Refused => Some("start the server, or check the address and the port in the URL"),
+            Self::Refused => Some(
+                "start the server (or the proxy), or check the address and the port in the URL",
+            ),
             Self::Unreachable => Some("check the address in the URL and the route to it"),
             // A server that is alive and does not answer a SYN has no room in its accept queue.
             Self::ConnectTimeout => Some(Limit::AcceptQueue.remedy()),
@@ -268,6 +275,7 @@ impl Failure {
                 Some("look at the agent's machine and its log, and the network to it")
             }
             Self::Tls(failure) => failure.remedy(),
+            Self::Proxy(failure) => Some(failure.remedy()),
             Self::ClosedWith(1012) => Some("the server restarts or drains"),
             Self::Vanished => Some("check the server's host and the network to it"),
             Self::Forbidden => {
@@ -289,6 +297,7 @@ impl Failure {
             | Self::Kernel(text)
             | Self::FunctionFailed { message: text, .. } => Some(text),
             Self::Tls(failure) => failure.text_mut(),
+            Self::Proxy(failure) => failure.text_mut(),
             _ => None,
         }
     }
@@ -315,6 +324,7 @@ impl fmt::Display for Failure {
             Self::HttpStatus(status) => write!(f, "upgrade answered with HTTP status {status}"),
             Self::HandshakeInvalid(what) => write!(f, "upgrade answered wrongly: {what}"),
             Self::Tls(failure) => write!(f, "{failure}"),
+            Self::Proxy(failure) => write!(f, "{failure}"),
             Self::JoinTimeout => f.write_str("join timed out"),
             Self::JoinRefused(reason) => write!(f, "join refused: {reason}"),
             Self::ChannelError => f.write_str("channel crashed on the server (phx_error)"),

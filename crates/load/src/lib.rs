@@ -48,6 +48,7 @@ mod outcome;
 mod page;
 mod part;
 mod progress;
+mod proxy;
 mod publisher;
 mod rate;
 mod record;
@@ -70,6 +71,7 @@ mod tls;
 mod topic;
 mod turns;
 mod watch;
+mod way;
 
 #[doc(hidden)]
 pub use agents::probe;
@@ -84,7 +86,7 @@ pub use compare::{Change, CompareError, Comparison, Difference, Judgement, compa
 pub use engine::KernelChoice;
 pub use events::{Event, EventLines, Milestone, Standing};
 pub use exporter::{Exported, Exporter};
-pub use failure::{Failure, FailureCount, TlsFailure};
+pub use failure::{Failure, FailureCount, ProxyFailure, TlsFailure};
 pub use gauges::{Snapshot, Stage};
 pub use interrupt::Interrupt;
 pub use latency::Percentiles;
@@ -92,6 +94,7 @@ pub use lookout::{WatchError, Watched};
 pub use options::{Audience, Dialect, Options, OptionsError, Push, parse_duration};
 pub use outcome::{Deliveries, Heartbeats, Publishes, Pushes, Returns};
 pub use progress::{LiveLine, Moment, PhaseNow, PlainLines, Progress, Silent};
+pub use proxy::{Proxy, ProxyError};
 pub use rate::{Rate, RateError};
 pub use record::{
     Better, Bound, Check, Figure, Kind, MachineFacts, Moment as Instant, Overview, Part, Record,

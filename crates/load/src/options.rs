@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    comeback::Backoff, lookout::Watched, marker, rate::Rate, share::Share, spoken, target::Target,
-    tls::Tls, topic::TopicPattern,
+    comeback::Backoff, lookout::Watched, marker, proxy::Proxy, rate::Rate, share::Share, spoken,
+    target::Target, tls::Tls, topic::TopicPattern,
 };
 
 /// What the crowd does. Start from [`Options::new`] and change what differs.
@@ -22,6 +22,8 @@ pub struct Options {
     pub target: Target,
     /// What a `wss://` server is asked for.
     pub tls: Tls,
+    /// Through which proxy the server is reached.
+    pub proxy: Option<Proxy>,
     /// What the clients speak.
     pub dialect: Dialect,
     /// How many connections are opened and held.
@@ -168,6 +170,7 @@ impl Options {
         Self {
             target,
             tls: Tls::default(),
+            proxy: None,
             dialect: Dialect::Phoenix(Serializer::V2),
             connections: 1_000,
             rate: default_rate,

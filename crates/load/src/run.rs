@@ -23,9 +23,11 @@ use crate::{
     outcome::Outcome,
     part::Part,
     progress::Progress,
+    proxy,
     report::{End as RunEnd, Report},
     sent::Sent,
     swarm::Plan,
+    way::Way,
 };
 
 /// Why a run has no report.
@@ -149,7 +151,7 @@ pub(crate) fn plan_part(
     };
     let plan = Plan {
         destination,
-        tls: options.tls.client(&options.target)?,
+        way: Way::to(&options.target, options.proxy.as_ref(), &options.tls)?,
         sources,
         run,
         shards: layout.shards,
@@ -173,15 +175,11 @@ pub(crate) fn capacity(options: &Options) -> Result<Capacity, LoadError> {
     Ok(Capacity::of(&layout, &machine, sources.count()))
 }
 
-/// Where the server is, and where to dial from.
+/// Where the server is, or the proxy that leads to it, and where to dial from.
 fn ways(options: &Options) -> Result<(SocketAddr, Sources), LoadError> {
-    let destination = options
-        .target
-        .resolve()
-        .map_err(|error| LoadError::Resolve {
-            host: options.target.host(),
-            error,
-        })?;
+    let given = options.sources.as_ref();
+    let like = given.and_then(|all| all.addresses().next());
+    let destination = proxy::destination(&options.target, options.proxy.as_ref(), like)?;
     let sources = match &options.sources {
         Some(sources) => sources.clone(),
         None => default_sources(destination, tuples_wanted(options))?,

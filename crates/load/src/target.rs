@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     str::FromStr,
 };
 
@@ -42,6 +42,16 @@ impl Target {
         }
     }
 
+    /// The host and the port, which is always there.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Whether the other is of the same server, spoken to in the same way.
+    pub(crate) fn is_same_server(&self, other: &Self) -> bool {
+        (self.is_tls, &self.host, self.port) == (other.is_tls, &other.host, other.port)
+    }
+
     /// Whether the server is spoken to with TLS.
     pub const fn is_tls(&self) -> bool {
         self.is_tls
@@ -78,10 +88,12 @@ impl Target {
     ///
     /// The resolver's, or `NotFound` when it knows no address.
     pub fn resolve(&self) -> io::Result<SocketAddr> {
-        let mut addresses = (self.name(), self.port).to_socket_addrs()?;
-        addresses
-            .next()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        self.resolve_like(None)
+    }
+
+    /// The first address of the family of `like`, or the first where there is none of it.
+    pub(crate) fn resolve_like(&self, like: Option<IpAddr>) -> io::Result<SocketAddr> {
+        first_address(self.name(), self.port, like)
     }
 }
 
@@ -125,13 +137,23 @@ impl fmt::Display for Target {
     }
 }
 
+/// The first address that the resolver knows of a host, which is without brackets; of the family of `like` if it can be.
+pub(crate) fn first_address(host: &str, port: u16, like: Option<IpAddr>) -> io::Result<SocketAddr> {
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    let is_like = |one: &&SocketAddr| like.is_some_and(|like| one.is_ipv4() == like.is_ipv4());
+    let found = addresses.iter().find(is_like).or_else(|| addresses.first());
+    found
+        .copied()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
 /// The port of a URL that names none.
 const fn usual_port(is_tls: bool) -> u16 {
     if is_tls { 443 } else { 80 }
 }
 
 /// Splits `host`, `host:port` or `[v6]:port`.
-fn split_authority(authority: &str, usual_port: u16) -> Option<(&str, u16)> {
+pub(crate) fn split_authority(authority: &str, usual_port: u16) -> Option<(&str, u16)> {
     // The colons of an IPv6 address are inside its brackets.
     let host_end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
     let colon = authority[host_end..]

@@ -44,7 +44,7 @@ pub struct AgentOptions {
 #[derive(Debug)]
 pub(crate) enum Task {
     Crowd(Box<Options>),
-    Script(Box<Script>, ScriptOptions),
+    Script(Box<Script>, Box<ScriptOptions>),
 }
 
 impl Task {
@@ -65,7 +65,7 @@ impl Task {
                 let options = script_options(&work, own);
                 let capacity = script::capacity(&script, &options);
                 let capacity = capacity.map_err(|error| error.to_string())?;
-                Ok((Self::Script(Box::new(script), options), capacity))
+                Ok((Self::Script(Box::new(script), Box::new(options)), capacity))
             }
         }
     }
@@ -78,6 +78,7 @@ fn script_options(work: &ScriptWork, own: &AgentOptions) -> ScriptOptions {
         kernel: work.kernel,
         connect_timeout: work.connect_timeout,
         tls: work.tls.clone(),
+        proxy: work.proxy.clone(),
         // Whoever leads watches the target.
         watch: None,
     }

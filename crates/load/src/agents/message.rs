@@ -28,6 +28,7 @@ use crate::{
     options::Options,
     outcome::Outcome,
     part::Part,
+    proxy::Proxy,
     report::End,
     script::{Bundle, Figures},
     tls::Tls,
@@ -51,6 +52,7 @@ pub(crate) struct ScriptWork {
     pub(crate) kernel: engine::KernelChoice,
     pub(crate) connect_timeout: Duration,
     pub(crate) tls: Tls,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// What an agent can carry of it.

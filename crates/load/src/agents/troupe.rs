@@ -45,6 +45,7 @@ pub fn run_script_on_agents(
         kernel: options.kernel,
         connect_timeout: options.connect_timeout,
         tls: options.tls.clone(),
+        proxy: options.proxy.clone(),
     };
     let mut crew = Crew::gather(agents, interrupt)?;
     crew.ask(Work::Script(Box::new(work)), interrupt)?;

@@ -12,6 +12,7 @@ use crate::{
 pub(crate) fn of_options(options: &Options) -> Vec<Setting> {
     let none = || "none".to_owned();
     let shown = |value: Option<String>| value.unwrap_or_else(none);
+    let join = options.join.as_ref().map(ToString::to_string);
     let push = options.push.map(|push| match push {
         Push::Max => "max".to_owned(),
         Push::Paced(rate) => rate.to_string(),
@@ -30,6 +31,7 @@ pub(crate) fn of_options(options: &Options) -> Vec<Setting> {
         Backoff::Jitter => "jitter".to_owned(),
     });
     let sources = options.sources.as_ref().map(ToString::to_string);
+    let proxy = options.proxy.as_ref().map(ToString::to_string);
     let automatic = || "chosen by itself".to_owned();
     [
         ("connections", options.connections.to_string()),
@@ -38,12 +40,10 @@ pub(crate) fn of_options(options: &Options) -> Vec<Setting> {
         ("hold", time(options.hold)),
         ("concurrency", options.concurrency.to_string()),
         ("sources", sources.unwrap_or_else(automatic)),
+        ("proxy", shown(proxy)),
         ("protocol", protocol.to_owned()),
         ("vsn", vsn.to_owned()),
-        (
-            "join",
-            shown(options.join.as_ref().map(ToString::to_string)),
-        ),
+        ("join", shown(join)),
         ("topics", options.topics.to_string()),
         ("join-payload", options.join_payload.clone()),
         (

@@ -128,6 +128,15 @@ fn plan(script: &Script, options: &ScriptOptions) -> Vec<Setting> {
         .collect();
     targets.dedup();
     plan.push(Setting::new("target", targets.join(", ")));
+    let mut proxies: Vec<_> = script
+        .connects()
+        .filter_map(|connect| options.proxy.as_ref().or(connect.route.proxy.as_ref()))
+        .map(ToString::to_string)
+        .collect();
+    proxies.dedup();
+    if !proxies.is_empty() {
+        plan.push(Setting::new("proxy", proxies.join(", ")));
+    }
     let automatic = || "chosen by itself".to_owned();
     let sources = options.sources.as_ref().map(ToString::to_string);
     let shards = options.shards.map(|shards| shards.to_string());

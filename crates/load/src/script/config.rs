@@ -15,6 +15,7 @@ use super::{
     phases::{self, Phase},
     problem::Problems,
     program::Jitter,
+    route::Route,
     tls,
     tree::{Node, Value},
 };
@@ -69,6 +70,7 @@ impl<'n> Config<'n> {
             protocols: &[],
             params: None,
             tls: Tls::default(),
+            route: Route::default(),
             files,
         };
         if let Some(own) = fields.take("tls")
@@ -135,8 +137,8 @@ fn read_ws<'n>(
     connect.headers = fields.take("headers");
     connect.protocols = fields.list("subprotocols");
     let timeout = timeout(&mut fields, problems);
-    tls::read(&mut fields, &mut connect.tls, connect.files, problems);
-    connect::refuse_options(&mut fields, problems);
+    let own = (&mut connect.tls, &mut connect.route);
+    connect::read_options(&mut fields, own, connect.files, problems);
     fields.finish(problems);
     timeout
 }

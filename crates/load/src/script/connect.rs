@@ -11,6 +11,7 @@ use super::{
     names::Names,
     problem::{Place, Problems},
     program::Dialect,
+    route::Route,
     template::Template,
     tls,
     tree::{Node, Value},
@@ -28,6 +29,8 @@ pub(crate) struct Connect {
     protocols: Box<[Template]>,
     /// What the server is asked for if it speaks TLS.
     pub(crate) tls: Tls,
+    /// How connections to it are made.
+    pub(crate) route: Route,
     /// Parameters of a Phoenix socket.
     params: Box<[(String, Template)]>,
     /// The function that may change all of it.
@@ -51,6 +54,7 @@ pub(crate) struct Defaults<'n> {
     pub(crate) protocols: &'n [Node],
     pub(crate) params: Option<&'n Node>,
     pub(crate) tls: Tls,
+    pub(crate) route: Route,
     pub(crate) files: &'n Files<'n>,
 }
 
@@ -72,24 +76,26 @@ pub(crate) const IDLE_OPTIONS: [&str; 5] = [
     "skipUTF8Validation",
 ];
 
+/// Reads the options of a connection, on top of those that hold for all, and notes those that are not there.
+pub(crate) fn read_options(
+    fields: &mut Fields<'_>,
+    (tls, route): (&mut Tls, &mut Route),
+    files: &Files<'_>,
+    problems: &mut Problems,
+) {
+    tls::read(fields, tls, files, problems);
+    route.read(fields, problems);
+    refuse_options(fields, problems);
+}
+
 /// Notes the options of a connection that would change what is measured and that are not there.
 pub(crate) fn refuse_options(fields: &mut Fields<'_>, problems: &mut Problems) {
     for key in IDLE_OPTIONS {
         fields.take(key);
     }
     fields.forbid(
-        "proxy",
-        "connecting through a proxy is not supported",
-        problems,
-    );
-    fields.forbid(
         "agent",
         "an agent is an object of Node: delete it",
-        problems,
-    );
-    fields.forbid(
-        "localAddress",
-        "the crowd chooses source addresses: give them with --sources",
         problems,
     );
     if fields.boolean("perMessageDeflate", problems) == Some(true) {
@@ -116,7 +122,7 @@ impl Connect {
             defaults.protocols,
             defaults.params,
         );
-        let mut own_tls = defaults.tls.clone();
+        let (mut own_tls, mut route) = (defaults.tls.clone(), defaults.route.clone());
         let mut function = None;
         match step {
             Some((node, path)) if matches!(node.value, Value::Text(_)) => {
@@ -134,8 +140,8 @@ impl Connect {
                 params = fields.take("params").or(params);
                 let (key, node) = (fields.path_of("function"), fields.take("function"));
                 function = node.and_then(|node| flow::function(node, &key, names, problems));
-                tls::read(&mut fields, &mut own_tls, defaults.files, problems);
-                refuse_options(&mut fields, problems);
+                let own = (&mut own_tls, &mut route);
+                read_options(&mut fields, own, defaults.files, problems);
                 fields.finish(problems);
             }
             None => {}
@@ -165,6 +171,7 @@ impl Connect {
             url,
             headers: headers.into(),
             tls: own_tls,
+            route,
             protocols: all.into(),
             params: params.into(),
             function,

@@ -1,7 +1,6 @@
 //! A run of a script: checks that it can be held, starts its shards, and gathers what they count.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc, OnceLock,
         atomic::Ordering::Relaxed,
@@ -11,11 +10,10 @@ use std::{
 };
 
 use capacity::{Layout, Machine, Shortage, Sources};
-use engine::{KernelChoice, ShardIndex, Shards, TlsClient};
+use engine::{KernelChoice, ShardIndex, Shards};
 
 use super::{
     cast::{Cast, Handed, Order, Plan, Server},
-    connect::Connect,
     desk::Desk,
     figures::Figures,
     part::ScriptPart,
@@ -24,6 +22,7 @@ use super::{
     program::Program,
     read::Script,
     report::{Run, ScriptReport},
+    servers::{Resolved, resolve, sockets_towards, ways},
 };
 use crate::{
     agents::Capacity,
@@ -32,6 +31,7 @@ use crate::{
     lookout::{Lookout, Watched},
     options::{Options, OptionsError},
     progress::Progress,
+    proxy::Proxy,
     run::{self, LoadError, epoch_ms},
     tls::Tls,
     watch::Watch,
@@ -53,6 +53,8 @@ pub struct ScriptOptions {
     pub watch: Option<Watched>,
     /// What `wss://` servers are asked for, on top of what the script says.
     pub tls: Tls,
+    /// Through which proxy servers are reached, instead of the script's.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for ScriptOptions {
@@ -64,6 +66,7 @@ impl Default for ScriptOptions {
             connect_timeout: Duration::from_secs(30),
             watch: None,
             tls: Tls::default(),
+            proxy: None,
         }
     }
 }
@@ -72,8 +75,6 @@ impl Default for ScriptOptions {
 const LOOK: Duration = Duration::from_millis(50);
 /// Periods and lines that a shard may hand in before they are read.
 const HANDED_MAX: usize = 256;
-/// Tuples that are prepared, at most; those of users that have left are used again.
-const TUPLES_MAX: u64 = 4_000_000;
 
 /// Runs a script, shows it to `progress` with its lines as they come, and reports.
 ///
@@ -377,9 +378,9 @@ fn plan(
         layout.tables,
     );
     let first_steps = first_steps(&script);
-    let clients = tls_clients(&script, &options.tls)?;
-    let servers = servers.into_iter().zip(clients);
-    let servers = servers.map(|(destination, tls)| Server { destination, tls });
+    let ways = ways(&script, options)?;
+    let servers = servers.into_iter().zip(ways);
+    let servers = servers.map(|(destination, way)| Server { destination, way });
     let plan = Plan {
         servers: servers.collect(),
         first_sockets: first_sockets(&script),
@@ -395,27 +396,6 @@ fn plan(
         script,
     };
     Ok((plan, settings))
-}
-
-/// Of each socket of all scenarios, what dials its server with TLS; those that ask for the same share it.
-fn tls_clients(script: &Script, flags: &Tls) -> Result<Vec<Option<TlsClient>>, OptionsError> {
-    let mut known: Vec<(Tls, String, Option<TlsClient>)> = Vec::new();
-    let client = |connect: &Connect| {
-        let tls = connect.tls.under(flags);
-        let server = &connect.server;
-        let name = tls.name_for(server);
-        let same = |(other, whose, client): &&(Tls, String, Option<TlsClient>)| {
-            *other == tls && *whose == name && client.is_some() == server.is_tls()
-        };
-        if let Some((.., client)) = known.iter().find(same) {
-            return Ok(client.clone());
-        }
-        let name = name.to_owned();
-        let client = tls.client(server)?;
-        known.push((tls, name, client.clone()));
-        Ok(client)
-    };
-    script.connects().map(client).collect()
 }
 
 /// Of each scenario, the place of its first step among all.
@@ -435,62 +415,6 @@ fn starts(lengths: impl Iterator<Item = usize>) -> Box<[usize]> {
         Some(first)
     });
     starts.collect()
-}
-
-/// How many sockets a user has at most towards a destination.
-fn sockets_towards(script: &Script, servers: &[usize], destination: usize) -> u32 {
-    let firsts = first_sockets(script);
-    let counts = script
-        .programs
-        .iter()
-        .zip(&firsts)
-        .map(|(program, &first)| {
-            let own = &servers[first..first + program.sockets_count()];
-            own.iter().filter(|&&place| place == destination).count()
-        });
-    // A user has few.
-    counts.max().unwrap_or(0) as u32
-}
-
-/// Where a script's sockets are dialled to.
-struct Resolved {
-    /// Of each socket of all scenarios, the place of its server.
-    servers: Vec<usize>,
-    /// Of each server the address and where to dial from.
-    destinations: Vec<(SocketAddr, Sources)>,
-}
-
-/// Looks up the servers of a script's sockets, and says where to dial from.
-fn resolve(script: &Script, options: &ScriptOptions, arrivals: u64) -> Result<Resolved, LoadError> {
-    let (mut servers, mut addresses) = (Vec::new(), Vec::new());
-    for connect in script.connects() {
-        let target = &connect.server;
-        let destination = target.resolve().map_err(|error| LoadError::Resolve {
-            host: target.host(),
-            error,
-        })?;
-        let known = addresses.iter().position(|known| *known == destination);
-        servers.push(known.unwrap_or(addresses.len()));
-        if known.is_none() {
-            addresses.push(destination);
-        }
-    }
-    let mut destinations = Vec::new();
-    for (place, destination) in addresses.into_iter().enumerate() {
-        let dials = arrivals * u64::from(sockets_towards(script, &servers, place));
-        // Each user that leaves keeps its tuples for a minute, so arrivals count and not users.
-        let tuples = (dials + dials / 10).clamp(1, TUPLES_MAX);
-        let sources = match &options.sources {
-            Some(sources) => sources.clone(),
-            None => run::default_sources(destination, tuples)?,
-        };
-        run::check_sources(&sources, destination)?;
-        destinations.push((destination, sources));
-    }
-    Ok(Resolved {
-        servers,
-        destinations,
-    })
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ fn what_is_not_supported_is_an_error_and_not_a_surprise() {
             "      - send: a\n      - connect: ws://h/y\n",
             "only the first step may connect",
         ),
-        ("      - connect: {proxy: {url: 'http://p'}}\n", "proxy"),
+        ("      - connect: {proxy: {url: 'https://p'}}\n", "proxy"),
         (
             "      - connect: {perMessageDeflate: true}\n",
             "compression",

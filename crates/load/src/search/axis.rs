@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     options::{Dialect, Options, Push},
+    proxy,
     rate::Rate,
     record::Record,
     report::Report,
@@ -127,7 +128,8 @@ impl<'a> Crowd<'a> {
 
     /// Source tuples that rest for a minute; `None` where they need not.
     pub(super) fn tuples(&self) -> Option<u64> {
-        let destination = self.options.target.resolve().ok()?;
+        let options = self.options;
+        let destination = proxy::destination(&options.target, options.proxy.as_ref(), None).ok()?;
         if destination.ip().is_loopback() {
             return None;
         }

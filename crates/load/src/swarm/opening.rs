@@ -132,11 +132,7 @@ impl Swarm {
         };
         let source = self.tuples.socket_addr(tuple);
         let (destination, returns) = (self.tuples.destination(), attempt.comeback.is_some());
-        let dialled = match &self.plan.tls {
-            Some(client) => io.dial_tls(source, destination, client, returns),
-            None => io.dial(source, destination),
-        };
-        let Ok(conn) = dialled else {
+        let Ok(conn) = io.dial(self.plan.way.dial(source, destination, returns)) else {
             self.tuples.give_back(tuple, Rest::None, now);
             return false;
         };

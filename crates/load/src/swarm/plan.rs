@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::{handshakes::Handshakes, options::Options, part::Part, schedule::Seat, sent::Sent};
+use crate::{
+    handshakes::Handshakes, options::Options, part::Part, schedule::Seat, sent::Sent, way::Way,
+};
 
 /// What all shards of a run know alike.
 #[derive(Debug)]
@@ -11,10 +13,10 @@ pub(crate) struct Plan {
     pub(crate) options: Options,
     /// Which of the run's connections these are.
     pub(crate) part: Arc<Part>,
-    /// The server's address.
+    /// The server's address, or that of the proxy which leads to it.
     pub(crate) destination: SocketAddr,
-    /// What dials it with TLS, if it is asked for.
-    pub(crate) tls: Option<engine::TlsClient>,
+    /// How the server is reached from there.
+    pub(crate) way: Way,
     /// The addresses to dial from.
     pub(crate) sources: capacity::Sources,
     /// The run's name in marks, and the seed of what is left to chance.

@@ -69,7 +69,7 @@ impl Rehearsal {
         let mut server = Reactor::simulate([listen], &settings, |_, _| Room::new(manners.clone()));
         let topics = options.topics;
         let plan = Arc::new(Plan {
-            tls: None,
+            way: crate::way::Way::default(),
             destination,
             sources: "10.0.0.2-10.0.0.3".parse().expect("sources"),
             run: seed,

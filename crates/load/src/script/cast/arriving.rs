@@ -185,12 +185,8 @@ impl Cast {
         };
         let source = tuples.socket_addr(tuple);
         let destination = tuples.destination();
-        let dialled = match &server.tls {
-            // Each user is somebody else, who was never there before.
-            Some(client) => io.dial_tls(source, destination, client, false),
-            None => io.dial(source, destination),
-        };
-        let Ok(conn) = dialled else {
+        // Each user is somebody else, who was never there before.
+        let Ok(conn) = io.dial(server.way.dial(source, destination, false)) else {
             tuples.give_back(tuple, Rest::None, now);
             // Connections that still say goodbye have slots, too, and give them back.
             return Err(match self.live < io.conns_count() {

@@ -8,22 +8,25 @@ use std::{
 
 use serde_json::Value;
 
-use crate::script::{
-    links::{Links, Owner},
-    memory::Scene,
-    part::ScriptPart,
-    program::Program,
-    read::Script,
-    user::User,
+use crate::{
+    script::{
+        links::{Links, Owner},
+        memory::Scene,
+        part::ScriptPart,
+        program::Program,
+        read::Script,
+        user::User,
+    },
+    way::Way,
 };
 
 /// Where the sockets of one kind are dialled to.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    /// The place of its address among the destinations.
+    /// The place of its address, or its proxy's, among the destinations.
     pub(crate) destination: usize,
-    /// What dials it with TLS, if that is asked for.
-    pub(crate) tls: Option<engine::TlsClient>,
+    /// How it is reached from there.
+    pub(crate) way: Way,
 }
 
 /// What all shards of a run know alike.

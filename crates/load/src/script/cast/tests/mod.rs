@@ -141,7 +141,7 @@ fn perform_as(
             .connects()
             .map(|_| Server {
                 destination: 0,
-                tls: None,
+                way: crate::way::Way::default(),
             })
             .collect(),
         destinations: [(destination, sources)].into(),
