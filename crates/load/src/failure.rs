@@ -4,6 +4,7 @@
 //! a sentence, never a bare number of the kernel.
 
 mod proxy;
+mod socketio;
 mod tls;
 
 use std::{collections::BTreeMap, fmt};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::spoken;
 
-pub use self::{proxy::ProxyFailure, tls::TlsFailure};
+pub use self::{proxy::ProxyFailure, socketio::SocketIoFailure, tls::TlsFailure};
 
 /// One class of failure.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ pub enum Failure {
     Tls(TlsFailure),
     /// The proxy gave no tunnel to the server.
     Proxy(ProxyFailure),
+    /// The session of Socket.IO ended, or a step of it failed.
+    SocketIo(SocketIoFailure),
     /// The join was not answered in time.
     JoinTimeout,
     /// The join was answered with an error; the server's reason.
@@ -217,6 +220,7 @@ impl Failure {
             Self::HandshakeInvalid(_) => "handshake_invalid",
             Self::Tls(failure) => failure.class(),
             Self::Proxy(failure) => failure.class(),
+            Self::SocketIo(failure) => failure.class(),
             Self::JoinTimeout => "join_timeout",
             Self::JoinRefused(_) => "join_refused",
             Self::ChannelError => "channel_error",
@@ -276,6 +280,7 @@ impl Failure {
             }
             Self::Tls(failure) => failure.remedy(),
             Self::Proxy(failure) => Some(failure.remedy()),
+            Self::SocketIo(failure) => failure.remedy(),
             Self::ClosedWith(1012) => Some("the server restarts or drains"),
             Self::Vanished => Some("check the server's host and the network to it"),
             Self::Forbidden => {
@@ -298,6 +303,7 @@ impl Failure {
             | Self::FunctionFailed { message: text, .. } => Some(text),
             Self::Tls(failure) => failure.text_mut(),
             Self::Proxy(failure) => failure.text_mut(),
+            Self::SocketIo(failure) => failure.text_mut(),
             _ => None,
         }
     }
@@ -325,6 +331,7 @@ impl fmt::Display for Failure {
             Self::HandshakeInvalid(what) => write!(f, "upgrade answered wrongly: {what}"),
             Self::Tls(failure) => write!(f, "{failure}"),
             Self::Proxy(failure) => write!(f, "{failure}"),
+            Self::SocketIo(failure) => write!(f, "{failure}"),
             Self::JoinTimeout => f.write_str("join timed out"),
             Self::JoinRefused(reason) => write!(f, "join refused: {reason}"),
             Self::ChannelError => f.write_str("channel crashed on the server (phx_error)"),

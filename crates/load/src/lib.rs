@@ -86,7 +86,7 @@ pub use compare::{Change, CompareError, Comparison, Difference, Judgement, compa
 pub use engine::KernelChoice;
 pub use events::{Event, EventLines, Milestone, Standing};
 pub use exporter::{Exported, Exporter};
-pub use failure::{Failure, FailureCount, ProxyFailure, TlsFailure};
+pub use failure::{Failure, FailureCount, ProxyFailure, SocketIoFailure, TlsFailure};
 pub use gauges::{Snapshot, Stage};
 pub use interrupt::Interrupt;
 pub use latency::Percentiles;

@@ -82,6 +82,27 @@ impl Target {
         }
     }
 
+    /// The request target of a Socket.IO server, whose path is `mount`: the URL's own path names a
+    /// namespace. Its query goes along unless there is another one.
+    pub(crate) fn socketio(&self, mount: &str, has_query: bool) -> String {
+        match self
+            .query
+            .as_deref()
+            .filter(|query| !query.is_empty() && !has_query)
+        {
+            Some(query) => format!("{mount}?EIO=4&transport=websocket&{query}"),
+            None => format!("{mount}?EIO=4&transport=websocket"),
+        }
+    }
+
+    /// The namespace that the URL's path names to a client of Socket.IO; empty for that of everybody.
+    pub(crate) fn namespace(&self) -> &str {
+        match &*self.path {
+            "/" => "",
+            path => path,
+        }
+    }
+
     /// Asks the resolver for the address; the first one wins.
     ///
     /// # Errors
@@ -193,6 +214,40 @@ mod tests {
             ("ws://h", "/websocket?vsn=2.0.0"),
         ] {
             assert_eq!(target(url).phoenix("2.0.0"), expected);
+        }
+    }
+
+    #[test]
+    fn paths_are_namespaces_to_socketio() {
+        for (url, has_query, namespace, expected) in [
+            (
+                "http://h",
+                false,
+                "",
+                "/socket.io/?EIO=4&transport=websocket",
+            ),
+            (
+                "http://h/",
+                true,
+                "",
+                "/socket.io/?EIO=4&transport=websocket",
+            ),
+            (
+                "https://h:9/chat?a=1",
+                false,
+                "/chat",
+                "/socket.io/?EIO=4&transport=websocket&a=1",
+            ),
+            (
+                "http://h/?a=1",
+                true,
+                "",
+                "/socket.io/?EIO=4&transport=websocket",
+            ),
+        ] {
+            let target = target(url);
+            assert_eq!(target.namespace(), namespace);
+            assert_eq!(target.socketio("/socket.io/", has_query), expected);
         }
     }
 

@@ -42,14 +42,7 @@ pub(crate) struct Config<'n> {
 const HTTP_PLUGINS: [&str; 3] = ["expect", "apdex", "metrics-by-endpoint"];
 
 /// Keys of other engines and of Artillery's own ways of running: nothing here depends on them.
-const OTHERS: [&str; 6] = [
-    "http",
-    "socketio",
-    "engines",
-    "bundling",
-    "includeFiles",
-    "apdex",
-];
+const OTHERS: [&str; 5] = ["http", "engines", "bundling", "includeFiles", "apdex"];
 
 impl<'n> Config<'n> {
     /// Reads `config`; what it names is in `files`.
@@ -69,6 +62,7 @@ impl<'n> Config<'n> {
             headers: None,
             protocols: &[],
             params: None,
+            socketio: fields.take("socketio"),
             tls: Tls::default(),
             route: Route::default(),
             files,

@@ -12,6 +12,7 @@ use super::{
     problem::{Place, Problems},
     program::Dialect,
     route::Route,
+    socketio::Session,
     template::Template,
     tls,
     tree::{Node, Value},
@@ -33,6 +34,8 @@ pub(crate) struct Connect {
     pub(crate) route: Route,
     /// Parameters of a Phoenix socket.
     params: Box<[(String, Template)]>,
+    /// What a session of Socket.IO asks for besides; its query is in the parameters.
+    pub(crate) session: Option<Box<Session>>,
     /// The function that may change all of it.
     pub(crate) function: Option<u16>,
 }
@@ -53,6 +56,8 @@ pub(crate) struct Defaults<'n> {
     pub(crate) headers: Option<&'n Node>,
     pub(crate) protocols: &'n [Node],
     pub(crate) params: Option<&'n Node>,
+    /// `config.socketio`, which is read for each scenario that speaks it.
+    pub(crate) socketio: Option<&'n Node>,
     pub(crate) tls: Tls,
     pub(crate) route: Route,
     pub(crate) files: &'n Files<'n>,
@@ -174,6 +179,7 @@ impl Connect {
             route,
             protocols: all.into(),
             params: params.into(),
+            session: None,
             function,
         })
     }
@@ -265,14 +271,20 @@ impl Connect {
     ) {
         let server = own.unwrap_or(&self.server);
         request.host = server.host();
-        request.target = match dialect {
-            Dialect::Plain => server.plain(),
-            Dialect::Phoenix(serializer, _) => {
-                let params = self.params.iter();
-                let params = params.map(|(name, value)| (name, written(value, scene)));
-                with_params(server.phoenix(serializer.vsn()), params)
+        let target = match (dialect, &self.session) {
+            (Dialect::Phoenix(serializer, _), _) => server.phoenix(serializer.vsn()),
+            (Dialect::SocketIo, Some(session)) => {
+                let mount = written(&session.path, scene);
+                server.socketio(&mount, !self.params.is_empty())
+            }
+            _ => {
+                request.target = server.plain();
+                return;
             }
         };
+        let params = self.params.iter();
+        let params = params.map(|(name, value)| (name, written(value, scene)));
+        request.target = with_params(target, params);
     }
 }
 

@@ -27,6 +27,16 @@ struct Check {
     is_strict: bool,
 }
 
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    /// A message.
+    Message,
+    /// A list of arguments: the first one where none is named, and a capture that finds nothing is no failure
+    /// unless it is strict, as in Artillery.
+    Arguments,
+}
+
 /// Where in the message the value is.
 #[derive(Clone, Debug)]
 enum Query {
@@ -68,13 +78,32 @@ impl Expect {
         names: &mut Names<'_>,
         problems: &mut Problems,
     ) -> Option<Self> {
+        Self::read_as(fields, Subject::Message, names, problems)
+    }
+
+    /// The same for a list of arguments.
+    pub(crate) fn read_of_arguments(
+        fields: &mut Fields<'_>,
+        names: &mut Names<'_>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        Self::read_as(fields, Subject::Arguments, names, problems)
+    }
+
+    fn read_as(
+        fields: &mut Fields<'_>,
+        subject: Subject,
+        names: &mut Names<'_>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let mut checks = Vec::new();
         for key in ["capture", "match"] {
             let path = fields.path_of(key);
             for (number, node) in fields.list(key).iter().enumerate() {
                 let path = format!("{path}[{number}]");
                 if let Some(fields) = Fields::of(node, &path, problems) {
-                    checks.extend(Check::read(fields, key == "capture", names, problems));
+                    let is_capture = key == "capture";
+                    checks.extend(Check::read(fields, subject, is_capture, names, problems));
                 }
             }
         }
@@ -109,6 +138,7 @@ impl Expect {
 impl Check {
     fn read(
         mut fields: Fields<'_>,
+        subject: Subject,
         is_capture: bool,
         names: &mut Names<'_>,
         problems: &mut Problems,
@@ -124,8 +154,9 @@ impl Check {
         ] {
             fields.forbid(key, why, problems);
         }
-        let query = Query::read(&mut fields, problems);
-        let is_strict = fields.boolean("strict", problems).unwrap_or(true);
+        let query = Query::read(&mut fields, subject, problems);
+        let is_strict = fields.boolean("strict", problems);
+        let is_strict = is_strict.unwrap_or(!is_capture || subject == Subject::Message);
         let then = if is_capture {
             let slot = fields
                 .text("as", problems)
@@ -157,9 +188,10 @@ impl Check {
 }
 
 impl Query {
-    fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Self> {
-        let json = fields.text("json", problems);
+    fn read(fields: &mut Fields<'_>, subject: Subject, problems: &mut Problems) -> Option<Self> {
         let regexp = fields.text("regexp", problems);
+        let first = (subject == Subject::Arguments && regexp.is_none()).then_some("$[0]");
+        let json = fields.text("json", problems).or(first);
         let is_multiple = fields.boolean("multiple", problems).unwrap_or(true);
         let group = fields.take("group").map(Node::to_json);
         let flags = fields.text("flags", problems).unwrap_or_default();
@@ -241,9 +273,38 @@ fn parse_path(text: &str) -> Result<JsonPath, String> {
         Some('[' | '.') => format!("${text}"),
         _ => format!("$.{text}"),
     };
-    JsonPath::parse(&whole).map_err(|error| {
+    JsonPath::parse(&with_numbers(&whole)).map_err(|error| {
         format!("not a JSONPath (RFC 9535): {error}; expected one such as $.user.id")
     })
+}
+
+/// Writes `.0` as Artillery's dialect means it: an element of a list, or a key of a map.
+fn with_numbers(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    // Not in brackets, where a dot may be that of a number or in a text.
+    let mut depth = 0_u32;
+    while let Some(next) = rest.chars().next() {
+        rest = &rest[next.len_utf8()..];
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let goes_on = |c: char| c.is_alphanumeric() || c == '_';
+        if next == '.' && depth == 0 && digits > 0 && !rest[digits..].starts_with(goes_on) {
+            if out.ends_with('.') {
+                out.push('.');
+            }
+            let number = &rest[..digits];
+            out.push_str(&format!("[{number},'{number}']"));
+            rest = &rest[digits..];
+            continue;
+        }
+        match next {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        out.push(next);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -329,6 +390,21 @@ mod tests {
             judge("capture: {json: $.a, as: a}", "hello").expect("a step"),
             None
         );
+    }
+
+    #[test]
+    fn numbers_are_elements_or_keys() {
+        for (path, written) in [
+            ("$.0", "$[0,'0']"),
+            ("$.0.name.12", "$[0,'0'].name[12,'12']"),
+            ("$..7", "$..[7,'7']"),
+            ("$.a1.b", "$.a1.b"),
+            ("$.0x", "$.0x"),
+            ("$['a.0'].é", "$['a.0'].é"),
+            ("$[?(@.p < 5.0)].0", "$[?(@.p < 5.0)][0,'0']"),
+        ] {
+            assert_eq!(with_numbers(path), written);
+        }
     }
 
     #[test]

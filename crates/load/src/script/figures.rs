@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::processor::Emitted;
+use super::{processor::Emitted, socketio::SocketIoFigures};
 use crate::{
     failure::Failures,
     latency::Latency,
@@ -55,6 +55,8 @@ pub(crate) struct Figures {
     pub(crate) lines_dropped: u64,
     /// What functions count.
     pub(crate) custom: Custom,
+    /// What sessions of Socket.IO count.
+    pub(crate) socketio: SocketIoFigures,
 }
 
 /// Metrics of a script's functions, by their names.
@@ -151,6 +153,7 @@ impl Figures {
         self.open += other.open;
         self.lines_dropped += other.lines_dropped;
         self.custom.merge(other.custom);
+        self.socketio.merge(&other.socketio);
         for (mine, others) in [
             (&mut self.session, &other.session),
             (&mut self.connect, &other.connect),

@@ -8,6 +8,7 @@ use super::{
     names::{LoopNames, Names},
     problem::{Place, Problems, nearest},
     program::{Call, Dialect, Jitter, STEPS_MAX, Side, Step, Think, Time, Times, parse_count},
+    socketio,
     sockets::ON_SOCKETS,
     template::{Body, Part, Template},
     tree::{Node, Value},
@@ -77,6 +78,7 @@ impl Compiler<'_, '_> {
         let known: &[&'static str] = match self.dialect_of(socket) {
             Dialect::Phoenix(..) => &PHOENIX_STEPS,
             Dialect::Plain => &STEPS,
+            Dialect::SocketIo => &socketio::STEPS,
         };
         let Value::Map(entries) = &item.value else {
             let text = format!(
@@ -115,6 +117,7 @@ impl Compiler<'_, '_> {
         }
         match &*entry.key {
             "open" | "close" => self.open_or_close(entry, &key),
+            "emit" => self.emit(node, &key, &mut fields),
             "send" => {
                 self.send(node, &key);
             }
@@ -394,9 +397,17 @@ pub(crate) fn jitter(fields: &mut Fields<'_>, problems: &mut Problems) -> Option
 /// Why a step is none.
 fn unknown_step(key: &str, known: &[&str]) -> String {
     let of = match key {
+        "response" | "acknowledge" | "namespace" if known.contains(&"emit") => {
+            "no step, and stands beside the `emit` that it is for"
+        }
         "emit" | "response" | "acknowledge" | "namespace" => "a step of engine: socketio",
-        "get" | "post" | "put" | "delete" | "patch" | "request" => "a step of engine: http",
+        "get" | "post" | "put" | "delete" | "patch" | "head" | "options" | "request" => {
+            "a step of engine: http, and fourtuple drives WebSockets alone"
+        }
         "join" | "push" | "expect" | "leave" => "a step of engine: phoenix",
+        "send" | "wait" if known.contains(&"emit") => {
+            "a step of engine: ws, and this is engine: socketio"
+        }
         "send" | "wait" => "a step of engine: ws, and this is engine: phoenix",
         "parallel" | "ifTrue" | "probability" => "a step that is not supported",
         _ => match nearest(key, known) {

@@ -28,6 +28,7 @@ impl Metrics {
         metrics.count("vusers.skipped", figures.skipped);
         metrics.count("websocket.messages_sent", figures.sent);
         metrics.count("websocket.messages_received", figures.received);
+        metrics.count("socketio.emit", figures.socketio.emits);
         for (failure, count) in figures.failed.iter() {
             *metrics
                 .counters
@@ -50,9 +51,15 @@ impl Metrics {
         metrics.counters.insert("vusers.failed".to_owned(), failed);
         metrics.rate("websocket.send_rate", figures.sent, seconds);
         metrics.rate("websocket.receive_rate", figures.received, seconds);
-        if let Some(summary) = figures.session.summary() {
-            let name = "vusers.session_length".to_owned();
-            metrics.summaries.insert(name, summary);
+        metrics.rate("socketio.emit_rate", figures.socketio.emits, seconds);
+        for (name, latency) in [
+            ("vusers.session_length", &figures.session),
+            ("socketio.response_time", &figures.socketio.response),
+        ] {
+            let summary = latency.summary();
+            metrics
+                .summaries
+                .extend(summary.map(|summary| (name.to_owned(), summary)));
         }
         metrics
     }
@@ -64,6 +71,7 @@ impl Metrics {
         metrics.count("websocket.bytes_received", figures.received_bytes);
         metrics.count("websocket.messages_awaited", figures.awaited);
         metrics.count("phoenix.heartbeats_sent", figures.heartbeats);
+        metrics.count("socketio.pings_answered", figures.socketio.pings);
         metrics.count("vusers.interrupted", figures.interrupted);
         metrics.count("vusers.active", figures.active);
         metrics.count("vusers.lines_dropped", figures.lines_dropped);
@@ -76,6 +84,7 @@ impl Metrics {
         for (name, latency) in [
             ("websocket.connect_time", &figures.connect),
             ("websocket.response_time", &figures.response),
+            ("socketio.connect_time", &figures.socketio.connect),
             ("vusers.lateness", &figures.lateness),
         ] {
             if let Some(summary) = latency.summary() {
@@ -173,6 +182,7 @@ fn error_name(failure: &Failure) -> String {
         Failure::NoMatch => "Failed capture or match".to_owned(),
         Failure::EmptyMessage => "Empty response from WS server".to_owned(),
         Failure::FunctionFailed { message, .. } => message.clone(),
+        Failure::SocketIo(failure) => failure.name().to_owned(),
         Failure::ClosedWith(code) => format!("closed_with_code_{code}"),
         other => other.class().to_owned(),
     }

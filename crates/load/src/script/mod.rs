@@ -4,6 +4,7 @@
 //!   map), `config`, `phases`, `payload`, `ensure` and its `expression`;
 //! - a scenario: `flow` and `channel` (its steps) become a `program`, with `connect`, `template`, `names`
 //!   (what a name stands for), `expect` (capture and match) and `sockets` (those besides a user's own);
+//! - `socketio`: what Socket.IO has beyond that;
 //! - a user: `user` and its `memory`, woken by `alarms`; `links`, where it has several connections;
 //! - a shard: `cast`, the engine's app;
 //! - what came of it: `figures`, `metrics` (Artillery's names), `report`;
@@ -44,6 +45,7 @@ mod report;
 mod route;
 mod scale;
 mod servers;
+mod socketio;
 mod sockets;
 mod template;
 mod tls;

@@ -59,6 +59,8 @@ impl Problems {
     /// `value` if nothing is wrong, else everything that is.
     pub(crate) fn or<T>(mut self, value: Option<T>) -> Result<T, Self> {
         self.list.sort_by_key(|problem| problem.place);
+        // What holds for several scenarios is read for each of them.
+        self.list.dedup();
         match value {
             Some(value) if self.list.is_empty() => Ok(value),
             _ => Err(self),

@@ -9,6 +9,7 @@ use super::{
     connect::Connect,
     expect::Expect,
     names::{LoopNames, Origin},
+    socketio::Emit,
     template::{Body, Template},
 };
 
@@ -45,6 +46,8 @@ pub(crate) enum Dialect {
     Plain,
     /// Phoenix Channels, with heartbeats this far apart.
     Phoenix(Serializer, Option<Duration>),
+    /// Socket.IO.
+    SocketIo,
 }
 
 /// One instruction. Large ones are boxed: most users are at a small one.
@@ -71,6 +74,8 @@ pub(crate) enum Step {
         start: u16,
     },
     Act(Box<Act>),
+    /// Emits an event of Socket.IO and, if it is to, waits for what comes of it.
+    Emit(Box<Emit>),
     /// Opens the socket that the step is for, and waits until it is open.
     Open,
     /// Closes the socket that the step is for.

@@ -16,7 +16,7 @@ use super::{
     problem::{Place, Problems},
     processor::Processor,
     program::{Call, Dialect, Program, Step},
-    sockets,
+    socketio, sockets,
     tree::{Node, Value},
 };
 
@@ -356,6 +356,7 @@ fn scenario(
     let after = hooks("afterScenario", &mut fields, names, problems);
     let engine = fields.text("engine", problems);
     let dialect = dialect(engine, config, &fields, problems)?;
+    let own = fields.take("socketio");
     let sides = sockets::read(&mut fields, dialect, config, names, problems);
     let flow_path = fields.path_of("flow");
     let flow = fields.take("flow");
@@ -378,7 +379,10 @@ fn scenario(
     let connect_path = format!("{flow_path}[0].connect");
     let step = items.first().and_then(|first| first.find("connect"));
     let step = step.map(|step| (step, &*connect_path));
-    let connect = Connect::read(step, node.at, &config.connect, names, problems);
+    let connect = match dialect {
+        Dialect::SocketIo => socketio::connect(own, node.at, &config.connect, names, problems),
+        _ => Connect::read(step, node.at, &config.connect, names, problems),
+    };
     let before_flow = problems.count();
     let mut compiler = Compiler {
         names,
@@ -393,7 +397,7 @@ fn scenario(
         uses: Vec::new(),
         joined: 0,
     };
-    compiler.steps(items, &flow_path, true);
+    compiler.steps(items, &flow_path, dialect != Dialect::SocketIo);
     for (number, function) in after.into_iter().enumerate() {
         let loops = Box::default();
         let label = format!("{path}.afterScenario[{number}]");
@@ -445,11 +449,12 @@ pub(crate) fn dialect(
 ) -> Option<Dialect> {
     match engine {
         Some("ws" | "websocket") => return Some(Dialect::Plain),
+        Some("socketio") => return Some(Dialect::SocketIo),
         Some("phoenix") => return Some(Dialect::Phoenix(config.serializer, config.heartbeat)),
         _ => {}
     }
     let found = engine.unwrap_or("http, which is meant where none is named");
-    let text = format!("expected engine: ws or engine: phoenix, found {found}");
+    let text = format!("expected engine: ws, socketio or phoenix, found {found}");
     problems.note(fields.place_of("engine"), &fields.path_of("engine"), text);
     None
 }

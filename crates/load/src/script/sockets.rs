@@ -77,6 +77,12 @@ fn read_one(
         // What is left is read as a `connect` is.
         keys.retain(|one| one.key != "engine");
     }
+    if speaks == Dialect::SocketIo {
+        let text =
+            "only a user's own socket speaks Socket.IO: write engine: ws or engine: phoenix here";
+        problems.note(entry.at, &path, text);
+        return None;
+    }
     let step = Some((&node, &*path));
     let connect = Connect::read(step, entry.at, &config.connect, names, problems)?;
     if connect.function.is_some() {

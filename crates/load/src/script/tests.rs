@@ -192,7 +192,7 @@ fn what_is_not_supported_is_an_error_and_not_a_surprise() {
         (
             "before: {flow: []}\nconfig: {target: 'ws://h/', phases: [{pause: 1}]}\n\
              scenarios: [{engine: ws, flow: [send: a]}]",
-            "before.engine: expected engine: ws or engine: phoenix, found http",
+            "before.engine: expected engine: ws, socketio or phoenix, found http",
         ),
         (
             "config: {target: 'ws://h/', phases: [{pause: 1}], payload: {path: no.csv, fields: [a]}}\n\

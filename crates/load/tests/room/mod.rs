@@ -1,7 +1,9 @@
 //! A room server for the crowd to meet: joins, broadcasts and replies as Phoenix does, as an app of
 //! the engine, with manners that can be bad in one place at a time.
 //!
-//! On a path that does not end in `/websocket` it echoes, or relays.
+//! On a path that does not end in `/websocket` it echoes, or relays; under `/socket.io/` it speaks Socket.IO.
+
+mod session;
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
@@ -14,6 +16,8 @@ use proto::{
         handshake::{self, ClientKey},
     },
 };
+
+use session::{Said, Session};
 
 /// How the server behaves; the default is well.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +76,8 @@ pub(crate) struct Room {
     manners: Manners,
     conns: Vec<Guest>,
     broadcasts: u32,
+    /// Those that speak Socket.IO.
+    callers: Vec<ConnId>,
     /// Messages that lie about, with their time.
     unread: VecDeque<(Time, ConnId, String)>,
 }
@@ -84,6 +90,8 @@ struct Guest {
     topic: String,
     /// The `join_ref` of a channel that was left and is not closed.
     left: Option<Ref<'static>>,
+    /// That of a guest who speaks Socket.IO.
+    session: Option<Session>,
 }
 
 impl Room {
@@ -272,7 +280,13 @@ impl App for Room {
             serializer,
             topic: String::new(),
             left: None,
+            session: None,
         });
+        if request.path().starts_with("/socket.io/") {
+            let query = request.query().unwrap_or_default();
+            assert!(query.contains("EIO=4&transport=websocket"), "{query}");
+            self.callers.push(conn);
+        }
         Answer::Upgrade
     }
 
@@ -280,12 +294,28 @@ impl App for Room {
         unreachable!("the room does not dial")
     }
 
-    fn handle_open(&mut self, _: ConnId, _: &mut Io<'_, ()>) {}
+    fn handle_open(&mut self, conn: ConnId, io: &mut Io<'_, ()>) {
+        let is_caller = self.callers.contains(&conn);
+        let guest = self.conns.iter_mut().find(|guest| guest.conn == conn);
+        if let Some(guest) = guest.filter(|_| is_caller) {
+            let (session, greeting) = Session::open(io.now());
+            io.tick_at(session.ping_due);
+            guest.session = Some(session);
+            say(conn, greeting, io);
+        }
+    }
 
     fn handle_message(&mut self, conn: ConnId, message: Message<'_>, io: &mut Io<'_, ()>) {
         let Message::Text(text) = message else {
             unreachable!("the crowd sends text")
         };
+        let guest = self.conns.iter_mut().find(|guest| guest.conn == conn);
+        if let Some(session) = guest.and_then(|guest| guest.session.as_mut()) {
+            for said in session.hear(text) {
+                say(conn, said, io);
+            }
+            return;
+        }
         let guest = self.conns.iter().find(|guest| guest.conn == conn);
         let is_member = guest.is_some_and(|guest| !guest.topic.is_empty());
         if !is_member || self.manners.thinks_for.is_zero() {
@@ -304,13 +334,32 @@ impl App for Room {
         if let Some((time, ..)) = self.unread.front() {
             io.tick_at(*time);
         }
+        for guest in &mut self.conns {
+            let Some(session) = &mut guest.session else {
+                continue;
+            };
+            if let Some(ping) = session.ping(now) {
+                say(guest.conn, ping, io);
+            }
+            io.tick_at(session.ping_due);
+        }
     }
 
     fn handle_close(&mut self, conn: ConnId, _: &Closed, _: &mut Io<'_, ()>) {
         self.conns.retain(|guest| guest.conn != conn);
+        self.callers.retain(|caller| *caller != conn);
     }
 
     fn handle_mail(&mut self, (): (), io: &mut Io<'_, ()>) {
         io.stop();
     }
+}
+
+fn say(conn: ConnId, said: Said, io: &mut Io<'_, ()>) {
+    let mut frame = Vec::new();
+    match said {
+        Said::Text(text) => ws::encode(&mut frame, OpCode::Text, text.as_bytes(), None),
+        Said::Binary(bytes) => ws::encode(&mut frame, OpCode::Binary, &bytes, None),
+    }
+    io.send(conn, Frame::from(frame));
 }

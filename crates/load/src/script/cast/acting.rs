@@ -156,6 +156,7 @@ impl Cast {
                 }
                 true
             }
+            Step::Emit(emit) => self.emit(plan, index, emit, io),
             Step::Act(act) => self.act_in_channel(plan, (index, socket), act, io),
             // These are for sockets besides the user's own.
             Step::Open | Step::Close => self.go_on(index),

@@ -176,6 +176,7 @@ impl App for Cast {
             }
             self.hear_functions(io);
             self.beat(io);
+            self.sweep_sessions(io);
         }
         self.end_if_over(io);
         let next = self.next_look(io);

@@ -298,7 +298,10 @@ impl Cast {
         };
         match user.state {
             State::Acting => self.act(index, io),
-            State::Waiting => self.give_up(index, Failure::NoResponse, io),
+            State::Waiting => {
+                let failure = self.silence(index);
+                self.give_up(index, failure, io);
+            }
             State::Calling => {
                 let text = "a function has not ended: it calls done(), or returns a promise";
                 self.give_up(index, Failure::function_failed(text, ""), io);

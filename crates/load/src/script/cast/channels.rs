@@ -128,7 +128,7 @@ impl Cast {
         self.lines.find(conn.index)?.channels.as_deref_mut()
     }
 
-    fn written(&mut self, plan: &Plan, index: u32, template: &Template) -> String {
+    pub(super) fn written(&mut self, plan: &Plan, index: u32, template: &Template) -> String {
         let mut text = String::new();
         if let Some(user) = self.users.find(index) {
             template.write(&mut text, &mut scene(plan, user, &mut self.random));

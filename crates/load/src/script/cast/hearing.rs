@@ -49,6 +49,7 @@ impl Cast {
             Dialect::Phoenix(serializer, _) => {
                 self.hear_channel(&plan, (index, socket), serializer, message, io);
             }
+            Dialect::SocketIo => self.hear_session(&plan, index, message, io),
         }
     }
 

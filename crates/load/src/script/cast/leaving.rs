@@ -31,6 +31,7 @@ impl Cast {
             self.forget_call(call);
         }
         self.alarms.clear(index);
+        self.leave_session(index, io);
         self.close_lines(index, io);
         self.leave();
         true

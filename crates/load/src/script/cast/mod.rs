@@ -7,6 +7,7 @@
 //! - `calling`: functions in JavaScript;
 //! - `hearing`: what the server says, and what becomes of it;
 //! - `channels`: the steps of Phoenix Channels, and heartbeats;
+//! - `socketio`: sessions of Socket.IO, and `emitting`: its steps;
 //! - `leaving`: users go, and the shard hands in what it has counted.
 //!
 //! *Architecture invariant:* nothing here knows a thread, a clock or a socket; time and the network
@@ -17,10 +18,12 @@ mod app;
 mod arriving;
 mod calling;
 mod channels;
+mod emitting;
 mod hearing;
 mod leaving;
 mod opening;
 mod plan;
+mod socketio;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +37,7 @@ use std::{
 use engine::{ConnId, Io, Time};
 
 pub(crate) use self::plan::{Plan, Server};
-use self::{arriving::Attempt, calling::Errand, opening::Dial, plan::scene};
+use self::{arriving::Attempt, calling::Errand, opening::Dial, plan::scene, socketio::Talk};
 use super::{
     alarms::Alarms,
     connect::Request,
@@ -118,6 +121,10 @@ pub(crate) struct Cast {
     /// Users that have more to do at once.
     ready: VecDeque<Who>,
     heartbeats: Option<Hand>,
+    /// Sessions of Socket.IO, by their users' slots.
+    talks: Table<Talk>,
+    /// Looks for those that are silent.
+    sweeps: Option<Hand>,
     /// Functions in JavaScript, from the first call on.
     functions: Option<Box<Interpreter>>,
     /// Calls that have not ended, by their numbers.
@@ -174,6 +181,8 @@ impl Cast {
             alarms: Alarms::default(),
             ready: VecDeque::new(),
             heartbeats: None,
+            talks: Table::new(),
+            sweeps: None,
             functions: None,
             errands: HashMap::new(),
             preparing: VecDeque::new(),

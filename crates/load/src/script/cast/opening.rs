@@ -107,7 +107,8 @@ impl Cast {
         self.figures.connect.record(after);
         let program = self.plan.program(program);
         self.figures.sockets_opened += u64::from(!program.sides.is_empty());
-        if let Dialect::Phoenix(_, heartbeat) = program.dialect_of(socket) {
+        let dialect = program.dialect_of(socket);
+        if let Dialect::Phoenix(_, heartbeat) = dialect {
             if let Some(line) = self.lines.find(conn.index) {
                 line.channels = Some(Box::default());
             }
@@ -119,7 +120,10 @@ impl Cast {
         if state == State::Opening {
             self.go_on(index);
         }
-        self.act(index, io);
+        match dialect {
+            Dialect::SocketIo => self.open_session(index, io),
+            _ => self.act(index, io),
+        }
     }
 
     /// A user's socket has ended by itself, and it fails with it.

@@ -124,6 +124,7 @@ fn sockets_that_cannot_be_are_refused_in_words() {
         ("[feed]", "expected names with their URLs"),
         ("{feed: 'ftp://h/'}", "is not a WebSocket URL"),
         ("{feed: {engine: http}}", "found http"),
+        ("{feed: {engine: socketio}}", "only a user's own socket"),
         ("{feed: {targte: 'ws://h/'}}", "did you mean `target`?"),
         ("{feed: 'ws://{{ $uuid }}/'}", "the same for every user"),
         (&format!("{{{}}}", nine.join(", ")), "a user has 8 at most"),

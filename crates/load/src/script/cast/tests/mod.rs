@@ -1,6 +1,7 @@
 //! What becomes of scripts on the simulated kernel, against a room with good and bad manners.
 
 mod several;
+mod socketio;
 
 use std::{
     net::SocketAddr,

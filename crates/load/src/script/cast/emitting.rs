@@ -1,0 +1,269 @@
+//! Emitting: what users say in a session of Socket.IO, and what they make of what comes of it.
+
+use engine::Io;
+use proto::socketio::{self, EnginePacket, Kind, Packet};
+use serde_json::Value;
+
+use super::{Cast, Order, Plan, scene};
+use crate::{
+    failure::{Failure, SocketIoFailure},
+    script::{
+        program::Step,
+        socketio::{Emit, Unwanted, Wanted},
+    },
+};
+
+/// What a step waits for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wait {
+    pub(super) namespace: String,
+    /// Whether it is to be let into the namespace first.
+    pub(super) enters: bool,
+    /// The event that is still to come.
+    event: Option<String>,
+    /// The acknowledgement that is still to come.
+    id: Option<u64>,
+    /// The arguments of the event, of all times that it came.
+    heard: Vec<Value>,
+    /// Bytes of JSON that these were.
+    heard_bytes: usize,
+}
+
+/// Namespaces that one user may enter.
+const NAMESPACES_MAX: usize = 64;
+/// Bytes of arguments that a step keeps while none of them are what it waits for.
+const HEARD_BYTES_MAX: usize = 64 << 10;
+
+impl Wait {
+    /// Keeps the arguments of an event.
+    fn hear(&mut self, arguments: Vec<Value>, bytes: usize) {
+        if self.heard_bytes + bytes > HEARD_BYTES_MAX {
+            self.heard.clear();
+            self.heard_bytes = 0;
+        }
+        self.heard_bytes += bytes;
+        self.heard.extend(arguments);
+    }
+}
+
+impl Cast {
+    /// Takes an `emit`; whether the next step can be taken at once.
+    pub(super) fn emit(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        emit: &Emit,
+        io: &mut Io<'_, Order>,
+    ) -> bool {
+        let now = self.watch.now(io.now());
+        let Some(talk) = self.talks.find(index) else {
+            return false;
+        };
+        // A step that had to enter its namespace first has been begun.
+        let namespace = match talk.wait.take() {
+            Some(wait) => wait.namespace,
+            None => {
+                self.begin_step(index, now);
+                let name = self.written(plan, index, &emit.namespace);
+                let namespace = self.namespace(plan, index, &name);
+                if !self.is_in(plan, index, &namespace) {
+                    return self.enter_for_step(plan, index, namespace, io);
+                }
+                namespace
+            }
+        };
+        let event = emit
+            .response
+            .as_ref()
+            .map(|response| self.written(plan, index, &response.event));
+        let (Some(talk), Some(user)) = (self.talks.find(index), self.users.find(index)) else {
+            return false;
+        };
+        let id = emit.acknowledge.as_ref().map(|_| {
+            talk.last_id = talk.last_id.wrapping_add(1);
+            u64::from(talk.last_id)
+        });
+        self.text.clear();
+        self.text.push(EnginePacket::MESSAGE);
+        socketio::encode_head(&mut self.text, Kind::Event, &namespace, id);
+        let scene = &mut scene(plan, user, &mut self.random);
+        emit.arguments.write(&mut self.text, scene);
+        let waits = event.is_some() || id.is_some();
+        talk.wait = waits.then(|| {
+            Box::new(Wait {
+                namespace,
+                event,
+                id,
+                ..Wait::default()
+            })
+        });
+        self.figures.socketio.emits += 1;
+        self.say_text(index, io);
+        if waits {
+            return self.await_message(index, now);
+        }
+        self.go_on(index)
+    }
+
+    /// Enters the namespace of a step, which is taken when the server has consented.
+    fn enter_for_step(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        namespace: String,
+        io: &mut Io<'_, Order>,
+    ) -> bool {
+        let now = self.watch.now(io.now());
+        let Some(talk) = self.talks.find(index) else {
+            return false;
+        };
+        let is_name = namespace.starts_with('/') && !namespace.contains([',', '?', '#']);
+        let count = talk.entered.len();
+        let wrong = match (is_name, count < NAMESPACES_MAX) {
+            (false, _) => Some(format!("{namespace} is no name of one")),
+            (_, false) => Some(format!("more than {NAMESPACES_MAX} of one user")),
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            let wrong = Failure::clean(&wrong);
+            self.end_session(index, SocketIoFailure::NamespaceRefused(wrong), io);
+            return false;
+        }
+        self.enter_namespace(plan, index, &namespace, io);
+        if let Some(talk) = self.talks.find(index) {
+            talk.wait = Some(Box::new(Wait {
+                namespace,
+                enters: true,
+                ..Wait::default()
+            }));
+        }
+        self.await_message(index, now)
+    }
+
+    /// An event from the server. What no step waits for is counted like any message, and passed over.
+    pub(super) fn hear_emitted(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        packet: &Packet<'_>,
+        io: &mut Io<'_, Order>,
+    ) {
+        let (Some(talk), Some(user)) = (self.talks.find(index), self.users.find(index)) else {
+            return;
+        };
+        let Some(wait) = &mut talk.wait else { return };
+        let is_it = wait.namespace == packet.namespace
+            && wait.event.is_some()
+            && wait.event.as_deref() == packet.event().as_deref();
+        let emit = emit_of(plan, user.program, user.step);
+        let Some(response) = emit
+            .and_then(|emit| emit.response.as_ref())
+            .filter(|_| is_it)
+        else {
+            return;
+        };
+        let (mut arguments, bytes) = arguments(packet);
+        // The name comes first.
+        arguments.drain(..1.min(arguments.len()));
+        wait.hear(arguments, bytes);
+        let scene = &mut scene(plan, user, &mut self.random);
+        // One that is not the data is somebody else's, or only a part of it.
+        if !response.wanted.is_data(&wait.heard, scene) {
+            return;
+        }
+        let heard = std::mem::take(&mut wait.heard);
+        wait.event = None;
+        self.take_arguments(plan, index, &response.wanted, &heard, io);
+    }
+
+    pub(super) fn hear_ack(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        packet: &Packet<'_>,
+        io: &mut Io<'_, Order>,
+    ) {
+        let (Some(talk), Some(user)) = (self.talks.find(index), self.users.find(index)) else {
+            return;
+        };
+        let Some(wait) = &mut talk.wait else { return };
+        if wait.id.is_none() || wait.id != packet.id || wait.namespace != packet.namespace {
+            return;
+        }
+        wait.id = None;
+        let emit = emit_of(plan, user.program, user.step);
+        if let Some(wanted) = emit.and_then(|emit| emit.acknowledge.as_ref()) {
+            self.take_arguments(plan, index, wanted, &arguments(packet).0, io);
+        }
+    }
+
+    /// Judges what came, and goes on when the step waits for nothing more.
+    fn take_arguments(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        wanted: &Wanted,
+        arguments: &[Value],
+        io: &mut Io<'_, Order>,
+    ) {
+        let now = self.watch.now(io.now());
+        let Some(user) = self.users.find(index) else {
+            return;
+        };
+        let judged = wanted.judge(arguments, &mut scene(plan, user, &mut self.random));
+        let captured = match judged {
+            Ok(captured) => captured,
+            Err(unwanted) => {
+                let failure = match unwanted {
+                    Unwanted::Data => SocketIoFailure::DataInvalid,
+                    Unwanted::Match => SocketIoFailure::MatchFailed,
+                };
+                return self.end_session(index, failure, io);
+            }
+        };
+        for (slot, value) in captured {
+            let memory = user.memory.get_or_insert_default();
+            memory.keep(slot, value, plan.script.captures.len());
+        }
+        let due = user.due;
+        let Some(talk) = self.talks.find(index) else {
+            return;
+        };
+        let waits = |wait: &Wait| wait.event.is_some() || wait.id.is_some();
+        if talk.wait.as_deref().is_some_and(waits) {
+            return;
+        }
+        talk.wait = None;
+        self.figures.socketio.answer(now.since(due));
+        self.answer(plan, index, "", io);
+    }
+
+    /// Why a user fails that has waited for too long: something came, or nothing did.
+    pub(super) fn silence(&mut self, index: u32) -> Failure {
+        let wait = self.talks.find(index).and_then(|talk| talk.wait.as_ref());
+        match wait {
+            Some(wait) if !wait.heard.is_empty() => Failure::SocketIo(SocketIoFailure::DataInvalid),
+            _ => Failure::NoResponse,
+        }
+    }
+}
+
+/// The `emit` that a user is at.
+fn emit_of(plan: &Plan, program: u16, step: u16) -> Option<&Emit> {
+    match plan.program(program).steps.get(usize::from(step))? {
+        Step::Emit(emit) => Some(emit),
+        _ => None,
+    }
+}
+
+/// The list of a packet, and how many bytes it is; nested too deep for a tree, it is one text.
+fn arguments(packet: &Packet<'_>) -> (Vec<Value>, usize) {
+    let Some(payload) = &packet.payload else {
+        return (Vec::new(), 0);
+    };
+    let text = payload.as_str();
+    let list = payload
+        .decode()
+        .unwrap_or_else(|_| vec![Value::String(text.to_owned())]);
+    (list, text.len())
+}
