@@ -33,7 +33,7 @@ fn errors(output: &Output) -> String {
 }
 
 /// Runs a script with Artillery's runner; returns its counters.
-fn artillery(path: &Path) -> serde_json::Value {
+pub(crate) fn artillery(path: &Path) -> serde_json::Value {
     let mut runner = Command::new("node");
     runner.arg(INSTALLED.join("main.mjs")).arg(path);
     let output = output_of(&mut runner);

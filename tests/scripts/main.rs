@@ -3,6 +3,7 @@
 
 mod artillery;
 mod echo;
+mod socketio;
 #[path = "../support/mod.rs"]
 mod support;
 
