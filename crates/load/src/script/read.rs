@@ -453,7 +453,11 @@ pub(crate) fn dialect(
         Some("phoenix") => return Some(Dialect::Phoenix(config.serializer, config.heartbeat)),
         _ => {}
     }
-    let found = engine.unwrap_or("http, which is meant where none is named");
+    let found = match engine {
+        None => "http, which is meant where none is named, and fourtuple drives WebSockets alone",
+        Some("http") => "http, and fourtuple drives WebSockets alone",
+        Some(other) => other,
+    };
     let text = format!("expected engine: ws, socketio or phoenix, found {found}");
     problems.note(fields.place_of("engine"), &fields.path_of("engine"), text);
     None

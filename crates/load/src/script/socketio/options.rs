@@ -100,6 +100,10 @@ fn laid(all: Option<&Node>, own: Option<&Node>, at: Place) -> Node {
         (_, Some(_)) => options = own.cloned().unwrap_or(options),
         _ => {}
     }
+    if let Value::Map(entries) = &mut options.value {
+        // Keys that somebody has put out of use; socket.io-client knows none like them.
+        entries.retain(|entry| !entry.key.starts_with('_'));
+    }
     options
 }
 

@@ -49,6 +49,7 @@ fn options_say_where_a_session_connects() {
             "  socketio: {transports: websocket, reconnection: false}\n",
             plain.to_owned(),
         ),
+        ("  socketio: {_query: old=1}\n", plain.to_owned()),
         (
             "  socketio: {path: /io, timeout: 5}\n",
             plain.replace("/socket.io/", "/io/"),
