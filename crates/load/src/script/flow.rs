@@ -11,7 +11,7 @@ use super::{
     socketio,
     sockets::ON_SOCKETS,
     template::{Body, Part, Template},
-    tree::{Node, Value},
+    tree::{Entry, Node, Value},
 };
 
 /// Loops inside each other, at most.
@@ -80,30 +80,9 @@ impl Compiler<'_, '_> {
             Dialect::Plain => &STEPS,
             Dialect::SocketIo => &socketio::STEPS,
         };
-        let Value::Map(entries) = &item.value else {
-            let text = format!(
-                "expected a step such as {{think: 1}}, found {}",
-                item.kind()
-            );
-            self.problems.note(item.at, path, text);
-            return;
-        };
-        let found: Vec<_> = entries
-            .iter()
-            .filter(|entry| known.contains(&&*entry.key))
-            .collect();
-        let [entry] = &*found else {
-            let text = match (&*found, entries.first()) {
-                ([], Some(entry)) => unknown_step(&entry.key, known),
-                ([], None) => format!("an empty step: expected one of {}", known.join(", ")),
-                ([one, two, ..], _) => format!(
-                    "`{}` and `{}` are two steps: write each with a dash of its own",
-                    one.key, two.key
-                ),
-                _ => unreachable!("one step is not reported"),
-            };
-            self.problems.note(item.at, path, text);
-            return;
+        let entry = match entry_of(item, known) {
+            Ok(entry) => entry,
+            Err(wrong) => return self.problems.note(item.at, path, wrong),
         };
         let Some(mut fields) = Fields::of(item, path, self.problems) else {
             return;
@@ -392,6 +371,28 @@ pub(crate) fn jitter(fields: &mut Fields<'_>, problems: &mut Problems) -> Option
         problems.note(node.at, &fields.path_of("jitter"), text);
     }
     jitter
+}
+
+/// The key by which an item is a step, or what is wrong with it.
+fn entry_of<'i>(item: &'i Node, known: &[&'static str]) -> Result<&'i Entry, String> {
+    let Value::Map(entries) = &item.value else {
+        return Err(format!(
+            "expected a step such as {{think: 1}}, found {}",
+            item.kind()
+        ));
+    };
+    let mut found = entries.iter().filter(|entry| known.contains(&&*entry.key));
+    match (found.next(), found.next()) {
+        (Some(entry), None) => Ok(entry),
+        (Some(one), Some(two)) => Err(format!(
+            "`{}` and `{}` are two steps: write each with a dash of its own",
+            one.key, two.key
+        )),
+        _ => Err(match entries.first() {
+            Some(entry) => unknown_step(&entry.key, known),
+            None => format!("an empty step: expected one of {}", known.join(", ")),
+        }),
+    }
 }
 
 /// Why a step is none.

@@ -349,9 +349,7 @@ fn scenario(
     let name = fields.text("name", problems);
     let weight = fields.number("weight", (0.0, 1e9), problems).unwrap_or(1.0);
     // Of requests over HTTP, which this scenario does not make.
-    for key in ["beforeRequest", "afterResponse"] {
-        fields.take(key);
-    }
+    let _ = ["beforeRequest", "afterResponse"].map(|key| fields.take(key));
     let before = hooks("beforeScenario", &mut fields, names, problems);
     let after = hooks("afterScenario", &mut fields, names, problems);
     let engine = fields.text("engine", problems);
@@ -359,22 +357,7 @@ fn scenario(
     let own = fields.take("socketio");
     let sides = sockets::read(&mut fields, dialect, config, names, problems);
     let flow_path = fields.path_of("flow");
-    let flow = fields.take("flow");
-    let items: &[Node] = match flow {
-        Some(Node {
-            value: Value::List(items),
-            ..
-        }) => items,
-        Some(node) => {
-            let text = format!("expected a list of steps, found {}", node.kind());
-            problems.note(node.at, &flow_path, text);
-            &[]
-        }
-        None => {
-            fields.missing("flow", "a list of steps", problems);
-            &[]
-        }
-    };
+    let items = flow_of(&mut fields, problems);
     fields.finish(problems);
     let connect_path = format!("{flow_path}[0].connect");
     let step = items.first().and_then(|first| first.find("connect"));
@@ -409,6 +392,8 @@ fn scenario(
     let Compiler {
         steps, labels, on, ..
     } = compiler;
+    // Where there is one socket, no step need say which.
+    let on = if sides.is_empty() { Vec::new() } else { on };
     Some(Program {
         name: name.unwrap_or(number).to_owned(),
         weight,
@@ -416,14 +401,26 @@ fn scenario(
         connect: connect?,
         before: before.into(),
         steps: steps.into(),
-        on: if sides.is_empty() {
-            Box::default()
-        } else {
-            on.into()
-        },
+        on: on.into(),
         labels: labels.into(),
         sides: sides.into(),
     })
+}
+
+/// The steps of a scenario.
+fn flow_of<'n>(fields: &mut Fields<'n>, problems: &mut Problems) -> &'n [Node] {
+    match fields.take("flow") {
+        Some(Node {
+            value: Value::List(items),
+            ..
+        }) => return items,
+        Some(node) => {
+            let text = format!("expected a list of steps, found {}", node.kind());
+            problems.note(node.at, &fields.path_of("flow"), text);
+        }
+        None => fields.missing("flow", "a list of steps", problems),
+    }
+    &[]
 }
 
 /// The functions that run before or after a scenario: a name, or several.

@@ -138,29 +138,35 @@ impl Cast {
                 }
                 true
             }
-            Step::Again { start } => {
-                let memory = user.memory.get_or_insert_default();
-                let goes_on = memory.loops.last_mut().is_some_and(|turn| {
-                    turn.index += 1;
-                    turn.goes_on()
-                });
-                let steps = &plan.program(user.program).steps;
-                if let Some(call) = while_of(steps, *start) {
-                    return self.call(plan, index, call, Kind::While, io);
-                }
-                if goes_on {
-                    user.step = *start;
-                } else {
-                    memory.loops.pop();
-                    user.step += 1;
-                }
-                true
-            }
+            Step::Again { start } => self.end_round(plan, index, *start, io),
             Step::Emit(emit) => self.emit(plan, index, emit, io),
             Step::Act(act) => self.act_in_channel(plan, (index, socket), act, io),
             // These are for sockets besides the user's own.
             Step::Open | Step::Close => self.go_on(index),
         }
+    }
+
+    /// Ends a round of the loop that begins at `start`.
+    fn end_round(&mut self, plan: &Plan, index: u32, start: u16, io: &mut Io<'_, Order>) -> bool {
+        let Some(user) = self.users.find(index) else {
+            return false;
+        };
+        let memory = user.memory.get_or_insert_default();
+        let goes_on = memory.loops.last_mut().is_some_and(|turn| {
+            turn.index += 1;
+            turn.goes_on()
+        });
+        let steps = &plan.program(user.program).steps;
+        if let Some(call) = while_of(steps, start) {
+            return self.call(plan, index, call, Kind::While, io);
+        }
+        if goes_on {
+            user.step = start;
+        } else {
+            memory.loops.pop();
+            user.step += 1;
+        }
+        true
     }
 
     /// Shows a line of a user. One that has no room is not worth waiting for, and is counted.
