@@ -73,13 +73,13 @@ fn listen(mut stderr: ChildStderr, kept: &Mutex<Vec<u8>>) {
 fn last_line(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let lines = text.lines().map(str::trim);
-    let told = lines.filter(|line| !line.is_empty() && !line.starts_with("Warning:"));
+    let mut told = lines.filter(|line| !line.is_empty() && !line.starts_with("Warning:"));
     // What would move the cursor is no text.
     let plain = |line: &str| -> String {
         let shown = line.chars().filter(|c| !c.is_control());
         shown.take(LINE_CHARS).collect()
     };
-    told.last().map(plain)
+    told.next_back().map(plain)
 }
 
 #[cfg(test)]
