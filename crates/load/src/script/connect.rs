@@ -165,12 +165,7 @@ impl Connect {
         let protocols = protocols.iter();
         let protocols = protocols.filter_map(|node| text(node, "subprotocols", names, problems));
         let all = with_header(protocols.collect(), protocol_headers);
-        for (name, _) in &headers {
-            if is_refused(name) {
-                let text = format!("`{name}` is a header of the upgrade itself, or no name of one");
-                problems.note(place, "headers", text);
-            }
-        }
+        refuse_headers(&headers, place, problems);
         Some(Self {
             server,
             url,
@@ -292,6 +287,14 @@ fn written(template: &Template, scene: &mut Scene<'_>) -> String {
     let mut text = String::new();
     template.write(&mut text, scene);
     text
+}
+
+/// Notes the headers that a script may not have.
+fn refuse_headers(headers: &[(String, Template)], place: Place, problems: &mut Problems) {
+    for (name, _) in headers.iter().filter(|(name, _)| is_refused(name)) {
+        let text = format!("`{name}` is a header of the upgrade itself, or no name of one");
+        problems.note(place, "headers", text);
+    }
 }
 
 /// Whether a header is one of the upgrade itself, or has no name.
