@@ -226,6 +226,41 @@ fn a_script_is_run_by_all_machines_and_counted_once() {
 }
 
 #[test]
+fn storms_and_several_sockets_are_divided_and_counted_once() {
+    let server = Relay::start(&[]);
+    let agents = [
+        Hand::start(fourtuple(), "127.0.0.1:0", &[]),
+        Hand::start(fourtuple(), "127.0.0.1:0", &[]),
+    ];
+    let script = file("storm.yml");
+    let text = format!(
+        "config:\n  target: {0}\n  reconnect: true\n  phases:\n    - {{duration: 1, arrivalCount: 40}}\n    \
+         - {{pause: 1}}\n    - {{pause: 2, drop: 50%, churn: 20/s}}\n\
+         scenarios:\n  - engine: phoenix\n    sockets: {{feed: '{0}'}}\n    flow:\n      \
+         - join: room:lobby\n      - open: feed\n      - join: {{topic: 'room:{{{{ $uuid }}}}'}}\n        on: feed\n      \
+         - think: 5\n      - push: {{event: new_msg, payload: {{a: 1}}, reply: true}}\n        on: feed\n",
+        server.url()
+    );
+    fs::write(&script, text).expect("a file");
+    let path = script.to_str().expect("a path of this workspace");
+    let report = Lead::start(fourtuple(), path, &agents, "storm", "")
+        .end()
+        .report(0);
+    assert_eq!(
+        report["aggregate"]["counters"]["vusers.completed"], 40,
+        "{report:#}"
+    );
+    let count = |name: &str| number(&report["fourtuple"]["counters"], &format!("/{name}"));
+    assert_eq!(count("websocket.sockets_opened"), 80);
+    // Two sockets of half of the users, and forty of all, one by one.
+    let disconnected = count("websocket.disconnected");
+    assert!((76..=84).contains(&disconnected), "{disconnected}");
+    assert_eq!(count("websocket.reconnected"), disconnected);
+    let back = &report["fourtuple"]["summaries"]["websocket.back_time"];
+    assert_eq!(number(back, "/count"), disconnected);
+}
+
+#[test]
 fn a_run_that_is_ended_early_is_reported_and_one_that_is_cut_off_is_closed() {
     let server = Relay::start_with_admin(&[]);
     let agents = [

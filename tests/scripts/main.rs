@@ -4,6 +4,7 @@
 mod artillery;
 mod echo;
 mod socketio;
+mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -46,7 +46,7 @@ impl Backoff {
 
     /// The wait before the next try of a client that has tried `tries` times in vain; `random` is
     /// any number, all equally likely.
-    fn wait(self, tries: u8, random: u32) -> Duration {
+    pub(crate) fn wait(self, tries: u8, random: u32) -> Duration {
         let millis = WAITS_MS
             .get(usize::from(tries))
             .copied()

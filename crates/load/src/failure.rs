@@ -66,6 +66,8 @@ pub enum Failure {
     Gone,
     /// The connection was reset.
     Reset,
+    /// A script had the crowd reset the connection, to see it come back.
+    Dropped,
     /// The server broke the WebSocket or HTTP protocol; says how.
     ProtocolBroken(String),
     /// The server's host went silent on an open connection, and the kernel gave it up.
@@ -88,6 +90,8 @@ pub enum Failure {
     EmptyMessage,
     /// A step of a script speaks in a topic that its user has not joined.
     NotJoined,
+    /// A step of a script joins one topic more than a user may have.
+    TooManyTopics,
     /// A step of a script is for a socket that is not open; its name.
     SocketNotOpen(String),
     /// A step of a script opens a socket that is open; its name.
@@ -230,6 +234,7 @@ impl Failure {
             Self::ClosedWithoutCode => "closed_without_code",
             Self::Gone => "gone",
             Self::Reset => "reset",
+            Self::Dropped => "dropped_on_purpose",
             Self::ProtocolBroken(_) => "protocol_broken",
             Self::Vanished => "vanished",
             Self::Forbidden => "forbidden",
@@ -241,6 +246,7 @@ impl Failure {
             Self::NoMatch => "no_match",
             Self::EmptyMessage => "empty_message",
             Self::NotJoined => "not_joined",
+            Self::TooManyTopics => "too_many_topics",
             Self::SocketNotOpen(_) => "socket_not_open",
             Self::SocketOpen(_) => "socket_open",
             Self::PushRefused(_) => "push_refused",
@@ -341,6 +347,7 @@ impl fmt::Display for Failure {
             Self::ClosedWithoutCode => f.write_str("closed by the server without a code"),
             Self::Gone => f.write_str("ended by the server without a close frame"),
             Self::Reset => f.write_str("connection reset"),
+            Self::Dropped => f.write_str("reset by the crowd, as the script asks"),
             Self::ProtocolBroken(how) => write!(f, "protocol broken by the server: {how}"),
             Self::Vanished => f.write_str("the server's host went silent"),
             Self::Forbidden => f.write_str("this machine forbids the connection"),
@@ -352,6 +359,11 @@ impl fmt::Display for Failure {
             Self::NoMatch => f.write_str("a message was not what capture or match expected"),
             Self::EmptyMessage => f.write_str("an empty message came where one was expected"),
             Self::NotJoined => f.write_str("a step names a topic that is not joined"),
+            Self::TooManyTopics => write!(
+                f,
+                "a step joins one topic more than the {} of a socket: leave some",
+                crate::script::TOPICS_MAX
+            ),
             Self::SocketNotOpen(name) => {
                 write!(f, "a step is for the socket `{name}`, which is not open")
             }

@@ -185,7 +185,8 @@ impl Troupe<'_> {
             return;
         }
         member.state = State::Lost(why);
-        let users = member.standing.map_or(0, |standing| standing.ready);
+        let users = member.standing;
+        let users = users.map_or(0, |standing| standing.ready + standing.away);
         self.close_act(place);
         if users > 0 {
             let mut lost = Figures::default();

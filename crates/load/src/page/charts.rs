@@ -44,6 +44,7 @@ fn connections<'a>(kind: Kind, periods: &[&Moment], times: &'a [f64]) -> Chart<'
         Kind::Script => vec![
             of_each(periods, "users", |one| one.ready as f64),
             of_each(periods, "open connections", |one| one.open as f64),
+            of_each(periods, "users away", |one| one.away as f64),
         ],
     };
     let title = match kind {
@@ -66,7 +67,7 @@ fn rates<'a>(kind: Kind, periods: &[&Moment], times: &'a [f64]) -> [Chart<'a>; 2
     };
     let (opening, messages) = match kind {
         Kind::Crowd => (
-            [
+            vec![
                 rate("dialled", |one| one.counts.dialled),
                 rate("ready", |one| one.counts.readied),
                 rate("back", |one| one.counts.back),
@@ -80,12 +81,13 @@ fn rates<'a>(kind: Kind, periods: &[&Moment], times: &'a [f64]) -> [Chart<'a>; 2
             ],
         ),
         Kind::Script => (
-            [
+            vec![
                 rate("arrived", |one| one.counts.dialled),
                 rate("connected", |one| one.counts.readied),
                 rate("completed", |one| one.counts.completed),
                 rate("failed", |one| one.counts.failed),
-                rate("dropped", |one| one.counts.dropped),
+                rate("connections ended", |one| one.counts.disconnected),
+                rate("connections back", |one| one.counts.back),
             ],
             [
                 rate("sent", |one| one.counts.sent),
@@ -99,7 +101,7 @@ fn rates<'a>(kind: Kind, periods: &[&Moment], times: &'a [f64]) -> [Chart<'a>; 2
         Kind::Script => "Users",
     };
     [
-        chart(title, "/s", times, opening.into()),
+        chart(title, "/s", times, opening),
         chart("Messages", "/s", times, messages.into()),
     ]
 }

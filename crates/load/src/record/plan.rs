@@ -26,10 +26,7 @@ pub(crate) fn of_options(options: &Options) -> Vec<Setting> {
         Audience::Others => "others",
         Audience::Publisher => "publisher",
     };
-    let reconnect = options.reconnect.map(|waits| match waits {
-        Backoff::Phoenix => "phoenix".to_owned(),
-        Backoff::Jitter => "jitter".to_owned(),
-    });
+    let reconnect = options.reconnect.map(|backoff| waits(backoff).to_owned());
     let sources = options.sources.as_ref().map(ToString::to_string);
     let proxy = options.proxy.as_ref().map(ToString::to_string);
     let automatic = || "chosen by itself".to_owned();
@@ -85,6 +82,14 @@ pub(crate) fn time(time: Duration) -> String {
         _ if millis.is_multiple_of(60_000) && millis > 0 => format!("{}m", millis / 60_000),
         _ if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
         _ => format!("{millis}ms"),
+    }
+}
+
+/// What the waits of clients that come back are called.
+pub(super) const fn waits(backoff: Backoff) -> &'static str {
+    match backoff {
+        Backoff::Phoenix => "phoenix",
+        Backoff::Jitter => "jitter",
     }
 }
 

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Better, Figure, Kind, MachineFacts, Overview, Record, Row, Setting, plan::time};
+use super::{
+    Better, Figure, Kind, MachineFacts, Overview, Record, Row, Setting,
+    plan::{time, waits},
+};
 use crate::{
     script::{Figures, Pace, Phase, Run, Script, ScriptOptions},
     timeline::Timeline,
@@ -32,6 +35,7 @@ impl ScriptBehind {
             ("connect", "connect and upgrade", &figures.connect),
             ("response", "response", &figures.response),
             ("session", "session", &figures.session),
+            ("back", "back", &figures.back),
         ];
         let rows = rows
             .into_iter()
@@ -98,6 +102,14 @@ fn figures(metric: &dyn Fn(&str) -> Option<f64>) -> Vec<Figure> {
         ("websocket.bytes_sent", "bytes sent", "B", neither),
         ("websocket.bytes_received", "bytes received", "B", neither),
         ("steps.late", "steps begun late", "", less),
+        ("websocket.disconnected", "connections ended", "", neither),
+        ("websocket.reconnected", "connections back", "", neither),
+        (
+            "websocket.reconnect_attempts",
+            "tries to come back",
+            "",
+            less,
+        ),
     ];
     all.into_iter()
         .filter_map(|(name, title, unit, better)| {
@@ -119,7 +131,15 @@ fn plan(script: &Script, options: &ScriptOptions) -> Vec<Setting> {
     for program in &script.programs {
         let share = program.weight / total.max(f64::MIN_POSITIVE) * 100.0;
         let steps = program.labels.len();
-        let text = format!("{share:.0} % of users, {steps} steps");
+        let mut text = format!("{share:.0} % of users, {steps} steps");
+        let sides = program.sides.iter().map(|side| &*side.name);
+        let sides: Vec<_> = sides.collect();
+        if !sides.is_empty() {
+            text += &format!(", sockets {}", sides.join(", "));
+        }
+        if let Some(backoff) = program.reconnect {
+            text += &format!(", coming back ({})", waits(backoff));
+        }
         plan.push(Setting::new(&format!("scenario {}", program.name), text));
     }
     let mut targets: Vec<_> = script
@@ -165,6 +185,12 @@ fn phase_text(phase: &Phase) -> String {
     text += &format!(" for {}", time(phase.duration));
     if let Some(most) = phase.users_max {
         text += &format!(", {most} at once at most");
+    }
+    if let Some(share) = phase.drop {
+        text += &format!(", {share} dropped at its start");
+    }
+    if let Some(rate) = phase.churn {
+        text += &format!(", {rate} connections reset");
     }
     if let Some(name) = &phase.name {
         text += &format!(" ({name})");

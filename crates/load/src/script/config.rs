@@ -16,10 +16,10 @@ use super::{
     problem::Problems,
     program::Jitter,
     route::Route,
-    tls,
+    storms, tls,
     tree::{Node, Value},
 };
-use crate::tls::Tls;
+use crate::{comeback::Backoff, tls::Tls};
 
 /// What `config` says, apart from what `connect` steps may change.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct Config<'n> {
     pub(crate) ensure: Ensure,
     pub(crate) serializer: Serializer,
     pub(crate) heartbeat: Option<Duration>,
+    /// How long users wait before they come back, if they do.
+    pub(crate) reconnect: Option<Backoff>,
     /// The file of functions in JavaScript.
     pub(crate) processor: Option<&'n Node>,
 }
@@ -77,6 +79,7 @@ impl<'n> Config<'n> {
         let ws_timeout = read_ws(&mut fields, &mut connect, problems);
         let (serializer, heartbeat) = read_phoenix(&mut fields, &mut connect, problems);
         let jitter = read_defaults(&mut fields, problems);
+        let reconnect = storms::read_reconnect(&mut fields, problems);
         let ensure = read_ensure(&mut fields, problems);
         let processor = fields.take("processor");
         // Merged into the rest before it was read.
@@ -95,6 +98,7 @@ impl<'n> Config<'n> {
             ensure,
             serializer,
             heartbeat,
+            reconnect: reconnect.flatten(),
             processor,
         })
     }

@@ -179,6 +179,15 @@ impl Connect {
         })
     }
 
+    /// Whether everybody asks for the same, and always.
+    pub(crate) fn is_constant(&self) -> bool {
+        let pairs = self.headers.iter().chain(&self.params);
+        let mut texts = pairs.map(|(_, text)| text).chain(&self.protocols);
+        self.url.is_none()
+            && self.function.is_none()
+            && texts.all(|text| text.as_constant().is_some())
+    }
+
     /// What the request of one user asks for; `None` when the URL that it makes is none, or one of
     /// another server.
     pub(crate) fn request(&self, dialect: Dialect, scene: &mut Scene<'_>) -> Option<Request> {

@@ -37,6 +37,13 @@ pub(crate) struct Figures {
     pub(crate) tuples_busy: u64,
     /// WebSockets that were opened by users who may have several.
     pub(crate) sockets_opened: u64,
+    /// Why connections ended that were to come back.
+    pub(crate) disconnected: Failures,
+    /// Of these, those that are back.
+    pub(crate) reconnected: u64,
+    pub(crate) reconnect_attempts: u64,
+    /// Why attempts failed.
+    pub(crate) returns_failed: Failures,
     /// From a user's arrival to its end.
     pub(crate) session: Latency,
     /// From the intended dial to the open WebSocket.
@@ -45,10 +52,14 @@ pub(crate) struct Figures {
     pub(crate) lateness: Latency,
     /// From when a step was meant to send to the message that it waited for.
     pub(crate) response: Latency,
+    /// From the end of a connection until it was back, and its topics joined.
+    pub(crate) back: Latency,
     /// By step of all scenarios, in their order.
     pub(crate) steps: Box<[StepFigures]>,
     /// Users that were there at the end of the period.
     pub(crate) active: u64,
+    /// Of these, those that were to come back.
+    pub(crate) away: u64,
     /// WebSockets that were open at the end of the period.
     pub(crate) open: u64,
     /// Lines of users that there was no room for.
@@ -149,7 +160,12 @@ impl Figures {
         self.heartbeats += other.heartbeats;
         self.tuples_busy += other.tuples_busy;
         self.sockets_opened += other.sockets_opened;
+        self.disconnected.merge(other.disconnected);
+        self.reconnected += other.reconnected;
+        self.reconnect_attempts += other.reconnect_attempts;
+        self.returns_failed.merge(other.returns_failed);
         self.active += other.active;
+        self.away += other.away;
         self.open += other.open;
         self.lines_dropped += other.lines_dropped;
         self.custom.merge(other.custom);
@@ -159,6 +175,7 @@ impl Figures {
             (&mut self.connect, &other.connect),
             (&mut self.lateness, &other.lateness),
             (&mut self.response, &other.response),
+            (&mut self.back, &other.back),
         ] {
             mine.merge(others);
         }
@@ -172,14 +189,15 @@ impl Figures {
 
     /// Adds what was counted after it: of what is there, the later count.
     pub(crate) fn follow(&mut self, later: Self) {
-        (self.active, self.open) = (0, 0);
+        (self.active, self.away, self.open) = (0, 0, 0);
         self.merge(later);
     }
 
     /// The same as a period of a timeline.
     pub(crate) fn period(&self, covered_ms: u64, limits: Vec<Used>) -> Period {
         let mut errors = BTreeMap::new();
-        for (failure, count) in self.failed.iter() {
+        let all = [&self.failed, &self.disconnected, &self.returns_failed];
+        for (failure, count) in all.into_iter().flat_map(Failures::iter) {
             *errors.entry(failure.class().to_owned()).or_default() += count;
         }
         let latencies = [
@@ -187,6 +205,7 @@ impl Figures {
             (Measure::Connect, &self.connect),
             (Measure::Response, &self.response),
             (Measure::Session, &self.session),
+            (Measure::Back, &self.back),
         ];
         let latencies = latencies
             .into_iter()
@@ -194,12 +213,14 @@ impl Figures {
         Period {
             covered_ms,
             open: self.open,
-            ready: self.active,
-            away: 0,
+            ready: self.active.saturating_sub(self.away),
+            away: self.away,
             counts: Counts {
                 dialled: self.created,
                 readied: self.connect.percentiles().count,
                 failed: self.failed.total(),
+                disconnected: self.disconnected.total(),
+                back: self.reconnected,
                 completed: self.completed,
                 sent: self.sent,
                 received: self.received,

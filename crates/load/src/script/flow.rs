@@ -38,17 +38,44 @@ pub(crate) struct Compiler<'c, 's> {
     pub(crate) uses: Vec<(usize, Place)>,
     /// The sockets, a bit for each, on which a step has joined a topic, for those that name none.
     pub(crate) joined: u16,
+    /// Whether users come back.
+    pub(crate) comes_back: bool,
 }
 
 /// The steps of `engine: ws`, each by its key.
-const STEPS: [&str; 9] = [
-    "connect", "send", "wait", "think", "loop", "log", "function", "open", "close",
+const STEPS: [&str; 10] = [
+    "connect", "send", "wait", "think", "loop", "log", "function", "open", "close", "drop",
 ];
 /// Those that `engine: phoenix` has instead of `send` and `wait`.
-const PHOENIX_STEPS: [&str; 11] = [
+const PHOENIX_STEPS: [&str; 12] = [
     "connect", "join", "push", "expect", "leave", "think", "loop", "log", "function", "open",
-    "close",
+    "close", "drop",
 ];
+
+impl<'c, 's> Compiler<'c, 's> {
+    /// Nothing read yet, of a scenario with these sockets.
+    pub(crate) const fn new(
+        names: &'c mut Names<'s>,
+        problems: &'c mut Problems,
+        dialect: Dialect,
+        sides: &'c [Side],
+    ) -> Self {
+        Self {
+            names,
+            problems,
+            dialect,
+            sides,
+            jitter: Jitter::None,
+            steps: Vec::new(),
+            labels: Vec::new(),
+            on: Vec::new(),
+            socket: 0,
+            uses: Vec::new(),
+            joined: 0,
+            comes_back: false,
+        }
+    }
+}
 
 impl Compiler<'_, '_> {
     /// Reads the steps of `items`, which stand at `path`.
@@ -97,6 +124,7 @@ impl Compiler<'_, '_> {
         match &*entry.key {
             "open" | "close" => self.open_or_close(entry, &key),
             "emit" => self.emit(node, &key, &mut fields),
+            "drop" => self.drop_socket(entry, &key),
             "send" => {
                 self.send(node, &key);
             }

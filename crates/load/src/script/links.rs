@@ -1,14 +1,18 @@
-//! Which connection is whose, where a script's users have several sockets.
+//! Which connection is whose, where a script's users have several sockets or come back.
 //!
 //! ```text
 //!  the engine's connection ──► owner ──► user, and which of its sockets
 //!  user × socket ────────────► socket ─► the engine's connection, and how far it is
 //! ```
 //!
-//! Both are plain tables, and users have slots of their own. A script whose users have one socket each has none
-//! of this: a user's slot is its connection's. A connection that its user has parted with is still listed until
+//! Both are plain tables, and users have slots of their own: one whose connection has ended stays where it is until
+//! it is back. A script whose users have one socket each and do not come back has none of this: a user's slot is
+//! its connection's. A connection that its user has parted with is still listed until
 //! the engine reports its end; only its socket does not point to it any more.
 
+use engine::Time;
+
+use super::connect::Request;
 use crate::table::Table;
 
 /// Whose a connection is; 8 bytes, by the engine's connection index.
@@ -24,15 +28,59 @@ pub(crate) struct Owner {
 
 const _: () = assert!(size_of::<Owner>() == 8);
 
-/// One socket of a user; 8 bytes, by the user's slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One socket of a user; 24 bytes, by the user's slot.
+#[derive(Clone, Debug)]
 pub(crate) struct Socket {
+    /// When its connection ended, if that is to come back.
+    pub(crate) left: Time, // 8
+    /// What it says again when it is back.
+    pub(crate) kept: Option<Box<Kept>>, // 8
     /// The engine's connection index; none is [`NOWHERE`].
-    pub(crate) conn: u32, // 4
-    pub(crate) stage: Stage, // 1, and 3 of padding
+    conn: u32, // 4
+    pub(crate) stage: Stage, // 1
+    /// Tries to come back, at most 255 are counted; 0 while it has nothing to come back from.
+    pub(crate) tries: u8, // 1, and 2 of padding
 }
 
-const _: () = assert!(size_of::<Socket>() == 8);
+const _: () = assert!(size_of::<Socket>() == 24);
+
+/// What a socket that comes back says as it did before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    /// What it asked for, where that is not the same for everybody and always.
+    pub(crate) request: Option<Request>,
+    /// The topics that it has joined, the last one last.
+    pub(crate) joins: Vec<Join>,
+    /// Joins that have no answer yet, of a socket that comes back.
+    pub(crate) unanswered: u32,
+}
+
+/// A topic that was joined.
+#[derive(Clone, Debug)]
+pub(crate) struct Join {
+    pub(crate) topic: Box<str>,
+    pub(crate) payload: Box<str>,
+    /// Whether the server has granted it.
+    pub(crate) is_granted: bool,
+}
+
+impl Kept {
+    /// A topic is joined, or joined again.
+    pub(crate) fn join(&mut self, topic: &str, payload: &str) {
+        self.leave(topic);
+        self.joins.reserve_exact(1);
+        self.joins.push(Join {
+            topic: topic.into(),
+            payload: payload.into(),
+            is_granted: false,
+        });
+    }
+
+    /// A topic is left.
+    pub(crate) fn leave(&mut self, topic: &str) {
+        self.joins.retain(|join| *join.topic != *topic);
+    }
+}
 
 /// How far a socket is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +92,11 @@ pub(crate) enum Stage {
     Dialling,
     /// The upgrade has been asked for.
     Upgrading,
+    /// It is back, and has asked for its topics.
+    Joining,
     Open,
+    /// Its connection has ended, and it waits until it tries to come back.
+    Away,
 }
 
 /// No connection.
@@ -53,8 +105,11 @@ const NOWHERE: u32 = u32::MAX;
 impl Default for Socket {
     fn default() -> Self {
         Self {
+            left: Time::ZERO,
+            kept: None,
             conn: NOWHERE,
             stage: Stage::Closed,
+            tries: 0,
         }
     }
 }
@@ -98,10 +153,26 @@ impl Links {
         self.free.push(user);
     }
 
+    /// The place of a user's socket among all sockets.
+    pub(crate) fn place(&self, user: u32, socket: u8) -> u32 {
+        debug_assert!(u32::from(socket) < self.width);
+        user * self.width + u32::from(socket)
+    }
+
+    /// Whose socket has a place, and which.
+    pub(crate) const fn of_place(&self, place: u32) -> (u32, u8) {
+        (place / self.width, (place % self.width) as u8)
+    }
+
+    /// How many places there are.
+    pub(crate) const fn places_count(&self) -> u32 {
+        self.slots * self.width
+    }
+
     /// The socket of a user.
     pub(crate) fn socket(&mut self, user: u32, socket: u8) -> &mut Socket {
-        debug_assert!(u32::from(socket) < self.width);
-        self.sockets.entry(user * self.width + u32::from(socket))
+        let place = self.place(user, socket);
+        self.sockets.entry(place)
     }
 
     /// The connection of a user's socket.
@@ -118,6 +189,13 @@ impl Links {
 
     /// Parts a user's socket from its connection, if it has one.
     pub(crate) fn detach(&mut self, user: u32, socket: u8) -> Option<u32> {
+        let conn = self.conn(user, socket);
+        self.socket(user, socket).conn = NOWHERE;
+        conn
+    }
+
+    /// The same for good: nothing is kept of the socket.
+    pub(crate) fn forget(&mut self, user: u32, socket: u8) -> Option<u32> {
         let conn = self.conn(user, socket);
         *self.socket(user, socket) = Socket::default();
         conn

@@ -76,6 +76,11 @@ impl Metrics {
         metrics.count("vusers.active", figures.active);
         metrics.count("vusers.lines_dropped", figures.lines_dropped);
         metrics.count("websocket.sockets_opened", figures.sockets_opened);
+        metrics.count("websocket.disconnected", figures.disconnected.total());
+        metrics.count("websocket.reconnected", figures.reconnected);
+        let attempts = figures.reconnect_attempts;
+        metrics.count("websocket.reconnect_attempts", attempts);
+        metrics.count("vusers.away", figures.away);
         metrics.count("websocket.tuples_busy", figures.tuples_busy);
         metrics.count(
             "steps.late",
@@ -86,6 +91,7 @@ impl Metrics {
             ("websocket.response_time", &figures.response),
             ("socketio.connect_time", &figures.socketio.connect),
             ("vusers.lateness", &figures.lateness),
+            ("websocket.back_time", &figures.back),
         ] {
             if let Some(summary) = latency.summary() {
                 metrics.summaries.insert(name.to_owned(), summary);

@@ -1,11 +1,11 @@
 //! Artillery's scripts: read, checked and compiled, and the virtual users that walk through them.
 //!
 //! - reading: `tree` (YAML and JSON with places), `problem` (all that is wrong), `fields` (the keys of a
-//!   map), `config`, `phases`, `payload`, `ensure` and its `expression`;
+//!   map), `config`, `phases` with their `storms`, `payload`, `ensure` and its `expression`;
 //! - a scenario: `flow` and `channel` (its steps) become a `program`, with `connect`, `template`, `names`
 //!   (what a name stands for), `expect` (capture and match) and `sockets` (those besides a user's own);
 //! - `socketio`: what Socket.IO has beyond that;
-//! - a user: `user` and its `memory`, woken by `alarms`; `links`, where it has several connections;
+//! - a user: `user` and its `memory`, woken by `alarms`; `links`, where it has several connections or comes back;
 //! - a shard: `cast`, the engine's app;
 //! - what came of it: `figures`, `metrics` (Artillery's names), `report`;
 //! - the whole: `perform`, with `desk` (where periods come together); on many machines `bundle` (what a script
@@ -47,6 +47,7 @@ mod scale;
 mod servers;
 mod socketio;
 mod sockets;
+mod storms;
 mod template;
 mod tls;
 mod tree;
@@ -69,6 +70,7 @@ pub(crate) use periods::Periods;
 pub use problem::Problems;
 pub use read::Script;
 pub use report::ScriptReport;
+pub(crate) use user::TOPICS_MAX;
 pub use user::USER_BYTES;
 
 #[cfg(test)]

@@ -213,10 +213,13 @@ impl Stage<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            let (active, away) = (&self.plan.active, &self.plan.away);
+            let (active, away) = (active.load(Relaxed), away.load(Relaxed));
             (self.say)(Said::Standing(Snapshot {
                 stage: CrowdStage::Holding,
                 open: self.plan.open.load(Relaxed).into(),
-                ready: self.plan.active.load(Relaxed).into(),
+                ready: active.saturating_sub(away).into(),
+                away: away.into(),
                 ..Snapshot::EMPTY
             }));
             if interrupt.is_raised() && !is_interrupted {
@@ -391,6 +394,7 @@ fn plan(
         slots_max,
         active: 0.into(),
         open: 0.into(),
+        away: 0.into(),
         captured: OnceLock::new(),
         first_steps,
         script,

@@ -8,9 +8,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     fields::Fields,
     problem::Problems,
+    storms,
     tree::{Node, Value},
 };
-use crate::progress::PhaseNow;
+use crate::{progress::PhaseNow, rate::Rate, share::Share};
 
 /// One phase.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,10 @@ pub(crate) struct Phase {
     pub(crate) users_max: Option<u32>,
     /// Users that are kept there: arrivals beyond them do not happen.
     pub(crate) hold: Option<u32>,
+    /// The users whose connections are reset when it begins.
+    pub(crate) drop: Option<Share>,
+    /// How often a connection is reset.
+    pub(crate) churn: Option<Rate>,
 }
 
 impl Phase {
@@ -36,6 +41,8 @@ impl Phase {
             duration: Duration::from_millis(1),
             users_max: None,
             hold: None,
+            drop: None,
+            churn: None,
         }
     }
 }
@@ -111,6 +118,8 @@ fn read_one(node: &Node, path: &str, problems: &mut Problems) -> Option<Phase> {
     let name = fields.text("name", problems).map(str::to_owned);
     let users_max = fields.whole("maxVusers", (1, u32::MAX), problems);
     let hold = fields.whole("hold", (1, u32::MAX), problems);
+    let drop = storms::read_drop(&mut fields, problems);
+    let churn = storms::read_churn(&mut fields, problems);
     let pause = fields.time("pause", problems);
     let duration = fields.time("duration", problems);
     let rate = fields.number("arrivalRate", (0.0, RATE_MAX), problems);
@@ -135,6 +144,30 @@ fn read_one(node: &Node, path: &str, problems: &mut Problems) -> Option<Phase> {
             return None;
         }
     };
+    let Some(pace) = pace_of(span, pause.is_some(), (count, rate, ramp_to), hold, mode) else {
+        let text = "expected arrivalRate, arrivalCount, pause or hold: nobody would arrive";
+        problems.note(at, path, text);
+        return None;
+    };
+    Some(Phase {
+        name,
+        pace,
+        duration: span,
+        users_max,
+        hold,
+        drop,
+        churn,
+    })
+}
+
+/// How users arrive in a phase of this length; `None` where nothing says so.
+fn pace_of(
+    span: Duration,
+    is_pause: bool,
+    (count, rate, ramp_to): (Option<u32>, Option<f64>, Option<f64>),
+    hold: Option<u32>,
+    mode: &str,
+) -> Option<Pace> {
     let span_ms = span.as_secs_f64() * 1e3;
     // Artillery's ticks are whole microseconds: 15 users per second are 15 of 66,666 µs each, not 14.
     let uniform = |rate: f64| {
@@ -144,8 +177,8 @@ fn read_one(node: &Node, path: &str, problems: &mut Problems) -> Option<Phase> {
             count: (span.as_micros() as f64 / tick_us).floor() as u64,
         }
     };
-    let pace = match (pause, count, rate, ramp_to, hold) {
-        (Some(_), ..) | (_, Some(0), ..) | (_, None, Some(0.0), None, _) => Pace::Pause,
+    Some(match (is_pause, count, rate, ramp_to, hold) {
+        (true, ..) | (_, Some(0), ..) | (_, None, Some(0.0), None, _) => Pace::Pause,
         (_, Some(count), ..) => Pace::Uniform {
             interval_ms: span_ms / f64::from(count),
             count: count.into(),
@@ -160,18 +193,7 @@ fn read_one(node: &Node, path: &str, problems: &mut Problems) -> Option<Phase> {
         },
         (_, _, Some(rate), ..) => uniform(rate),
         (.., Some(_)) => uniform(HOLD_RATE),
-        _ => {
-            let text = "expected arrivalRate, arrivalCount, pause or hold: nobody would arrive";
-            problems.note(at, path, text);
-            return None;
-        }
-    };
-    Some(Phase {
-        name,
-        pace,
-        duration: span,
-        users_max,
-        hold,
+        _ => return None,
     })
 }
 

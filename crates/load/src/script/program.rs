@@ -12,6 +12,7 @@ use super::{
     socketio::Emit,
     template::{Body, Template},
 };
+use crate::comeback::Backoff;
 
 /// One scenario.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Program {
     pub(crate) connect: Connect,
     /// Sockets that its users open besides their own.
     pub(crate) sides: Box<[Side]>,
+    /// How long its users wait before they come back, if they do.
+    pub(crate) reconnect: Option<Backoff>,
     /// Functions that run before the user is dialled.
     pub(crate) before: Box<[u16]>,
     pub(crate) steps: Box<[Step]>,
@@ -80,6 +83,8 @@ pub(crate) enum Step {
     Open,
     /// Closes the socket that the step is for.
     Close,
+    /// Resets the socket that the step is for, which then comes back.
+    Drop,
 }
 
 /// A call of a function in JavaScript.

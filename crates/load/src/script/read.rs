@@ -16,7 +16,7 @@ use super::{
     problem::{Place, Problems},
     processor::Processor,
     program::{Call, Dialect, Program, Step},
-    socketio, sockets,
+    socketio, sockets, storms,
     tree::{Node, Value},
 };
 
@@ -130,6 +130,12 @@ impl Script {
     /// Where the sockets of its scenarios connect: of each scenario, its users' own and those besides.
     pub(crate) fn connects(&self) -> impl Iterator<Item = &Connect> {
         self.programs.iter().flat_map(Program::connects)
+    }
+
+    /// Whether users of any of its scenarios come back.
+    pub(crate) fn comes_back(&self) -> bool {
+        let mut programs = self.programs.iter();
+        programs.any(|program| program.reconnect.is_some())
     }
 
     /// How many sockets a user of any of its scenarios has at most.
@@ -253,6 +259,7 @@ fn compile(
         unknown, processor, ..
     } = names;
     let programs = chosen(programs, at, flags, problems);
+    storms::check(tree.find("config"), &programs, problems);
     let odd =
         |name: &String| format!("`{name}` in a template stands for nothing: it will be undefined");
     warnings.extend(unknown.iter().map(odd));
@@ -354,6 +361,7 @@ fn scenario(
     let after = hooks("afterScenario", &mut fields, names, problems);
     let engine = fields.text("engine", problems);
     let dialect = dialect(engine, config, &fields, problems)?;
+    let reconnect = storms::reconnect_of(&mut fields, dialect, config.reconnect, problems);
     let own = fields.take("socketio");
     let sides = sockets::read(&mut fields, dialect, config, names, problems);
     let flow_path = fields.path_of("flow");
@@ -367,19 +375,8 @@ fn scenario(
         _ => Connect::read(step, node.at, &config.connect, names, problems),
     };
     let before_flow = problems.count();
-    let mut compiler = Compiler {
-        names,
-        problems,
-        dialect,
-        sides: &sides,
-        jitter: config.jitter,
-        steps: Vec::new(),
-        labels: Vec::new(),
-        on: Vec::new(),
-        socket: 0,
-        uses: Vec::new(),
-        joined: 0,
-    };
+    let mut compiler = Compiler::new(names, problems, dialect, &sides);
+    (compiler.jitter, compiler.comes_back) = (config.jitter, reconnect.is_some());
     compiler.steps(items, &flow_path, dialect != Dialect::SocketIo);
     for (number, function) in after.into_iter().enumerate() {
         let loops = Box::default();
@@ -399,6 +396,7 @@ fn scenario(
         weight,
         dialect,
         connect: connect?,
+        reconnect,
         before: before.into(),
         steps: steps.into(),
         on: on.into(),

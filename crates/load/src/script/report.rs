@@ -26,6 +26,10 @@ pub struct ScriptReport {
     pub limits: Vec<FailureCount>,
     /// Why users failed, most frequent first.
     pub failures: Vec<FailureCount>,
+    /// Why connections ended that were to come back, most frequent first.
+    pub disconnections: Vec<FailureCount>,
+    /// Why they could not come back at once, most frequent first.
+    pub returns_failed: Vec<FailureCount>,
     /// Whether the run was ended early.
     pub interrupted: bool,
     aggregate: Metrics,
@@ -63,7 +67,9 @@ impl ScriptReport {
         let find = |name: &str| aggregate.find(name).or_else(|| ours.find(name));
         let verdicts = script.ensure.judge(&find);
         let failures = figures.failed.counts();
-        let limits = figures.failed.only(Failure::is_ours).counts();
+        let mut limits = figures.failed.only(Failure::is_ours);
+        limits.merge(figures.returns_failed.only(Failure::is_ours));
+        let limits = limits.counts();
         let programs = script.programs.iter();
         let names = programs.flat_map(|program| {
             let labels = program.labels.iter();
@@ -82,6 +88,8 @@ impl ScriptReport {
             verdicts,
             limits,
             failures,
+            disconnections: figures.disconnected.counts(),
+            returns_failed: figures.returns_failed.counts(),
             interrupted: run.interrupted,
             steps: steps.collect(),
             aggregate,
@@ -151,11 +159,15 @@ impl ScriptReport {
             (true, true) => Status::Met,
             (true, false) => Status::NotMet,
         };
-        let troubles = |group: &str, all: &[FailureCount]| {
-            all.iter().map(|one| Trouble::of(group, one)).collect()
+        let troubles = |group: &'static str, all: &'_ [FailureCount]| {
+            let troubles = all.iter().map(|one| Trouble::of(group, one));
+            troubles.collect::<Vec<_>>()
         };
         record.limits = troubles("limits", &self.limits);
         record.failures = troubles("users failed", &self.failures);
+        let ended = troubles("disconnected", &self.disconnections);
+        let tries = troubles("could not come back at once", &self.returns_failed);
+        record.failures.extend(ended.into_iter().chain(tries));
         if self.interrupted {
             record.reasons.push("the run was ended early".to_owned());
         }
@@ -216,14 +228,15 @@ impl fmt::Display for ScriptReport {
             )?;
         }
         write_machines(f, &self.machines)?;
-        if !self.failures.is_empty() {
-            writeln!(f, "\nFailed users:")?;
-        }
-        for failure in &self.failures {
-            writeln!(f, "  {} × {}", failure.count, failure.text)?;
-            if let Some(remedy) = failure.remedy {
-                writeln!(f, "    {remedy}")?;
-            }
+        for (title, failures) in [
+            ("Failed users", &self.failures),
+            (
+                "Connections that ended and were to come back",
+                &self.disconnections,
+            ),
+            ("Tries to come back in vain", &self.returns_failed),
+        ] {
+            write_failures(f, title, failures)?;
         }
         if !self.verdicts.is_empty() {
             writeln!(f, "\nChecks:")?;
@@ -235,4 +248,21 @@ impl fmt::Display for ScriptReport {
         }
         Ok(())
     }
+}
+
+fn write_failures(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    failures: &[FailureCount],
+) -> fmt::Result {
+    if !failures.is_empty() {
+        writeln!(f, "\n{title}:")?;
+    }
+    for failure in failures {
+        writeln!(f, "  {} × {}", failure.count, failure.text)?;
+        if let Some(remedy) = failure.remedy {
+            writeln!(f, "    {remedy}")?;
+        }
+    }
+    Ok(())
 }

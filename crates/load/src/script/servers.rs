@@ -52,6 +52,8 @@ pub(super) fn resolve(
     let mut destinations = Vec::new();
     for (place, (destination, sources)) in addresses.into_iter().enumerate() {
         let dials = arrivals * u64::from(sockets_towards(script, &servers, place));
+        // All may end at once, leave TIME_WAIT and come back.
+        let dials = dials * if script.comes_back() { 2 } else { 1 };
         // Each user that leaves keeps its tuples for a minute, so arrivals count and not users.
         let tuples = (dials + dials / 10).clamp(1, TUPLES_MAX);
         let sources = match sources {

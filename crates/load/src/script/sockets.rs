@@ -1,5 +1,5 @@
-//! Sockets that users open besides their own: `sockets` of a scenario, the steps `open` and `close`, and `on`,
-//! which says of another step which socket it is for.
+//! Sockets that users open besides their own: `sockets` of a scenario, the steps `open`, `close` and `drop`, and
+//! `on`, which says of another step which socket it is for.
 //!
 //! What a user has open at a step is followed through the flow before anything runs: a step that is for a socket
 //! which cannot be open there is an error. Where that depends on how often a loop goes round, it is found when
@@ -171,6 +171,29 @@ impl Compiler<'_, '_> {
             self.joined &= !(1 << socket);
         }
         self.push(step, key);
+    }
+
+    /// `drop: {}` of the user's own socket, and `drop: feed`.
+    pub(crate) fn drop_socket(&mut self, entry: &Entry, key: &str) {
+        if !self.comes_back {
+            let text = "the user would not come back from it: write `reconnect: true` in the scenario \
+                        or in `config`";
+            self.problems.note(entry.at, key, text);
+            return;
+        }
+        let is_own = match &entry.node.value {
+            Value::Null => true,
+            Value::Map(keys) => keys.is_empty(),
+            _ => false,
+        };
+        if !is_own {
+            let Some(socket) = self.socket_named(&entry.node, key) else {
+                return;
+            };
+            self.uses.push((self.steps.len(), entry.at));
+            self.socket = socket;
+        }
+        self.push(Step::Drop, key);
     }
 
     fn socket_named(&mut self, node: &Node, key: &str) -> Option<u8> {

@@ -7,7 +7,8 @@
 //!    └─────────────────────┴────────────┴────────► Leaving ──► Free ◄──────────┘
 //! ```
 //!
-//! One that thinks is acting, and its alarm is set.
+//! One that thinks is acting, and its alarm is set. So is one whose connection has ended and that is to come back:
+//! it takes no step until it has.
 //!
 //! What belongs to its connection is in a [`Line`]. Where users have one connection each, a user and its line
 //! have the same place; otherwise [`Links`](super::links::Links) say which line is whose.
@@ -34,7 +35,9 @@ pub(crate) struct User {
     pub(crate) program: u16, // 2
     /// The instruction that it is at.
     pub(crate) step: u16, // 2
-    pub(crate) state: State, // 1, and 3 of padding
+    pub(crate) state: State, // 1
+    /// Its sockets that are to come back; it goes on when all are there.
+    pub(crate) away: u8, // 1, and 2 of padding
 }
 
 /// A connection of a user; 16 bytes, in a table indexed by the engine's connection index.
@@ -74,6 +77,9 @@ pub(crate) enum State {
     /// It is over; what became of it is counted.
     Leaving,
 }
+
+/// Topics that a socket has joined at once, at most.
+pub(crate) const TOPICS_MAX: usize = 1_000;
 
 /// What a connection that speaks Phoenix keeps of its channels: 40 bytes and its topics.
 #[derive(Clone, Debug, Default)]

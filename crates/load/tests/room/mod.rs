@@ -88,6 +88,8 @@ struct Guest {
     /// None echoes.
     serializer: Option<Serializer>,
     topic: String,
+    /// The path and query that it asked for.
+    asked: String,
     /// The `join_ref` of a channel that was left and is not closed.
     left: Option<Ref<'static>>,
     /// That of a guest who speaks Socket.IO.
@@ -105,6 +107,28 @@ impl Room {
     /// Closes the connection that came first of those that are here.
     pub(crate) fn close_first(&self, code: CloseCode, io: &mut Io<'_, ()>) {
         io.close(self.conns[0].conn, code, "");
+    }
+
+    /// Closes everybody who is here, or resets them without a code.
+    pub(crate) fn close_all(&self, code: Option<CloseCode>, io: &mut Io<'_, ()>) {
+        for guest in &self.conns {
+            match code {
+                Some(code) => io.close(guest.conn, code, ""),
+                None => io.abort(guest.conn),
+            }
+        }
+    }
+
+    /// What everybody who is here asked for, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let mut all: Vec<_> = self.conns.iter().map(|guest| guest.asked.clone()).collect();
+        all.sort();
+        all
+    }
+
+    /// Behaves otherwise from now on.
+    pub(crate) fn behave(&mut self, manners: Manners) {
+        self.manners = manners;
     }
 
     fn handle_text(&mut self, conn: ConnId, text: &str, io: &mut Io<'_, ()>) {
@@ -279,6 +303,7 @@ impl App for Room {
             conn,
             serializer,
             topic: String::new(),
+            asked: format!("{}?{}", request.path(), request.query().unwrap_or_default()),
             left: None,
             session: None,
         });

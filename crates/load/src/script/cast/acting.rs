@@ -31,9 +31,14 @@ impl Cast {
     /// Lets the user in slot `index` go on until it has to wait.
     pub(super) fn act(&mut self, index: u32, io: &mut Io<'_, Order>) {
         let plan = Arc::clone(&self.plan);
+        let now = self.watch.now(io.now());
         let Some(user) = self.users.find(index) else {
             return;
         };
+        // Who is away goes on when it is back, and who thinks has an alarm for that.
+        if user.away > 0 || user.due > now {
+            return;
+        }
         let socket = plan.program(user.program).socket_of(user.step);
         // A server that does not read makes its users late, which is counted, and not the crowd full.
         let view = self.conn(index, socket).and_then(|conn| io.view(conn));
@@ -143,6 +148,7 @@ impl Cast {
             Step::Act(act) => self.act_in_channel(plan, (index, socket), act, io),
             // These are for sockets besides the user's own.
             Step::Open | Step::Close => self.go_on(index),
+            Step::Drop => self.drop_socket(index, socket, io),
         }
     }
 

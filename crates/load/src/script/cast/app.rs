@@ -11,8 +11,14 @@ use proto::{
     ws::handshake::{ClientKey, HandshakeError, Upgrade, encode_upgrade, verify},
 };
 
-use super::{ACTS_PER_TICK, Cast, LATER, Order, State, scene};
-use crate::{failure::Failure, script::links::Stage};
+use super::{ACTS_PER_TICK, Cast, LATER, Order, State, User, scene};
+use crate::{
+    failure::Failure,
+    script::{
+        connect::Request,
+        links::{Links, Stage},
+    },
+};
 
 impl App for Cast {
     type Mail = Order;
@@ -51,7 +57,8 @@ impl App for Cast {
             links.socket(index, socket).stage = Stage::Upgrading;
         }
         let program = plan.program(user.program);
-        let wanted = match self.asked.remove(&conn.index) {
+        let asked = self.asked.remove(&conn.index);
+        let wanted = match asked.or_else(|| asked_before(&mut self.links, index, socket)) {
             Some(wanted) => wanted,
             None => {
                 let mut scene = scene(&plan, user, &mut self.random);
@@ -61,6 +68,15 @@ impl App for Cast {
                 Box::new(wanted.unwrap_or_default())
             }
         };
+        if let Some(links) = &mut self.links
+            && program.reconnect.is_some()
+            && !program.connect_of(socket).is_constant()
+        {
+            // Who comes back asks for the same.
+            let kept = &mut links.socket(index, socket).kept;
+            let request = &mut kept.get_or_insert_default().request;
+            request.get_or_insert_with(|| (*wanted).clone());
+        }
         let protocols: Vec<_> = wanted.protocols.iter().map(String::as_str).collect();
         let headers: Vec<_> = wanted
             .headers
@@ -136,9 +152,17 @@ impl App for Cast {
                 let text = "the server chose none of the subprotocols";
                 Failure::HandshakeInvalid(text.to_owned())
             }
+            // Nothing but a storm or a step of the script does that.
+            (_, Cause::Aborted) => Failure::Dropped,
             _ => Failure::of_closed(closed),
         };
         self.lose(index, socket, failure, io);
+        if self.links.is_none()
+            && let Some(user) = self.users.find(index)
+        {
+            // Its slot is its connection's, which is over.
+            *user = User::default();
+        }
     }
 
     fn handle_mail(&mut self, order: Order, io: &mut Io<'_, Order>) {
@@ -177,9 +201,18 @@ impl App for Cast {
             self.hear_functions(io);
             self.beat(io);
             self.sweep_sessions(io);
+            // Both end connections, so nobody is dialled after them in this tick.
+            self.try_returns(io);
+            self.storm(io);
         }
         self.end_if_over(io);
         let next = self.next_look(io);
         io.tick_at(next);
     }
+}
+
+/// What a socket that comes back has asked for the first time, where that is not the same for all.
+fn asked_before(links: &mut Option<Box<Links>>, user: u32, socket: u8) -> Option<Box<Request>> {
+    let kept = links.as_mut()?.socket(user, socket).kept.as_ref()?;
+    kept.request.clone().map(Box::new)
 }

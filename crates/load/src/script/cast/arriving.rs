@@ -71,15 +71,24 @@ impl Cast {
             }
             let attempt = self.retries.pop_front();
             let Some(attempt) = attempt.or_else(|| self.next_attempt(started, now)) else {
-                return self.settle_unheard(io);
+                return self.settle_arrivals(io);
             };
             if !self.dial(attempt, io) {
                 next = now.after(LATER);
                 break;
             }
         }
-        self.settle_unheard(io);
+        self.settle_arrivals(io);
         io.tick_at(next);
+    }
+
+    /// Tells users what came of their dials and first functions: what becomes of that may end connections, so it
+    /// comes after all dials.
+    fn settle_arrivals(&mut self, io: &mut Io<'_, Order>) {
+        self.settle_undialled(io);
+        if !self.unheard.is_empty() {
+            self.settle(None, io);
+        }
     }
 
     /// The next user that is due and may arrive.
@@ -128,7 +137,12 @@ impl Cast {
         let Some(attempt) = self.prepare(&plan, attempt, now) else {
             return true;
         };
-        let conn = match self.connect(&plan, (attempt.program, 0), attempt.tuples_busy, io) {
+        let conn = match self.connect(
+            &plan,
+            (attempt.program, 0),
+            (attempt.tuples_busy, false),
+            io,
+        ) {
             Ok(conn) => conn,
             Err(Undialled::Later) => {
                 self.retries.push_front(attempt);
@@ -174,7 +188,7 @@ impl Cast {
         &mut self,
         plan: &Plan,
         (program, socket): (u16, u8),
-        tuples_busy: u8,
+        (tuples_busy, returns): (u8, bool),
         io: &mut Io<'_, Order>,
     ) -> Result<ConnId, Undialled> {
         let now = io.now();
@@ -185,8 +199,8 @@ impl Cast {
         };
         let source = tuples.socket_addr(tuple);
         let destination = tuples.destination();
-        // Each user is somebody else, who was never there before.
-        let Ok(conn) = io.dial(server.way.dial(source, destination, false)) else {
+        // Each user is somebody else, who was never there before unless it comes back.
+        let Ok(conn) = io.dial(server.way.dial(source, destination, returns)) else {
             tuples.give_back(tuple, Rest::None, now);
             // Connections that still say goodbye have slots, too, and give them back.
             return Err(match self.live < io.conns_count() {
@@ -239,7 +253,7 @@ impl Cast {
         let user = std::mem::take(user);
         self.figures.tuples_busy += 1;
         if let Some(links) = &mut self.links {
-            links.detach(index, 0);
+            links.forget(index, 0);
             links.vacate(index);
         }
         self.retries.push_back(Attempt {
@@ -266,7 +280,6 @@ impl Cast {
             return false;
         }
         links.detach(index, socket);
-        links.socket(index, socket).stage = Stage::Dialling;
         self.figures.tuples_busy += 1;
         self.dials.push_back(Dial {
             who,

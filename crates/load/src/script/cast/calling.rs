@@ -311,14 +311,6 @@ impl Cast {
         }
     }
 
-    /// The same, if a call could not even begin.
-    pub(super) fn settle_unheard(&mut self, io: &mut Io<'_, Order>) {
-        // Not while users are dialled: a user that fails now gives back a slot that is not free yet.
-        if !self.unheard.is_empty() {
-            self.settle(None, io);
-        }
-    }
-
     /// Forgets the call that a user waits for.
     pub(super) fn forget_call(&mut self, call: u32) {
         self.errands.remove(&call);

@@ -5,14 +5,14 @@ use std::time::Duration;
 use engine::{ConnId, Io, Message, Time};
 use proto::phoenix::{self, Json, Payload, Received, Ref, Reply, Serializer};
 
-use super::{Cast, Order, Plan, State, scene};
+use super::{Cast, LATER, Order, Plan, State, scene};
 use crate::{
     failure::Failure,
     hand::Hand,
     script::{
         program::{Act, Dialect, Step},
         template::{Body, Template},
-        user::Channels,
+        user::{Channels, TOPICS_MAX},
     },
     speech,
 };
@@ -21,11 +21,11 @@ use crate::{
 const BEATS_PER_TICK: u32 = 1_024;
 
 /// What a user says in a channel.
-struct Said<'t> {
-    topic: &'t str,
-    event: &'t str,
-    join_ref: Option<u32>,
-    reference: u32,
+pub(super) struct Said<'t> {
+    pub(super) topic: &'t str,
+    pub(super) event: &'t str,
+    pub(super) join_ref: Option<u32>,
+    pub(super) reference: u32,
 }
 
 impl Channels {
@@ -52,30 +52,11 @@ impl Cast {
     ) -> bool {
         let now = self.watch.now(io.now());
         self.begin_step(index, now);
-        let nothing = Body::Constant("{}".into());
-        let (topic, event, payload, waits) = match act {
-            Act::Hear { .. } => {
-                if let Some(user) = self.users.find(index) {
-                    user.awaited = 0;
-                }
-                return self.await_message(index, now);
+        let Some((topic, event, payload)) = self.spoken(plan, index, act) else {
+            if let Some(user) = self.users.find(index) {
+                user.awaited = 0;
             }
-            Act::Join { topic, payload, .. } => {
-                (Some(topic), phoenix::JOIN.to_owned(), payload, true)
-            }
-            Act::Leave { topic } => (topic.as_ref(), phoenix::LEAVE.to_owned(), &nothing, true),
-            Act::Push {
-                topic,
-                event,
-                payload,
-                waits,
-                ..
-            } => (
-                topic.as_ref(),
-                self.written(plan, index, event),
-                payload,
-                *waits,
-            ),
+            return self.await_message(index, now);
         };
         let topic = self.topic(plan, (index, socket), topic);
         self.text.clear();
@@ -85,8 +66,18 @@ impl Cast {
         let (Some(user), Some(line)) = (self.users.find(index), self.lines.find(conn.index)) else {
             return false;
         };
-        payload.write(&mut self.text, &mut scene(plan, user, &mut self.random));
+        match payload {
+            Some(payload) => {
+                payload.write(&mut self.text, &mut scene(plan, user, &mut self.random))
+            }
+            None => self.text.push_str("{}"),
+        }
         let channels = line.channels.get_or_insert_default();
+        let is_join = matches!(act, Act::Join { .. });
+        if is_join && channels.joined.len() >= TOPICS_MAX && channels.join_ref(&topic).is_none() {
+            self.give_up(index, Failure::TooManyTopics, io);
+            return false;
+        }
         let reference = channels.next_ref();
         let join_ref = channels.join_ref_for(act, &topic, reference);
         if join_ref.is_none() {
@@ -94,6 +85,13 @@ impl Cast {
             return false;
         }
         user.awaited = reference;
+        if is_join
+            && plan.program(user.program).reconnect.is_some()
+            && let Some(links) = &mut self.links
+        {
+            let kept = &mut links.socket(index, socket).kept;
+            kept.get_or_insert_default().join(&topic, &self.text);
+        }
         let (topic, event) = (&*topic, &*event);
         self.say_in_channel(
             plan,
@@ -106,10 +104,35 @@ impl Cast {
             },
             io,
         );
-        if waits {
-            return self.await_message(index, now);
+        match act {
+            Act::Push { waits: false, .. } => self.go_on(index),
+            _ => self.await_message(index, now),
         }
-        self.go_on(index)
+    }
+
+    /// The topic, the event and the payload of what a step says; `None` if it only listens.
+    fn spoken<'a>(
+        &mut self,
+        plan: &Plan,
+        index: u32,
+        act: &'a Act,
+    ) -> Option<(Option<&'a Template>, String, Option<&'a Body>)> {
+        Some(match act {
+            Act::Hear { .. } => return None,
+            Act::Join { topic, payload, .. } => {
+                (Some(topic), phoenix::JOIN.to_owned(), Some(payload))
+            }
+            Act::Leave { topic } => (topic.as_ref(), phoenix::LEAVE.to_owned(), None),
+            Act::Push {
+                topic,
+                event,
+                payload,
+                ..
+            } => {
+                let event = self.written(plan, index, event);
+                (topic.as_ref(), event, Some(payload))
+            }
+        })
     }
 
     /// The topic of a step: its own, or the one that its user has joined last.
@@ -123,7 +146,7 @@ impl Cast {
     }
 
     /// The channels of a user's socket.
-    fn channels(&mut self, index: u32, socket: u8) -> Option<&mut Channels> {
+    pub(super) fn channels(&mut self, index: u32, socket: u8) -> Option<&mut Channels> {
         let conn = self.conn(index, socket)?;
         self.lines.find(conn.index)?.channels.as_deref_mut()
     }
@@ -137,7 +160,7 @@ impl Cast {
     }
 
     /// Sends a message whose payload is in `self.text`; a payload that is no JSON is a text.
-    fn say_in_channel(
+    pub(super) fn say_in_channel(
         &mut self,
         plan: &Plan,
         (index, socket): (u32, u8),
@@ -194,7 +217,8 @@ impl Cast {
                 self.hear_event(plan, (index, socket), &message, io);
             }
             Err(error) => {
-                self.give_up(index, Failure::ProtocolBroken(error.to_string()), io);
+                let failure = Failure::ProtocolBroken(error.to_string());
+                self.lose(index, socket, failure, io);
             }
         }
     }
@@ -215,6 +239,9 @@ impl Cast {
         {
             channels.heartbeat_ref = 0;
             return;
+        }
+        if self.is_returning(index, socket) {
+            return self.hear_rejoin(index, socket, reference, reply, io);
         }
         let Some(user) = self.users.find(index) else {
             return;
@@ -238,12 +265,10 @@ impl Cast {
             self.give_up(index, failure, io);
             return;
         }
-        if let Act::Leave { .. } = **act
-            && let Some(channels) = self.channels(index, socket)
-        {
-            channels
-                .joined
-                .retain(|(joined, _)| **joined != *reply.topic);
+        match **act {
+            Act::Join { .. } => self.keep_join(index, socket, &reply.topic),
+            Act::Leave { .. } => self.forget_join(index, socket, &reply.topic),
+            _ => {}
         }
         let response = reply.response.as_json().unwrap_or_default();
         if !self.answer(plan, index, response, io) {
@@ -314,7 +339,11 @@ impl Cast {
         };
         // Who looks late lets everybody rest for as long, so that no heartbeat comes too early.
         hand.set_back(now, Duration::from_millis(100));
-        for _ in 0..BEATS_PER_TICK {
+        for beats in 0..=BEATS_PER_TICK {
+            if beats == BEATS_PER_TICK {
+                io.tick_at(now.after(LATER));
+                break;
+            }
             let Some(place) = hand.next_passed(now) else {
                 break;
             };
@@ -326,7 +355,7 @@ impl Cast {
                 continue;
             };
             if channels.heartbeat_ref != 0 {
-                self.give_up(index, Failure::HeartbeatTimeout, io);
+                self.lose(index, socket, Failure::HeartbeatTimeout, io);
                 continue;
             }
             let reference = channels.next_ref();

@@ -27,6 +27,10 @@ impl Cast {
         let call = (user.state == State::Calling).then_some(user.awaited);
         user.state = State::Leaving;
         user.memory = None;
+        let was_away = std::mem::take(&mut user.away) > 0;
+        if was_away {
+            self.count_away(false);
+        }
         if let Some(call) = call {
             self.forget_call(call);
         }
@@ -50,19 +54,28 @@ impl Cast {
         }
     }
 
-    /// Says goodbye on a user's socket, and parts the two; whether it had a connection.
-    pub(super) fn close_line(&mut self, index: u32, socket: u8, io: &mut Io<'_, Order>) -> bool {
-        let conn = self.conn(index, socket);
+    /// Says goodbye on a user's socket for good.
+    pub(super) fn close_line(&mut self, index: u32, socket: u8, io: &mut Io<'_, Order>) {
+        self.hang_up(index, socket, io);
+        if let Some(links) = &mut self.links {
+            self.returns.clear(links.place(index, socket));
+            links.forget(index, socket);
+        }
+    }
+
+    /// Says goodbye on the connection of a user's socket, if it has one, and parts the two.
+    pub(super) fn hang_up(&mut self, index: u32, socket: u8, io: &mut Io<'_, Order>) {
+        let Some(conn) = self.conn(index, socket) else {
+            return;
+        };
         if let Some(links) = &mut self.links {
             links.detach(index, socket);
         }
-        let Some(conn) = conn else { return false };
         if let Some(line) = self.lines.find(conn.index) {
             line.channels = None;
         }
         self.asked.remove(&conn.index);
         io.close(conn, CloseCode::NORMAL, "");
-        true
     }
 
     /// One user less is there.
@@ -115,6 +128,7 @@ impl Cast {
         let Some(started) = self.started else { return };
         while now >= started.after(PERIOD * (self.period + 1)) {
             self.figures.active = self.active.into();
+            self.figures.away = self.away.into();
             self.figures.open = self.open.into();
             let figures = self.take_figures();
             // Where there is no room, what was counted goes into the next period and is not lost.

@@ -3,7 +3,9 @@
 //! - `app`: what the engine tells, and the ticks;
 //! - `arriving`: who is due is dialled;
 //! - `acting`: users go from step to step;
-//! - `opening`: sockets besides a user's own;
+//! - `opening`: a user's sockets until they are open;
+//! - `returning`: those that end and come back;
+//! - `storming`: those that the script resets;
 //! - `calling`: functions in JavaScript;
 //! - `hearing`: what the server says, and what becomes of it;
 //! - `channels`: the steps of Phoenix Channels, and heartbeats;
@@ -23,7 +25,9 @@ mod hearing;
 mod leaving;
 mod opening;
 mod plan;
+mod returning;
 mod socketio;
+mod storming;
 #[cfg(test)]
 mod tests;
 
@@ -45,9 +49,10 @@ use super::{
     links::Links,
     phases::Arrivals,
     processor::{Ended, Interpreter},
+    storms::Storms,
     user::{Line, State, User},
 };
-use crate::{hand::Hand, source::Tuples, table::Table, watch::Watch};
+use crate::{failure::Failure, hand::Hand, source::Tuples, table::Table, watch::Watch};
 
 /// What the conductor tells a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +77,7 @@ pub(crate) enum Handed {
 
 /// How long a period is of which a shard tells.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
-/// The longest time between two ticks.
+/// The longest time between two ticks, in each of which the heartbeats are sent that are due.
 const TICK_MAX: Duration = Duration::from_millis(50);
 /// Between looks for what waits for room.
 const LATER: Duration = Duration::from_millis(1);
@@ -115,6 +120,15 @@ pub(crate) struct Cast {
     live: u32,
     /// Of these, WebSockets.
     open: u32,
+    /// Users that are to come back.
+    away: u32,
+    /// When sockets try to come back, and until when those that do wait for their topics, by their places.
+    returns: Alarms,
+    /// Sockets that could not be dialled, and why.
+    undialled: Vec<(Dial, Failure)>,
+    storms: Peekable<Storms>,
+    /// How long the phases last.
+    phases_last: Duration,
     /// Users that are there.
     active: u32,
     alarms: Alarms,
@@ -177,6 +191,11 @@ impl Cast {
             slots: 0,
             live: 0,
             open: 0,
+            away: 0,
+            returns: Alarms::default(),
+            undialled: Vec::new(),
+            storms: Storms::new(Arc::clone(&plan.script.phases)).peekable(),
+            phases_last: plan.script.phases.iter().map(|phase| phase.duration).sum(),
             active: 0,
             alarms: Alarms::default(),
             ready: VecDeque::new(),
@@ -249,14 +268,17 @@ impl Cast {
             return now.after(TICK_MAX);
         };
         let arrival = self.arrivals.peek().map(|one| started.after(one.at));
-        let heartbeat = self
-            .heartbeats
-            .as_ref()
-            .map(|hand| hand.next_time().max(now.after(LATER)));
+        let storm = self.storms.peek().map(|one| started.after(one.at));
         let functions = self.functions.as_ref().and_then(|one| one.next_time());
-        [arrival, self.alarms.next_time(), heartbeat, functions]
-            .into_iter()
-            .flatten()
-            .fold(now.after(TICK_MAX), Time::min)
+        [
+            arrival,
+            storm,
+            self.alarms.next_time(),
+            self.returns.next_time(),
+            functions,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(now.after(TICK_MAX), Time::min)
     }
 }

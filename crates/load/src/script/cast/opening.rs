@@ -2,7 +2,7 @@
 
 use engine::{ConnId, Io};
 
-use super::{Cast, Order, Plan, State, User, Who, arriving::Undialled};
+use super::{Cast, Order, Plan, State, Who, arriving::Undialled};
 use crate::{
     failure::Failure,
     script::{links::Stage, program::Dialect},
@@ -49,6 +49,18 @@ impl Cast {
         false
     }
 
+    /// Lets a user's socket be reset, which then comes back.
+    pub(super) fn drop_socket(&mut self, index: u32, socket: u8, io: &mut Io<'_, Order>) -> bool {
+        let now = self.watch.now(io.now());
+        self.begin_step(index, now);
+        self.go_on(index);
+        if let Some(conn) = self.conn(index, socket) {
+            io.abort(conn);
+        }
+        // The engine says in a moment that it is over, and the user goes on when it is back.
+        false
+    }
+
     /// Lets a user close a socket.
     pub(super) fn close_socket(&mut self, index: u32, socket: u8, io: &mut Io<'_, Order>) -> bool {
         let now = self.watch.now(io.now());
@@ -72,7 +84,8 @@ impl Cast {
         if !is_due || links.conn(index, socket).is_some() {
             return true;
         }
-        match self.connect(&plan, (program, socket), dial.tuples_busy, io) {
+        let returns = self.is_returning(index, socket);
+        match self.connect(&plan, (program, socket), (dial.tuples_busy, returns), io) {
             Ok(conn) => {
                 if let Some(links) = &mut self.links {
                     links.attach(conn.index, plan.owner(program, index, socket));
@@ -82,7 +95,8 @@ impl Cast {
                 self.dials.push_front(dial);
                 return false;
             }
-            Err(Undialled::Never(failure)) => self.lose(index, socket, failure, io),
+            // What becomes of that may end other connections of the user, whose slots are not free yet.
+            Err(Undialled::Never(failure)) => self.undialled.push((dial, failure)),
         }
         true
     }
@@ -90,6 +104,9 @@ impl Cast {
     /// A socket is open: its user goes on, if it has waited for it.
     pub(super) fn enter(&mut self, index: u32, socket: u8, conn: ConnId, io: &mut Io<'_, Order>) {
         let now = self.watch.now(io.now());
+        if self.is_returning(index, socket) {
+            return self.come_back(index, socket, conn, io);
+        }
         let Some(user) = self.users.find(index) else {
             return;
         };
@@ -126,23 +143,12 @@ impl Cast {
         }
     }
 
-    /// A user's socket has ended by itself, and it fails with it.
-    pub(super) fn lose(
-        &mut self,
-        index: u32,
-        socket: u8,
-        failure: Failure,
-        io: &mut Io<'_, Order>,
-    ) {
-        if let Some(links) = &mut self.links {
-            links.detach(index, socket);
-        }
-        self.give_up(index, failure, io);
-        if self.links.is_none()
-            && let Some(user) = self.users.find(index)
-        {
-            // Its slot is its connection's, which is over.
-            *user = User::default();
+    /// Tells those whose sockets could not be dialled.
+    pub(super) fn settle_undialled(&mut self, io: &mut Io<'_, Order>) {
+        for (dial, failure) in std::mem::take(&mut self.undialled) {
+            if self.is_same(dial.who) {
+                self.lose(dial.who.slot, dial.socket, failure, io);
+            }
         }
     }
 

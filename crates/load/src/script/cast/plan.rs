@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) slots_max: u32,
     /// Users that are there, of all shards.
     pub(crate) active: AtomicU32,
+    /// Of these, those that are to come back.
+    pub(crate) away: AtomicU32,
     /// WebSockets that are open, of all shards.
     pub(crate) open: AtomicU32,
     /// Where one user is alone: what it has captured, at its end.
@@ -84,7 +86,8 @@ impl Plan {
     /// What says whose connections are whose, if that is not plain.
     pub(super) fn links(&self) -> Option<Box<Links>> {
         let width = self.script.sockets_max();
-        (width > 1).then(|| Box::new(Links::new(width)))
+        let is_plain = width == 1 && !self.script.comes_back();
+        (!is_plain).then(|| Box::new(Links::new(width)))
     }
 
     /// The scenario of the user `number`, by weight.

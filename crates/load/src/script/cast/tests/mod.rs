@@ -1,5 +1,6 @@
 //! What becomes of scripts on the simulated kernel, against a room with good and bad manners.
 
+mod returns;
 mod several;
 mod socketio;
 
@@ -122,14 +123,65 @@ fn perform_as(
     script: &str,
     manners: Manners,
     limit: Duration,
-    (stall, stalled_for): (Duration, Duration),
+    stall: (Duration, Duration),
     slots_max: u32,
+) -> Performance {
+    let setting = Setting {
+        limit,
+        stall,
+        slots_max,
+        ..USUAL
+    };
+    perform_through(folder, script, manners, setting, &mut [])
+}
+
+/// What a run is performed in.
+#[derive(Clone, Copy)]
+struct Setting {
+    limit: Duration,
+    /// When the crowd stands still, and for how long.
+    stall: (Duration, Duration),
+    slots_max: u32,
+    seed: u64,
+    faults: Faults,
+}
+
+const USUAL: Setting = Setting {
+    limit: Duration::from_secs(600),
+    stall: (Duration::ZERO, Duration::ZERO),
+    slots_max: 10_000,
+    seed: 7,
+    faults: NO_FAULTS,
+};
+
+/// A network on which everything arrives at once.
+const NO_FAULTS: Faults = Faults {
+    delay: 0,
+    short_read: 0,
+    short_write: 0,
+    late_write: 0,
+    reset: 0,
+    accept: 0,
+    refuse: 0,
+};
+
+/// What happens to the server after so long.
+type Mishap<'a> = (Duration, &'a mut dyn FnMut(&mut Room, &mut Io<'_, ()>));
+
+/// Runs a script, during which things happen to the server.
+fn perform_through(
+    folder: &Path,
+    script: &str,
+    manners: Manners,
+    setting: Setting,
+    mishaps: &mut [Mishap<'_>],
 ) -> Performance {
     let flags = ScriptFlags::default();
     let script = Script::parse("s.yml", script, folder, &flags, &|_| None);
     let script = script.unwrap_or_else(|problems| panic!("{problems}"));
     let destination: SocketAddr = "10.0.0.1:4000".parse().expect("an address");
-    let net = Net::new(7, Faults::default());
+    let net = Net::new(setting.seed, setting.faults);
+    let (limit, (stall, stalled_for)) = (setting.limit, setting.stall);
     let listen = net.kernel(Some(destination));
     let settings = Settings {
         idle_timeout: None,
@@ -146,12 +198,13 @@ fn perform_as(
             })
             .collect(),
         destinations: [(destination, sources)].into(),
-        run: 7,
+        run: setting.seed,
         part: crate::script::part::ScriptPart::whole(),
         shards: SHARDS,
-        slots_max,
+        slots_max: setting.slots_max,
         active: 0.into(),
         open: 0.into(),
+        away: 0.into(),
         captured: std::sync::OnceLock::new(),
         first_steps: first_steps(&script),
         first_sockets: first_sockets(&script),
@@ -185,22 +238,17 @@ fn perform_as(
         shards.extend(cast.iter_mut().map(|shard| shard as &mut dyn Shard));
         net.run(&mut shards, still.1, || false);
     }
-    {
-        let mut shards: Vec<&mut dyn Shard> = vec![&mut server[0]];
-        shards.extend(cast.iter_mut().map(|shard| shard as &mut dyn Shard));
-        let until = net.now().after(limit);
-        net.run(&mut shards, until, || false);
+    let until = net.now().after(limit);
+    for (after, happen) in mishaps {
+        pass(&net, &mut server, &mut cast, began.after(*after));
+        server[0].with_app(|room, io| happen(room, io));
     }
+    pass(&net, &mut server, &mut cast, until);
     for shard in &mut cast {
         shard.with_app(|cast, io| cast.handle_mail(Order::Close, io));
     }
-    let mut shards: Vec<&mut dyn Shard> = vec![&mut server[0]];
-    shards.extend(cast.iter_mut().map(|shard| shard as &mut dyn Shard));
-    net.run(
-        &mut shards,
-        net.now().after(Duration::from_secs(60)),
-        || false,
-    );
+    let until = net.now().after(Duration::from_secs(60));
+    pass(&net, &mut server, &mut cast, until);
     let mut all: Option<Figures> = None;
     let (mut lines, mut periods, mut ended) = (Vec::new(), 0, 0);
     for handed in handed.try_iter() {
@@ -226,6 +274,7 @@ fn perform_as(
     assert_eq!(whole, figures.created, "each user ends once");
     assert_eq!(plan.active.load(Relaxed), 0);
     assert_eq!(plan.open.load(Relaxed), 0);
+    assert_eq!(plan.away.load(Relaxed), 0);
     let run = Run {
         span: (0, net.now().since(began).as_millis() as u64),
         intermediate: Vec::new(),
@@ -245,6 +294,13 @@ fn perform_as(
         report,
         metrics,
     }
+}
+
+/// Lets time pass.
+fn pass(net: &Net, server: &mut [Reactor<Room>], cast: &mut [Reactor<Cast>], until: Time) {
+    let mut shards: Vec<&mut dyn Shard> = vec![&mut server[0]];
+    shards.extend(cast.iter_mut().map(|shard| shard as &mut dyn Shard));
+    net.run(&mut shards, until, || false);
 }
 
 /// A script with these phases and this flow against the echo.
@@ -474,6 +530,15 @@ fn phoenix_users_join_push_expect_and_leave() {
         Manners::default(),
     );
     assert_eq!(run.count("errors.not_joined"), 10, "{}", run.report);
+}
+
+#[test]
+fn a_socket_joins_so_many_topics_and_no_more() {
+    let flow = "      - loop: [{join: 'room:{{ $loopCount }}'}, {join: 'room:{{ $loopCount }}'}]\n        count: 1001\n";
+    let run = perform(&channels(flow), Manners::default());
+    assert_eq!(run.count("errors.too_many_topics"), 10, "{}", run.report);
+    assert_eq!(run.figures.steps[1].begun, 10 * 1_001);
+    assert_eq!(run.figures.steps[2].begun, 10 * 1_000);
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! Storming: connections that the script resets, to see them come back.
+
+use std::sync::Arc;
+
+use engine::Io;
+
+use super::{Cast, Order};
+use crate::{
+    script::{links::Stage, storms::What},
+    share::Share,
+};
+
+/// What the script does to connections in one tick.
+const BLOWS_PER_TICK: u32 = 1_024;
+/// Guesses at a connection that is open, before all places are looked at.
+const GUESSES: u32 = 64;
+/// What a share of a shard's users is counted in, so that those of all shards add up.
+const PARTS: u64 = 10_000;
+
+impl Cast {
+    /// Does what is due of what the script does to connections.
+    pub(super) fn storm(&mut self, io: &mut Io<'_, Order>) {
+        let Some(started) = self.started else { return };
+        let now = io.now();
+        for _ in 0..BLOWS_PER_TICK {
+            let Some(blow) = self.storms.next_if(|one| started.after(one.at) <= now) else {
+                return;
+            };
+            match blow.what {
+                What::Share(share) => self.drop_share(share, io),
+                What::One(number) => {
+                    let shard = self.plan.part.shard_of(number, self.plan.shards);
+                    if shard == Some(self.shard) {
+                        self.reset_one(io);
+                    }
+                }
+            }
+        }
+        io.tick_at(now);
+    }
+
+    /// Resets the connections of a share of the users that are there, evenly over the table.
+    fn drop_share(&mut self, share: Share, io: &mut Io<'_, Order>) {
+        let there = (0..self.slots)
+            .filter(|&index| self.may_drop(index))
+            .count() as u64;
+        // Shards round at different places, so that all together drop what was asked.
+        let (shard, shards) = (u64::from(self.shard), u64::from(self.plan.shards));
+        let rounding = PARTS * (2 * shard + 1) / (2 * shards);
+        let wanted = (share.of(there * PARTS) + rounding) / PARTS;
+        let mut due = 0;
+        for index in 0..self.slots {
+            if !self.may_drop(index) {
+                continue;
+            }
+            // Of `there` users every `there / wanted`-th, without fractions.
+            due += wanted;
+            if due >= there {
+                due -= there;
+                self.drop_user(index, io);
+            }
+        }
+    }
+
+    /// Whether a user is there with all of its sockets, and comes back.
+    fn may_drop(&mut self, index: u32) -> bool {
+        let plan = Arc::clone(&self.plan);
+        let user = self.users.find(index);
+        user.is_some_and(|user| {
+            let comes_back = || plan.program(user.program).reconnect.is_some();
+            user.state.is_there() && user.away == 0 && comes_back()
+        })
+    }
+
+    /// Resets all connections of a user, as a cable does that is pulled.
+    fn drop_user(&mut self, index: u32, io: &mut Io<'_, Order>) {
+        let width = self.links.as_ref().map_or(0, |links| links.width());
+        for socket in 0..width {
+            self.reset(index, socket, io);
+        }
+    }
+
+    /// Resets one connection, each as likely as any other.
+    fn reset_one(&mut self, io: &mut Io<'_, Order>) {
+        let Some(links) = &self.links else { return };
+        let places = links.places_count();
+        if self.open == 0 || places == 0 {
+            return;
+        }
+        for _ in 0..GUESSES {
+            let place = self.random.u32(..places);
+            if self.reset_at(place, io) {
+                return;
+            }
+        }
+        let from = self.random.u32(..places);
+        let mut around = (from..places).chain(0..from);
+        let _ = around.find(|&place| self.reset_at(place, io));
+    }
+
+    /// Resets the connection of the socket in a place, if it is one that is open and comes back.
+    fn reset_at(&mut self, place: u32, io: &mut Io<'_, Order>) -> bool {
+        let Some(links) = &self.links else {
+            return false;
+        };
+        let (index, socket) = links.of_place(place);
+        let user = self.users.find(index);
+        let comes_back = user.is_some_and(|user| {
+            let program = self.plan.program(user.program);
+            user.state.is_there() && program.reconnect.is_some()
+        });
+        comes_back && self.reset(index, socket, io)
+    }
+
+    /// Resets a user's socket if it is open; whether it was.
+    fn reset(&mut self, index: u32, socket: u8, io: &mut Io<'_, Order>) -> bool {
+        let links = self.links.as_mut();
+        let is_open = links.is_some_and(|links| links.socket(index, socket).stage == Stage::Open);
+        if !is_open {
+            return false;
+        }
+        // One that was reset a moment ago is not there, though the engine has still to say so.
+        let conn = self.conn(index, socket);
+        let Some(conn) = conn.filter(|&conn| io.view(conn).is_some()) else {
+            return false;
+        };
+        io.abort(conn);
+        true
+    }
+}
