@@ -260,6 +260,7 @@ fn compile(
     } = names;
     let programs = chosen(programs, at, flags, problems);
     storms::check(tree.find("config"), &programs, problems);
+    note_lacks(processor.as_ref(), &config, &mut warnings, problems);
     let odd =
         |name: &String| format!("`{name}` in a template stands for nothing: it will be undefined");
     warnings.extend(unknown.iter().map(odd));
@@ -279,6 +280,25 @@ fn compile(
         ensure: config.ensure,
         warnings,
     })
+}
+
+/// Notes what functions ask for that is not there; where nobody comes, it is only a warning.
+fn note_lacks(
+    processor: Option<&Processor>,
+    config: &Config<'_>,
+    warnings: &mut Vec<String>,
+    problems: &mut Problems,
+) {
+    let (Some(processor), Some(node)) = (processor, config.processor) else {
+        return;
+    };
+    for (wrong, may_happen) in processor.lacking() {
+        if may_happen {
+            problems.note(node.at, "config.processor", wrong);
+        } else {
+            warnings.push(format!("{wrong}; no step comes there"));
+        }
+    }
 }
 
 /// Reads the functions of a script.

@@ -275,3 +275,40 @@ scenarios:
         assert!(text.contains(words), "{text}");
     }
 }
+
+#[test]
+fn what_a_function_lacks_that_no_step_comes_to_is_a_warning() {
+    let folder = std::env::temp_dir().join(format!("fourtuple-lacks-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let source = "module.exports = { fill, read };\nfunction fill(context, events, done) { return done(); }\n\
+                  function read() {\n  return require('fs').readFileSync('/x');\n}\n";
+    std::fs::write(folder.join("f.js"), source).expect("a file");
+    let parsed = |step: &str| {
+        let text = format!(
+            "config: {{target: 'ws://h/', processor: ./f.js, phases: [{{duration: 1, arrivalRate: 1}}]}}\n\
+             scenarios: [{{engine: ws, flow: [{{function: {step}}}]}}]\n"
+        );
+        let flags = ScriptFlags::default();
+        let script = Script::parse("s.yml", &text, &folder, &flags, &|_| None);
+        script.map_err(|problems| problems.to_string())
+    };
+    let script = parsed("fill").expect("a script that can run");
+    let [warning] = script.warnings() else {
+        panic!("{:?}", script.warnings());
+    };
+    assert!(
+        warning.starts_with("f.js, line 4: there is no module `fs`"),
+        "{warning}"
+    );
+    assert!(warning.ends_with("no step comes there"), "{warning}");
+    let refusal = parsed("read").expect_err("a step comes there");
+    assert!(
+        refusal.contains("config.processor: f.js, line 4: there is no module `fs`"),
+        "{refusal}"
+    );
+    // Nor is it known that nobody comes there when another function calls it.
+    let called = format!("{source}function all() {{ return read(); }}\n");
+    std::fs::write(folder.join("f.js"), called).expect("a file");
+    assert!(parsed("fill").is_err());
+    std::fs::remove_dir_all(&folder).expect("our folder");
+}

@@ -43,6 +43,8 @@ pub(crate) struct Processor {
     exported: BTreeSet<String>,
     /// The functions that the script uses, by the numbers that its steps have for them.
     used: Vec<Box<str>>,
+    /// Functions that ask for what is not there, and a sentence that says so.
+    lacking: Vec<(String, String)>,
 }
 
 /// Reads a file beside the script; what is wrong is a sentence.
@@ -130,7 +132,7 @@ impl Processor {
                 false => scan::wishes(&text),
             };
             self.files.insert(path.clone(), text);
-            for (line, wish) in wishes {
+            for (line, wish, asks) in wishes {
                 let name = match wish {
                     Wish::Environment(name) => {
                         if let Some(value) = environment(&name) {
@@ -147,7 +149,14 @@ impl Processor {
                     .find(|one| !self.files.contains_key(one) && read(one).is_ok());
                 match found.map(|found| (read(&found), found)) {
                     Some((Ok(text), found)) => open.push((found, text)),
-                    _ => note(format!("{path}, line {line}: {}", no_module(&name))),
+                    _ => {
+                        let wrong = format!("{path}, line {line}: {}", no_module(&name));
+                        match asks.filter(|_| path == self.main) {
+                            // It may be that nobody comes there.
+                            Some(function) => self.lacking.push((function, wrong)),
+                            None => note(wrong),
+                        }
+                    }
                 }
             }
         }
@@ -170,6 +179,17 @@ impl Processor {
         }
         self.used.push(name.into());
         Ok((self.used.len() - 1) as u16)
+    }
+
+    /// What functions ask for that is not there, and whether a user may come to it: it is said in a step's name, or some
+    /// other function calls it.
+    pub(crate) fn lacking(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.lacking.iter().map(|(function, wrong)| {
+            let is_used = self.used.iter().any(|used| **used == **function);
+            let is_called = || self.files.values().any(|text| scan::calls(text, function));
+            let is_known = self.exported.contains(function);
+            (&**wrong, is_used || !is_known || is_called())
+        })
     }
 
     /// The name of a function.

@@ -20,13 +20,16 @@ enum Token<'s> {
     Sign(u8),
 }
 
-/// What `source` asks for, each with its line.
-pub(super) fn wishes(source: &str) -> Vec<(u32, Wish)> {
+/// What `source` asks for, each with its line and with the function that asks, if that has a name and stands by itself.
+pub(super) fn wishes(source: &str) -> Vec<(u32, Wish, Option<String>)> {
     use Token::{Sign, Text, Word};
     let tokens = tokens(source);
     let mut found = Vec::new();
+    let mut place = Place::default();
     for at in 0..tokens.len() {
         let line = tokens[at].0;
+        let after = tokens.get(at + 1).map(|(_, token)| *token);
+        place.pass(tokens[at].1, after);
         let mut next = [Sign(0); 5];
         for (place, (_, token)) in next.iter_mut().zip(&tokens[at..]) {
             *place = *token;
@@ -50,9 +53,54 @@ pub(super) fn wishes(source: &str) -> Vec<(u32, Wish)> {
             ] => Wish::Environment(name.to_owned()),
             _ => continue,
         };
-        found.push((line, wish));
+        found.push((line, wish, place.function().map(str::to_owned)));
     }
     found
+}
+
+/// Whether anybody in `source` calls `name`.
+pub(super) fn calls(source: &str, name: &str) -> bool {
+    let tokens = tokens(source);
+    let word = |at: usize| tokens.get(at).map(|(_, token)| *token);
+    let is_call = |at: usize| {
+        let is_made = at > 0 && word(at - 1) == Some(Token::Word("function"));
+        word(at + 1) == Some(Token::Sign(b'(')) && !is_made
+    };
+    (0..tokens.len()).any(|at| word(at) == Some(Token::Word(name)) && is_call(at))
+}
+
+/// In which function of a file one is.
+#[derive(Debug, Default)]
+struct Place<'s> {
+    braces: u32,
+    parentheses: u32,
+    /// The function that was begun last outside of all others.
+    function: Option<&'s str>,
+}
+
+impl<'s> Place<'s> {
+    fn pass(&mut self, token: Token<'s>, after: Option<Token<'s>>) {
+        match (token, after) {
+            (Token::Word("function"), Some(Token::Word(name))) if self.braces == 0 => {
+                self.function = Some(name);
+            }
+            (Token::Sign(b'('), _) => self.parentheses += 1,
+            (Token::Sign(b')'), _) => self.parentheses = self.parentheses.saturating_sub(1),
+            // A pattern among the parameters begins no body.
+            (Token::Sign(b'{'), _) if self.parentheses == 0 || self.braces > 0 => self.braces += 1,
+            (Token::Sign(b'}'), _) => {
+                if self.braces == 1 {
+                    self.function = None;
+                }
+                self.braces = self.braces.saturating_sub(1);
+            }
+            _ => {}
+        }
+    }
+
+    fn function(&self) -> Option<&'s str> {
+        self.function.filter(|_| self.braces > 0)
+    }
 }
 
 /// Whether `source` has `name` as a word or inside of a text.
@@ -143,16 +191,24 @@ mod tests {
                       f(process.env.HOME, process.env['PATH']); const s = 'require(\"six\")';";
         let module = |name: &str| Wish::Module(name.to_owned());
         let variable = |name: &str| Wish::Environment(name.to_owned());
+        let outside = |line, wish| (line, wish, None);
         assert_eq!(
             wishes(source),
             [
-                (2, module("two")),
-                (4, module("./four.mjs")),
-                (5, module("five")),
-                (8, variable("HOME")),
-                (8, variable("PATH")),
+                outside(2, module("two")),
+                outside(4, module("./four.mjs")),
+                outside(5, module("five")),
+                outside(8, variable("HOME")),
+                outside(8, variable("PATH")),
             ]
         );
+        let source = "const a = { b: require('one') };\nasync function f({ c }, d = {}) { if (c) { require('two') } }\n\
+                      require('three'); const g = () => { require('four') };";
+        let asks = wishes(source).into_iter().map(|(.., asks)| asks);
+        let f = Some("f".to_owned());
+        assert_eq!(asks.collect::<Vec<_>>(), [None, f, None, None]);
+        assert!(calls("f (1)", "f") && calls("x.f()", "f"));
+        assert!(!calls("function f() {} exports.f = f; g()", "f"));
         // Whatever is in a file, looking at it ends.
         for odd in ["'", "`", "/*", "\\", "'\\", "é'é", "/[\"']/", ""] {
             wishes(odd);
