@@ -3,6 +3,7 @@
 
 mod artillery;
 mod echo;
+mod plugins;
 mod socketio;
 mod storm;
 #[path = "../support/mod.rs"]

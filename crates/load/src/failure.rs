@@ -86,6 +86,8 @@ pub enum Failure {
     NoResponse,
     /// A message was not what a step of a script expected.
     NoMatch,
+    /// A message was not what the expectations of a step say; names the step.
+    Unexpected(String),
     /// A step of a script waited for a message, and an empty one came.
     EmptyMessage,
     /// A step of a script speaks in a topic that its user has not joined.
@@ -244,6 +246,7 @@ impl Failure {
             Self::Interrupted => "interrupted",
             Self::NoResponse => "no_response",
             Self::NoMatch => "no_match",
+            Self::Unexpected(_) => "failed_expectations",
             Self::EmptyMessage => "empty_message",
             Self::NotJoined => "not_joined",
             Self::TooManyTopics => "too_many_topics",
@@ -306,6 +309,7 @@ impl Failure {
             | Self::HandshakeInvalid(text)
             | Self::ProtocolBroken(text)
             | Self::Kernel(text)
+            | Self::Unexpected(text)
             | Self::FunctionFailed { message: text, .. } => Some(text),
             Self::Tls(failure) => failure.text_mut(),
             Self::Proxy(failure) => failure.text_mut(),
@@ -357,6 +361,7 @@ impl fmt::Display for Failure {
             Self::Interrupted => f.write_str("ended by the crowd before it was done"),
             Self::NoResponse => f.write_str("no message came within the timeout of the step"),
             Self::NoMatch => f.write_str("a message was not what capture or match expected"),
+            Self::Unexpected(step) => write!(f, "expectations of {step} failed"),
             Self::EmptyMessage => f.write_str("an empty message came where one was expected"),
             Self::NotJoined => f.write_str("a step names a topic that is not joined"),
             Self::TooManyTopics => write!(

@@ -110,6 +110,9 @@ fn figures(metric: &dyn Fn(&str) -> Option<f64>) -> Vec<Figure> {
             "",
             less,
         ),
+        ("apdex.score", "Apdex score", "", more),
+        ("plugins.expect.ok", "expectations met", "", more),
+        ("plugins.expect.failed", "expectations failed", "", less),
     ];
     all.into_iter()
         .filter_map(|(name, title, unit, better)| {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::phoenix::Serializer;
 
 use super::{
+    apdex,
     bundle::Files,
     connect::{self, Defaults},
     ensure::Ensure,
@@ -32,6 +33,10 @@ pub(crate) struct Config<'n> {
     pub(crate) timeout: Duration,
     pub(crate) jitter: Jitter,
     pub(crate) ensure: Ensure,
+    /// Up to which time a response satisfies, if that is asked.
+    pub(crate) apdex: Option<Duration>,
+    /// Whether a user fails whose message is not as expected.
+    pub(crate) fails_unexpected: bool,
     pub(crate) serializer: Serializer,
     pub(crate) heartbeat: Option<Duration>,
     /// How long users wait before they come back, if they do.
@@ -41,10 +46,18 @@ pub(crate) struct Config<'n> {
 }
 
 /// Plugins that look at HTTP alone, so that a script of WebSockets loses nothing without them.
-const HTTP_PLUGINS: [&str; 3] = ["expect", "apdex", "metrics-by-endpoint"];
+const HTTP_PLUGINS: [&str; 1] = ["metrics-by-endpoint"];
+
+/// What `config.plugins` has of those that are there.
+#[derive(Debug, Default)]
+struct Plugins<'n> {
+    ensure: Option<&'n Node>,
+    apdex: Option<&'n Node>,
+    expect: Option<&'n Node>,
+}
 
 /// Keys of other engines and of Artillery's own ways of running: nothing here depends on them.
-const OTHERS: [&str; 5] = ["http", "engines", "bundling", "includeFiles", "apdex"];
+const OTHERS: [&str; 4] = ["http", "engines", "bundling", "includeFiles"];
 
 impl<'n> Config<'n> {
     /// Reads `config`; what it names is in `files`.
@@ -80,7 +93,10 @@ impl<'n> Config<'n> {
         let (serializer, heartbeat) = read_phoenix(&mut fields, &mut connect, problems);
         let jitter = read_defaults(&mut fields, problems);
         let reconnect = storms::read_reconnect(&mut fields, problems);
-        let ensure = read_ensure(&mut fields, problems);
+        let plugins = Plugins::read(&mut fields, problems);
+        let ensure = read_ensure(&mut fields, plugins.ensure, problems);
+        let apdex = apdex::threshold(fields.take("apdex"), plugins.apdex, problems);
+        let fails_unexpected = plugins.fails_unexpected(problems);
         let processor = fields.take("processor");
         // Merged into the rest before it was read.
         fields.take("environments");
@@ -96,6 +112,8 @@ impl<'n> Config<'n> {
             timeout: timeout.or(ws_timeout).unwrap_or(Duration::from_secs(10)),
             jitter,
             ensure,
+            apdex,
+            fails_unexpected,
             serializer,
             heartbeat,
             reconnect: reconnect.flatten(),
@@ -184,21 +202,22 @@ fn read_defaults(config: &mut Fields<'_>, problems: &mut Problems) -> Jitter {
     read(problems).unwrap_or_default()
 }
 
-fn read_ensure(config: &mut Fields<'_>, problems: &mut Problems) -> Ensure {
-    let mut own = config.take("ensure").map(|node| (node, "config.ensure"));
-    if let Some(plugins) = config.take("plugins")
-        && let Value::Map(entries) = &plugins.value
-    {
+impl<'n> Plugins<'n> {
+    fn read(config: &mut Fields<'n>, problems: &mut Problems) -> Self {
+        let mut plugins = Self::default();
+        let Some(Node {
+            value: Value::Map(entries),
+            ..
+        }) = config.take("plugins")
+        else {
+            return plugins;
+        };
         for entry in entries {
+            let own = Some(&entry.node);
             match &*entry.key {
-                // Without checks it only switches the plugin on.
-                "ensure" => {
-                    let has_checks =
-                        matches!(&entry.node.value, Value::Map(all) if !all.is_empty());
-                    if has_checks {
-                        own = own.or(Some((&entry.node, "config.plugins.ensure")));
-                    }
-                }
+                "ensure" => plugins.ensure = own,
+                "apdex" => plugins.apdex = own,
+                "expect" => plugins.expect = own,
                 name if HTTP_PLUGINS.contains(&name) => {}
                 name => {
                     let text = "this plugin is not supported: delete it; the report is also JSON \
@@ -207,8 +226,37 @@ fn read_ensure(config: &mut Fields<'_>, problems: &mut Problems) -> Ensure {
                 }
             }
         }
+        plugins
     }
-    match own {
+
+    fn fails_unexpected(&self, problems: &mut Problems) -> bool {
+        let Some(node) = self.expect.filter(|node| node.value != Value::Null) else {
+            return false;
+        };
+        let Some(mut fields) = Fields::of(node, "config.plugins.expect", problems) else {
+            return false;
+        };
+        // How the plugin prints, and what it does with HTTP.
+        for key in [
+            "outputFormat",
+            "formatter",
+            "useOnlyRequestNames",
+            "expectDefault200",
+        ] {
+            fields.take(key);
+        }
+        let fails = fields.boolean("reportFailuresAsErrors", problems);
+        fields.finish(problems);
+        fails.unwrap_or(false)
+    }
+}
+
+fn read_ensure(config: &mut Fields<'_>, plugin: Option<&Node>, problems: &mut Problems) -> Ensure {
+    // Without checks the plugin's entry only switches it on.
+    let plugin = plugin.filter(|node| matches!(&node.value, Value::Map(all) if !all.is_empty()));
+    let own = config.take("ensure").map(|node| (node, "config.ensure"));
+    let plugin = plugin.map(|node| (node, "config.plugins.ensure"));
+    match own.or(plugin) {
         Some((node, path)) => Ensure::read(node, path, problems),
         None => Ensure::default(),
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use super::{
+    expectation::{self, Expectation},
     fields::Fields,
     memory::Scene,
     names::Names,
@@ -13,10 +14,11 @@ use super::{
     tree::{self, Node},
 };
 
-/// All captures and matches of a step.
+/// All captures, matches and expectations of a step.
 #[derive(Clone, Debug)]
 pub(crate) struct Expect {
     checks: Box<[Check]>,
+    expectations: Box<[Expectation]>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +71,8 @@ pub(crate) type Captured = Option<Vec<(u16, Value)>>;
 impl Expect {
     /// Whether a step waits for a message.
     pub(crate) fn is_in(node: &Node) -> bool {
-        node.find("capture").is_some() || node.find("match").is_some()
+        let keys = ["capture", "match", "expect"];
+        keys.iter().any(|key| node.find(key).is_some())
     }
 
     /// Reads the `capture` and `match` of a step.
@@ -107,9 +110,29 @@ impl Expect {
                 }
             }
         }
-        (!checks.is_empty()).then(|| Self {
+        let expectations = match subject {
+            Subject::Message => expectation::read(fields, names, problems),
+            Subject::Arguments => Box::default(),
+        };
+        (!checks.is_empty() || !expectations.is_empty()).then(|| Self {
             checks: checks.into(),
+            expectations,
         })
+    }
+
+    /// Looks at a message once it was judged and what it gave is kept; each expectation, and whether it holds.
+    pub(crate) fn expectations<'e>(
+        &'e self,
+        text: &str,
+        scene: &mut Scene<'_>,
+    ) -> Vec<(&'e Expectation, bool)> {
+        if self.expectations.is_empty() {
+            return Vec::new();
+        }
+        let body = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+        let all = self.expectations.iter();
+        all.map(|one| (one, one.holds(text, &body, scene)))
+            .collect()
     }
 
     /// Looks at a message.

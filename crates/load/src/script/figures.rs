@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{processor::Emitted, socketio::SocketIoFigures};
+use super::{
+    apdex::Apdex,
+    expectation::{Expectation, KINDS},
+    processor::Emitted,
+    socketio::SocketIoFigures,
+};
 use crate::{
     failure::Failures,
     latency::Latency,
@@ -64,6 +69,12 @@ pub(crate) struct Figures {
     pub(crate) open: u64,
     /// Lines of users that there was no room for.
     pub(crate) lines_dropped: u64,
+    /// How users take their responses, if the script asks.
+    pub(crate) apdex: Apdex,
+    /// Expectations that held and that did not, by kind.
+    pub(crate) expectations: [[u64; 2]; KINDS.len()],
+    /// Those that did not, by step and what was expected.
+    pub(crate) unmet: BTreeMap<String, u64>,
     /// What functions count.
     pub(crate) custom: Custom,
     /// What sessions of Socket.IO count.
@@ -169,6 +180,13 @@ impl Figures {
         self.open += other.open;
         self.lines_dropped += other.lines_dropped;
         self.custom.merge(other.custom);
+        self.apdex.merge(other.apdex);
+        for (mine, others) in self.expectations.iter_mut().zip(other.expectations) {
+            *mine = [mine[0] + others[0], mine[1] + others[1]];
+        }
+        for (text, count) in other.unmet {
+            *entry(&mut self.unmet, text) += count;
+        }
         self.socketio.merge(&other.socketio);
         for (mine, others) in [
             (&mut self.session, &other.session),
@@ -245,6 +263,14 @@ impl Figures {
         step.begun += 1;
         step.late += u64::from(late > LATE);
         step.lateness.record(late);
+    }
+
+    /// Counts an expectation of a step.
+    pub(crate) fn expect(&mut self, one: &Expectation, holds: bool, step: &dyn Fn() -> String) {
+        self.expectations[one.kind()][usize::from(!holds)] += 1;
+        if !holds {
+            *entry(&mut self.unmet, format!("{}: {}", step(), one.text)) += 1;
+        }
     }
 
     /// Counts the message that a step waited for.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{figures::Figures, read::Script};
+use super::{expectation::KINDS, figures::Figures, read::Script};
 use crate::{failure::Failure, latency::Summary};
 
 /// The metrics of a period or of a whole run.
@@ -35,6 +35,10 @@ impl Metrics {
                 .entry(format!("errors.{}", error_name(failure)))
                 .or_default() += count;
         }
+        for (name, count) in figures.apdex.counters() {
+            metrics.counters.insert(name.to_owned(), count);
+        }
+        metrics.expectations(figures);
         for (name, &count) in &figures.custom.counters {
             *metrics.counters.entry(name.clone()).or_default() += count;
         }
@@ -62,6 +66,17 @@ impl Metrics {
                 .extend(summary.map(|summary| (name.to_owned(), summary)));
         }
         metrics
+    }
+
+    /// What Artillery's plugin `expect` counts.
+    fn expectations(&mut self, figures: &Figures) {
+        for (kind, counts) in KINDS.iter().zip(figures.expectations) {
+            for (word, count) in ["ok", "failed"].iter().zip(counts).filter(|one| one.1 > 0) {
+                let all = format!("plugins.expect.{word}");
+                self.counters.insert(format!("{all}.{kind}"), count);
+                *self.counters.entry(all).or_default() += count;
+            }
+        }
     }
 
     /// What is measured here and not by Artillery.
@@ -186,6 +201,7 @@ fn error_name(failure: &Failure) -> String {
         Failure::HttpStatus(status) => format!("Unexpected server response: {status}"),
         Failure::NoResponse => "response timeout".to_owned(),
         Failure::NoMatch => "Failed capture or match".to_owned(),
+        Failure::Unexpected(step) => format!("Failed expectations for request {step}"),
         Failure::EmptyMessage => "Empty response from WS server".to_owned(),
         Failure::FunctionFailed { message, .. } => message.clone(),
         Failure::SocketIo(failure) => failure.name().to_owned(),

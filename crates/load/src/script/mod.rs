@@ -14,6 +14,7 @@
 //! Everything that is wrong with a script is found before the first connection.
 
 mod alarms;
+mod apdex;
 mod bundle;
 mod cast;
 mod channel;
@@ -23,6 +24,7 @@ mod desk;
 mod edge;
 mod ensure;
 mod expect;
+mod expectation;
 mod expression;
 mod fields;
 mod figures;

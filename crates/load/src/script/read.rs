@@ -39,6 +39,10 @@ pub struct Script {
     pub(crate) processor: Option<Arc<Processor>>,
     pub(crate) timeout: Duration,
     pub(crate) ensure: Ensure,
+    /// Up to which time a response satisfies, if that is asked.
+    pub(crate) apdex: Option<Duration>,
+    /// Whether a user fails whose message is not as expected.
+    pub(crate) fails_unexpected: bool,
     warnings: Vec<String>,
     /// What tells it from another script, or from the same one run in another way.
     pub(crate) mark: u64,
@@ -278,6 +282,8 @@ fn compile(
         processor: processor.map(Arc::new),
         timeout: config.timeout,
         ensure: config.ensure,
+        apdex: config.apdex,
+        fails_unexpected: config.fails_unexpected,
         warnings,
     })
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::{
-    ensure::Verdict, figures::Figures, metrics::Metrics, perform::ScriptOptions, read::Script,
+    apdex, ensure::Verdict, figures::Figures, metrics::Metrics, perform::ScriptOptions,
+    read::Script,
 };
 use crate::{
     agents::{MachineReport, write_machines},
@@ -38,6 +39,10 @@ pub struct ScriptReport {
     /// When the run began and ended, in milliseconds of the epoch.
     span: (u64, u64),
     behind: ScriptBehind,
+    /// The Apdex score, if the script asks for it and there was a response.
+    apdex: Option<f64>,
+    /// Expectations of steps that failed, most frequent first.
+    unmet: Vec<FailureCount>,
     /// The machines of the crowd, where there are several.
     pub machines: Vec<MachineReport>,
 }
@@ -64,7 +69,8 @@ impl ScriptReport {
         let seconds = run.span.1.saturating_sub(run.span.0) as f64 / 1e3;
         let aggregate = Metrics::of(figures, script, seconds);
         let ours = Metrics::ours(figures);
-        let find = |name: &str| aggregate.find(name).or_else(|| ours.find(name));
+        let apdex = figures.apdex.score();
+        let find = |name: &str| metric(&aggregate, &ours, apdex, name);
         let verdicts = script.ensure.judge(&find);
         let failures = figures.failed.counts();
         let mut limits = figures.failed.only(Failure::is_ours);
@@ -91,6 +97,8 @@ impl ScriptReport {
             disconnections: figures.disconnected.counts(),
             returns_failed: figures.returns_failed.counts(),
             interrupted: run.interrupted,
+            apdex,
+            unmet: unmet(figures),
             steps: steps.collect(),
             aggregate,
             ours,
@@ -104,7 +112,7 @@ impl ScriptReport {
     pub fn is_met(&self) -> bool {
         let held = self.verdicts.iter().all(|one| one.holds || !one.is_strict);
         let is_whole = self.machines.iter().all(|machine| machine.lost.is_none());
-        held && is_whole && !self.interrupted
+        held && is_whole && !self.interrupted && self.unmet.is_empty()
     }
 
     /// The report as JSON: Artillery's shape, and a key `fourtuple`.
@@ -129,7 +137,7 @@ impl ScriptReport {
             ("counters".to_owned(), json!(self.ours.counters)),
             ("summaries".to_owned(), json!(self.ours.summaries)),
         ];
-        let metric = |name: &str| self.aggregate.find(name).or_else(|| self.ours.find(name));
+        let metric = |name: &str| metric(&self.aggregate, &self.ours, self.apdex, name);
         let checks = self.verdicts.iter().map(|one| Check {
             expression: one.text.clone(),
             ok: one.holds,
@@ -137,6 +145,10 @@ impl ScriptReport {
             found: None,
         });
         let mut more = Map::from_iter(more);
+        if let Some(score) = self.apdex {
+            let apdex = json!({"score": score, "rating": apdex::rating(score)});
+            more.insert("apdex".to_owned(), apdex);
+        }
         if !self.machines.is_empty() {
             more.insert("machines".to_owned(), json!(self.machines));
         }
@@ -168,6 +180,12 @@ impl ScriptReport {
         let ended = troubles("disconnected", &self.disconnections);
         let tries = troubles("could not come back at once", &self.returns_failed);
         record.failures.extend(ended.into_iter().chain(tries));
+        let unmet: Vec<_> = troubles("expectations failed", &self.unmet);
+        record.failures.extend(unmet);
+        if !self.unmet.is_empty() {
+            let count: u64 = self.unmet.iter().map(|one| one.count).sum();
+            record.reasons.push(format!("expectations failed: {count}"));
+        }
         if self.interrupted {
             record.reasons.push("the run was ended early".to_owned());
         }
@@ -181,6 +199,28 @@ impl ScriptReport {
                 .push(format!("check failed: {}", failed.text));
         }
     }
+}
+
+/// The value of a metric, wherever it is.
+fn metric(aggregate: &Metrics, ours: &Metrics, apdex: Option<f64>, name: &str) -> Option<f64> {
+    let own = || apdex.filter(|_| name == "apdex.score");
+    aggregate
+        .find(name)
+        .or_else(|| ours.find(name))
+        .or_else(own)
+}
+
+/// Expectations that failed, most frequent first.
+fn unmet(figures: &Figures) -> Vec<FailureCount> {
+    let all = figures.unmet.iter().map(|(text, &count)| FailureCount {
+        class: "failed_expectations",
+        text: text.clone(),
+        count,
+        remedy: None,
+    });
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|one| std::cmp::Reverse(one.count));
+    all
 }
 
 /// Metrics with the fields of Artillery's reports.
@@ -237,6 +277,15 @@ impl fmt::Display for ScriptReport {
             ("Tries to come back in vain", &self.returns_failed),
         ] {
             write_failures(f, title, failures)?;
+        }
+        if !self.unmet.is_empty() {
+            writeln!(f, "\nFailed expectations:")?;
+        }
+        for one in &self.unmet {
+            writeln!(f, "  {} × {}", one.count, one.text)?;
+        }
+        if let Some(score) = self.apdex {
+            writeln!(f, "\nApdex score: {score} ({})", apdex::rating(score))?;
         }
         if !self.verdicts.is_empty() {
             writeln!(f, "\nChecks:")?;

@@ -312,6 +312,9 @@ impl Cast {
         match user.state {
             State::Acting => self.act(index, io),
             State::Waiting => {
+                // No response is a late one.
+                let counts = self.plan.script.apdex.is_some();
+                self.figures.apdex.frustrated += u64::from(counts);
                 let failure = self.silence(index);
                 self.give_up(index, failure, io);
             }

@@ -81,8 +81,28 @@ impl Cast {
             let memory = user.memory.get_or_insert_default();
             memory.keep(slot, value, plan.script.captures.len());
         }
-        let step = plan.first_steps[usize::from(program)] + step;
-        self.figures.answer_step(step, now.since(user.due));
+        let after = now.since(user.due);
+        if let Some(threshold) = plan.script.apdex {
+            self.figures.apdex.count(after, threshold);
+        }
+        let label = || {
+            let program = plan.program(program);
+            format!("{} {}", program.name, program.labels[step])
+        };
+        let mut is_met = true;
+        if let Some(expect) = expected(&plan.program(program).steps[step]) {
+            let scene = &mut scene(plan, user, &mut self.random);
+            for (one, holds) in expect.expectations(text, scene) {
+                self.figures.expect(one, holds, &label);
+                is_met &= holds;
+            }
+        }
+        let place = plan.first_steps[usize::from(program)] + step;
+        self.figures.answer_step(place, after);
+        if !is_met && plan.script.fails_unexpected {
+            self.give_up(index, Failure::Unexpected(label()), io);
+            return true;
+        }
         user.due = now;
         user.state = State::Acting;
         user.step += 1;
