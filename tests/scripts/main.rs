@@ -231,10 +231,12 @@ fn the_examples_of_the_guide_run() {
     let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 2, "the chapter has examples");
     let (echo, relay) = (Echo::start(Ways::default()), Relay::start(&[]));
+    let socketio = socketio::Server::start((25_000, 20_000));
     for (number, block) in blocks.iter().enumerate() {
         let text = block
             .replace("ws://127.0.0.1:9001/", &echo.url())
-            .replace("ws://127.0.0.1:4000/socket", &relay.url());
+            .replace("ws://127.0.0.1:4000/socket", &relay.url())
+            .replace("http://127.0.0.1:3000", &socketio.url());
         assert_ne!(&text, block, "an example names a server that this test has");
         // As written, only shorter.
         let shorter = r#"{"config": {"phases": [{"duration": 1, "arrivalCount": 5}]}}"#;

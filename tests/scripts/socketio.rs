@@ -27,7 +27,7 @@ static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A Socket.IO server of this test alone.
-struct Server {
+pub(crate) struct Server {
     process: Child,
     said: BufReader<ChildStdout>,
     port: u16,
@@ -36,7 +36,7 @@ struct Server {
 
 impl Server {
     /// Starts one that pings so often, and waits so long for the answer, in milliseconds.
-    fn start((interval, timeout): (u32, u32)) -> Self {
+    pub(crate) fn start((interval, timeout): (u32, u32)) -> Self {
         let mut process = Command::new("node")
             .arg(INSTALLED.join("main.mjs"))
             .args([interval.to_string(), timeout.to_string()])
@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
@@ -65,8 +65,15 @@ impl Server {
         drop(self.process.stdin.take());
         let mut text = String::new();
         self.said.read_to_string(&mut text).expect("text");
-        self.process.wait().expect("it ends");
         serde_json::from_str(&text).expect("JSON")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        // It ends by itself, or by its watchdog.
+        drop(self.process.wait());
     }
 }
 

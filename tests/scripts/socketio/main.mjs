@@ -36,6 +36,7 @@ function serve(socket) {
     socket.emit('drawn', Buffer.from([1, 2, 3]), { name: 'a cat' });
     ack({ name: 'a dog' }, new Uint8Array([4]), new Uint8Array([5]));
   });
+  socket.on('say', (...args) => args.at(-1)({ status: 'ok', id: 7 }));
   socket.on('user', (_, ack) => ack({ name: 'Ada', id: 7 }));
   socket.on('kick', () => socket.disconnect());
   socket.on('drop', () => socket.disconnect(true));

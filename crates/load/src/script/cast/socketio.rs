@@ -222,26 +222,37 @@ impl Cast {
         }
     }
 
+    /// Whether a namespace is the one that the target's path names.
+    fn is_first(&mut self, plan: &Plan, index: u32, namespace: &str) -> bool {
+        let Some(user) = self.users.find(index) else {
+            return false;
+        };
+        match plan.program(user.program).connect.server.namespace() {
+            "" => namespace == ROOT,
+            base => namespace == base,
+        }
+    }
+
     /// Whether a user is in a namespace.
     pub(super) fn is_in(&mut self, plan: &Plan, index: u32, namespace: &str) -> bool {
-        let first = self.namespace(plan, index, "");
+        let is_first = self.is_first(plan, index, namespace);
         let Some(talk) = self.talks.find(index) else {
             return false;
         };
         talk.stage == Stage::Open
-            && (namespace == first || talk.entered.iter().any(|one| **one == *namespace))
+            && (is_first || talk.entered.iter().any(|one| **one == *namespace))
     }
 
     fn hear_consent(&mut self, plan: &Plan, index: u32, namespace: &str, io: &mut Io<'_, Order>) {
         let now = self.watch.now(io.now());
-        let first = self.namespace(plan, index, "");
+        let is_first = self.is_first(plan, index, namespace);
         let (Some(talk), Some(user)) = (self.talks.find(index), self.users.find(index)) else {
             return;
         };
         if user.state != State::Waiting {
             return;
         }
-        if talk.stage == Stage::Entering && namespace == first {
+        if talk.stage == Stage::Entering && is_first {
             talk.stage = Stage::Open;
             self.figures.socketio.connect.record(now.since(user.began));
             user.due = now;
@@ -267,11 +278,11 @@ impl Cast {
         packet: &Packet<'_>,
         io: &mut Io<'_, Order>,
     ) {
-        let first = self.namespace(plan, index, "");
+        let is_first = self.is_first(plan, index, packet.namespace);
         let Some(talk) = self.talks.find(index) else {
             return;
         };
-        let is_first = talk.stage == Stage::Entering && packet.namespace == first;
+        let is_first = is_first && talk.stage == Stage::Entering;
         let is_waited_for = talk
             .wait
             .as_ref()

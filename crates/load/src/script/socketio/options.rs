@@ -1,12 +1,12 @@
 //! `config.socketio`: where a session connects and what it asks for.
 
 use crate::script::{
-    connect::{Connect, Defaults, refuse_options},
+    connect::{Connect, Defaults, read_options},
     fields::Fields,
     names::Names,
     problem::{Place, Problems},
+    route::Route,
     template::{Body, Template},
-    tls,
     tree::{Entry, Node, Value},
 };
 
@@ -55,9 +55,14 @@ pub(crate) fn connect(
 ) -> Option<Connect> {
     let options = laid(defaults.socketio, own, place);
     let mut fields = Fields::of(&options, "config.socketio", problems)?;
-    let mut tls = defaults.tls.clone();
-    tls::read(&mut fields, &mut tls, defaults.files, problems);
-    refuse_options(&mut fields, problems);
+    // A proxy of `config.ws` is for its engine alone.
+    let (mut tls, mut route) = (defaults.tls.clone(), Route::default());
+    read_options(
+        &mut fields,
+        (&mut tls, &mut route),
+        defaults.files,
+        problems,
+    );
     for key in IDLE {
         fields.take(key);
     }
@@ -79,6 +84,7 @@ pub(crate) fn connect(
         protocols: &[],
         params: query.as_ref(),
         tls,
+        route,
         ..defaults.clone()
     };
     let mut connect = Connect::read(None, place, &defaults, names, problems)?;
