@@ -141,7 +141,6 @@ pub(super) fn agents(matches: &ArgMatches) -> anyhow::Result<Option<Agents>> {
         agents.on_loss = OnAgentLoss::Stop;
     }
     agents.wait = matches.get_one("agents-wait").copied().unwrap_or_default();
-    agents.tell = |text| eprintln!("fourtuple: {text}");
     agents.ssh_options = matches
         .get_many::<String>("agent-ssh-option")
         .map(|options| options.cloned().collect())

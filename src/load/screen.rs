@@ -213,7 +213,7 @@ impl Progress for Watched {
         }
     }
 
-    fn handle_period(&mut self, period: &Period) {
+    fn handle_period(&mut self, _: u64, period: &Period) {
         self.with_view(|view| view.handle_period(period));
     }
 

@@ -3,7 +3,10 @@
 //! Nothing here knows a terminal. Lines are given by their importance: a window that is too low for all of
 //! them shows the first, and one that is too narrow their beginnings.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use capacity::Grouped;
 use load::{Measure, Moment, Percentiles, Period, Spectrum, Stage, Used};
@@ -19,6 +22,8 @@ const WORDS_MAX: usize = 3;
 /// Classes of failures and limits that are shown, at most.
 const ERRORS_MAX: usize = 5;
 const LIMITS_MAX: usize = 6;
+/// Whose limits are those of what is watched.
+const TARGET: &str = "target";
 /// Cells of a bar, and of the label before it.
 const BAR_CELLS: usize = 16;
 const LABEL_CELLS: usize = 18;
@@ -256,6 +261,12 @@ impl View {
             .filter_map(|used| Some((used, used.used / used.ceiling.filter(|&max| max > 0.0)?)))
             .collect();
         limits.sort_by(|a, b| b.1.total_cmp(&a.1));
+        // Of many machines the fullest is shown, for each limit.
+        let mut known = BTreeSet::new();
+        limits.retain(|(used, _)| {
+            let is_of_target = used.whose == TARGET;
+            known.insert((is_of_target, used.name.as_str()))
+        });
         let shown = limits.into_iter().take(LIMITS_MAX);
         shown.map(|(used, share)| limit_line(used, share)).collect()
     }
@@ -331,8 +342,8 @@ fn limit_line(used: &Used, share: f64) -> Line<'static> {
     let label: String = used.name.chars().take(LABEL_CELLS).collect();
     let (full, empty) = bar(share, BAR_CELLS);
     let whose = match used.whose.as_str() {
-        "this machine" => "",
-        _ => " (target)",
+        "this machine" => String::new(),
+        whose => format!(" ({whose})"),
     };
     Line::from(vec![
         Span::raw(format!("{label:<LABEL_CELLS$} ")),
@@ -407,6 +418,32 @@ mod tests {
         }
         assert!(!whole.contains("a table"), "{whole}");
         assert!(!whole.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn of_many_machines_the_fullest_is_shown_for_each_limit() {
+        let mut view = view();
+        let mut period = Period::default();
+        for number in 0..16 {
+            let agent = format!("a{number}:7070");
+            period.limits.extend([
+                Used::new(&agent, "memory", f64::from(number), Some(100.0)),
+                Used::new(&agent, "processors", f64::from(16 - number), Some(16.0)),
+            ]);
+        }
+        period
+            .limits
+            .push(Used::new("target", "memory", 40.0, Some(100.0)));
+        view.handle_period(&period);
+        let lines = text(&view, 100, 30);
+        let shown: Vec<_> = lines.iter().filter(|line| line.ends_with(')')).collect();
+        assert_eq!(shown.len(), 3, "{shown:?}");
+        for (line, end) in shown
+            .iter()
+            .zip(["100 % (a0:7070)", "40 % (target)", "15 % (a15:7070)"])
+        {
+            assert!(line.ends_with(end), "{line}");
+        }
     }
 
     #[test]

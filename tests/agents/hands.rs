@@ -97,7 +97,8 @@ fn follow(path: &Path) -> Receiver<String> {
     // Opened for both, there is a reader before there is a writer and after the last of them.
     let pipe = File::options().read(true).write(true).open(path);
     let lines = BufReader::new(pipe.expect("ours")).lines();
-    let (found, said) = mpsc::channel();
+    // A run says a few lines, and whoever does not look at them holds nobody up.
+    let (found, said) = mpsc::sync_channel(1_024);
     // Ends with the tests.
     thread::spawn(move || {
         for line in lines.map_while(Result::ok) {

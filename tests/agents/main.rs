@@ -10,6 +10,7 @@ mod sshd;
 mod village;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -19,7 +20,10 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{binary::fourtuple, relay::Relay};
+use support::{
+    binary::{assert_status, fourtuple, output_of},
+    relay::Relay,
+};
 
 use self::{
     hands::{Hand, Lead, PATIENCE, file},
@@ -221,6 +225,21 @@ fn a_script_is_run_by_all_machines_and_counted_once() {
         "{users:?}"
     );
     assert_eq!(report["fourtuple"]["checks"][0]["ok"], true);
+    // The limits in the timeline are those of the machines that carry users, each by its name.
+    let periods = report["fourtuple"]["timeline"]["periods"].as_array();
+    let limits = periods.expect("a timeline").iter();
+    let limits = limits.flat_map(|one| one["limits"].as_array().expect("a list"));
+    let whose: BTreeSet<_> = limits.map(|one| one["whose"].as_str()).collect();
+    let agents = scene.agents.iter();
+    assert_eq!(
+        whose,
+        agents.map(|one| Some(one.address.as_str())).collect()
+    );
+    // What it leaves behind can be compared.
+    let left = file("script.json");
+    let mut compare = fourtuple();
+    let compared = output_of(compare.args(["load", "compare"]).args([&left, &left]));
+    assert_status(&compared, 0);
     scene.assert_counter("fourtuple_accepted_connections_total", 100);
     scene.assert_counter("fourtuple_joins_total{outcome=\"granted\"}", 100);
 }

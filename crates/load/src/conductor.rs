@@ -371,18 +371,27 @@ impl<'a> Conductor<'a> {
     fn pause(&mut self, time: Duration) -> bool {
         self.show();
         self.keep_time();
-        for period in self.keeper.take_fresh() {
-            self.progress.handle_period(&period);
+        for (start_ms, period) in self.keeper.take_fresh() {
+            self.progress.handle_period(start_ms, &period);
         }
-        match self.handed.recv_timeout(time) {
-            Ok(handed) => take(
-                handed,
-                &mut self.outcomes,
-                &mut self.tallies,
-                &mut self.keeper,
-            ),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return false,
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.handed.recv_timeout(left) {
+                // Each second there is one of every shard, and none is worth a look at all of them.
+                Ok(Handed::Pulse(pulse)) => self.keeper.take(*pulse),
+                Ok(handed) => {
+                    take(
+                        handed,
+                        &mut self.outcomes,
+                        &mut self.tallies,
+                        &mut self.keeper,
+                    );
+                    break;
+                }
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
         }
         let finished = self.shards.finished_count();
         // Results come before the end of their shard: one that has ended without them has failed, and

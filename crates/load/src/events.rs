@@ -145,8 +145,8 @@ impl<W: Write, P: Progress> Progress for EventLines<W, P> {
         self.progress.handle_event(event);
     }
 
-    fn handle_period(&mut self, period: &Period) {
-        self.progress.handle_period(period);
+    fn handle_period(&mut self, start_ms: u64, period: &Period) {
+        self.progress.handle_period(start_ms, period);
     }
 
     fn tell(&mut self, text: &str) {

@@ -139,12 +139,12 @@ impl<P: Progress> Progress for Exported<P> {
         self.progress.handle_event(event);
     }
 
-    fn handle_period(&mut self, period: &Period) {
+    fn handle_period(&mut self, start_ms: u64, period: &Period) {
         let mut seen = lock(&self.seen);
         seen.all.follow(period.clone());
         seen.last = period.clone();
         drop(seen);
-        self.progress.handle_period(period);
+        self.progress.handle_period(start_ms, period);
     }
 
     fn tell(&mut self, text: &str) {
@@ -259,7 +259,7 @@ mod tests {
             .insert(Measure::Join, Spectrum::of(durations.into_iter()));
         period.limits = vec![Used::new("a \"target\"", "memory", 5.0, Some(9.0))];
         for _ in 0..2 {
-            progress.handle_period(&period);
+            progress.handle_period(0, &period);
         }
         let text = ask(exporter.addr(), "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n");
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");

@@ -97,8 +97,8 @@ pub use progress::{LiveLine, Moment, PhaseNow, PlainLines, Progress, Silent};
 pub use proxy::{Proxy, ProxyError};
 pub use rate::{Rate, RateError};
 pub use record::{
-    Better, Bound, Check, Figure, Kind, MachineFacts, Moment as Instant, Overview, Part, Record,
-    Row, Setting, Status, StepRow, Trouble,
+    Better, Bound, Check, Figure, Kind, MachineFacts, Moment as Instant, Overview, Record, Row,
+    Setting, Status, StepRow, Trouble,
 };
 pub use report::{Connections, Drop, Latencies, Report, Stages};
 pub use run::{LoadError, run};

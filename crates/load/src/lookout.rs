@@ -126,13 +126,22 @@ pub(crate) struct Lookout {
 impl Lookout {
     /// Looks at this machine, and at a page of metrics.
     pub(crate) fn start(watched: Option<Watched>) -> Self {
+        Self::begin(Some(Own::new()), watched)
+    }
+
+    /// Looks at a page of metrics alone, as whoever leads a crowd on other machines.
+    pub(crate) fn at_target(watched: Option<Watched>) -> Self {
+        Self::begin(None, watched)
+    }
+
+    fn begin(mut own: Option<Own>, watched: Option<Watched>) -> Self {
         let latest = Arc::new(Mutex::default());
         let (alive, ended) = mpsc::sync_channel(1);
         let seen = Arc::clone(&latest);
         let look = move || {
-            let (mut own, mut sheet) = (Own::new(), Sheet::default());
+            let mut sheet = Sheet::default();
             loop {
-                let mut all = own.look();
+                let mut all = own.as_mut().map(Own::look).unwrap_or_default();
                 // What cannot be read this time is read the next: a server that does not answer is often
                 // the very thing that the run is about.
                 if let Some(text) = watched.as_ref().and_then(|page| page.read().ok()) {

@@ -168,13 +168,17 @@ impl Record {
     }
 
     fn machines_table(&self) -> String {
-        let rows = self.machines.iter().map(|part| {
-            let (class, word) = if part.lost { ("fail", "lost") } else { ("ok", "there to the end") };
+        let rows = self.machines.iter().map(|machine| {
+            let (class, word) = match machine.lost {
+                Some(_) => ("fail", "lost"),
+                None if machine.limits.is_empty() => ("ok", "there to the end"),
+                None => ("fail", "met its limits"),
+            };
             format!(
-                "<td>{}</td><td>{}</td><td class=\"words\">{}</td><td class=\"{class}\">{word}</td>",
-                Text(&part.name),
-                Text(&part.share),
-                Text(&part.did)
+                "<td>{}</td><td class=\"n\">{:.1} %</td><td class=\"words\">{}</td><td class=\"{class}\">{word}</td>",
+                Text(&machine.agent),
+                machine.share * 100.0,
+                Text(&machine.deeds())
             )
         });
         table("Machines", "", &["Machine", "Share", "Did", ""], rows)

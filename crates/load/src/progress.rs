@@ -24,9 +24,9 @@ pub trait Progress {
         let _ = event;
     }
 
-    /// A period is over, a second after the one before; each is shown once.
-    fn handle_period(&mut self, period: &Period) {
-        let _ = period;
+    /// A period is over that began at `start_ms` of the run, a second after the one before; each is shown once.
+    fn handle_period(&mut self, start_ms: u64, period: &Period) {
+        let _ = (start_ms, period);
     }
 
     /// Something is to be told in words: what a script shows of itself, the steps of a search.
@@ -89,8 +89,8 @@ impl<P: Progress + ?Sized> Progress for Box<P> {
         (**self).handle_event(event);
     }
 
-    fn handle_period(&mut self, period: &Period) {
-        (**self).handle_period(period);
+    fn handle_period(&mut self, start_ms: u64, period: &Period) {
+        (**self).handle_period(start_ms, period);
     }
 
     fn tell(&mut self, text: &str) {

@@ -20,7 +20,7 @@ pub use self::{
     machine::{Bound, MachineFacts},
     overview::{Moment, Overview},
 };
-use crate::{failure::FailureCount, latency::Percentiles, search::Found};
+use crate::{agents::MachineReport, failure::FailureCount, latency::Percentiles, search::Found};
 
 /// What a run leaves behind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ pub struct Record {
     /// The machine that it ran on.
     pub machine: MachineFacts,
     /// The machines, if there were several.
-    pub machines: Vec<Part>,
+    pub machines: Vec<MachineReport>,
     /// The search that it was the last run of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<Found>,
@@ -216,21 +216,6 @@ pub struct Setting {
     pub value: String,
 }
 
-/// One machine of several.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct Part {
-    /// What it is called.
-    pub name: String,
-    /// Its share of the connections or users, in words.
-    pub share: String,
-    /// What it did, in words.
-    pub did: String,
-    /// Whether it was lost during the run.
-    pub lost: bool,
-}
-
 impl Record {
     /// The report as JSON: Artillery's shape, and a key `fourtuple`.
     pub fn to_json(&self) -> String {
@@ -322,6 +307,11 @@ impl Row {
 }
 
 impl Trouble {
+    /// A limit of a machine of the crowd.
+    pub(crate) fn of_limit(failure: &FailureCount) -> Self {
+        Self::of("limits", failure)
+    }
+
     pub(crate) fn of(group: &str, failure: &FailureCount) -> Self {
         Self {
             group: group.to_owned(),

@@ -285,7 +285,7 @@ fn latencies_of(outcome: &Outcome) -> Latencies {
 }
 
 /// The failures that say that this machine could not generate the load.
-fn limits_of(outcome: &Outcome) -> Failures {
+pub(crate) fn limits_of(outcome: &Outcome) -> Failures {
     let mut limits = outcome.not_opened.only(Failure::is_ours);
     limits.merge(outcome.dropped.only(Failure::is_ours));
     limits.merge(outcome.disconnected.only(Failure::is_ours));

@@ -143,8 +143,9 @@ impl Default for Timeline {
 impl Timeline {
     /// The most periods, after which they become wider.
     pub const PERIODS_MAX: usize = 600;
-    /// Limits of one period, at most.
-    pub const LIMITS_MAX: usize = 64;
+    /// Limits of one period, at most: those of 64 agents, five each, and of a target, 32. One takes about 110
+    /// bytes, so they are 24 MB at most in all periods of the longest run, and less than 4 MB with three agents.
+    pub const LIMITS_MAX: usize = 512;
     /// Different classes of failures in one period, at most; there are fewer.
     const ERRORS_MAX: usize = 64;
 
@@ -185,9 +186,7 @@ impl Timeline {
     /// Says of limits of the machine that has seen this whose they are, for whoever merges those of several.
     pub(crate) fn name_machine(&mut self, name: &str) {
         let limits = self.periods.iter_mut().flat_map(|one| &mut one.limits);
-        for used in limits.filter(|used| used.whose == Used::OWN) {
-            name.clone_into(&mut used.whose);
-        }
+        limits.for_each(|used| used.name_machine(name));
     }
 
     /// Adds what another machine has seen in the same run.
@@ -246,7 +245,7 @@ impl Period {
     }
 
     /// Adds what another machine saw at the same time.
-    fn join(&mut self, other: Self) {
+    pub(crate) fn join(&mut self, other: Self) {
         self.open += other.open;
         self.ready += other.ready;
         self.away += other.away;
@@ -276,6 +275,13 @@ impl Period {
 }
 
 impl Used {
+    /// Says of a limit of the machine that has looked whose it is.
+    pub(crate) fn name_machine(&mut self, name: &str) {
+        if self.whose == Self::OWN {
+            name.clone_into(&mut self.whose);
+        }
+    }
+
     /// What is used of a limit.
     pub fn new(whose: &str, name: &str, used: f64, ceiling: Option<f64>) -> Self {
         Self {

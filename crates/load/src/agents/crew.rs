@@ -27,7 +27,9 @@ use super::{
     ssh::SshOptions,
     tls::{self, TlsError},
 };
-use crate::{gauges::Snapshot, interrupt::Interrupt, part::Part, run::LoadError};
+use crate::{
+    gauges::Snapshot, interrupt::Interrupt, part::Part, progress::Progress, run::LoadError,
+};
 
 /// How often whoever waits for agents looks after the rest.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
@@ -56,8 +58,6 @@ pub struct Agents {
     pub ssh_options: Vec<String>,
     /// How long agents are waited for that do not answer yet, such as those whose machines are being started.
     pub wait: Duration,
-    /// Told of whom is waited for.
-    pub tell: fn(&str),
 }
 
 /// What becomes of a run when an agent is lost.
@@ -80,7 +80,6 @@ impl Agents {
             on_loss: OnAgentLoss::default(),
             ssh_options: Vec::new(),
             wait: Duration::ZERO,
-            tell: |_| {},
         }
     }
 }
@@ -199,7 +198,11 @@ pub(crate) struct Crew {
 
 impl Crew {
     /// Connects to all agents.
-    pub(crate) fn gather(agents: &Agents, interrupt: &Interrupt) -> Result<Self, AgentsError> {
+    pub(crate) fn gather(
+        agents: &Agents,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self, AgentsError> {
         let tls = agents.authority.as_deref().map(tls::client).transpose()?;
         let credentials = Arc::new(Credentials {
             secret: agents.secret.clone().unwrap_or_else(Secret::none),
@@ -243,7 +246,7 @@ impl Crew {
         // However long: `ssh` may have to copy something first. Each agent's thread has its deadlines.
         crew.await_each(interrupt, None, |member, event| {
             if let Event::Awaited(why) = &event {
-                (agents.tell)(&format!("waiting for agent {}: {why}", member.name));
+                progress.tell(&format!("waiting for agent {}: {why}", member.name));
             }
             matches!(event, Event::Connected)
         })?;

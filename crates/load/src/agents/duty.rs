@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -18,11 +18,13 @@ use crate::{
     gate::{Gate, News, Place},
     gauges::Snapshot,
     interrupt::Interrupt,
+    lookout::Lookout,
     options::Options,
     part::Part,
     progress::{Moment, Progress},
     run::{self, LoadError},
     script::{self, Script, ScriptOptions, ScriptPart},
+    timeline::Period,
 };
 
 /// Messages of a run that wait to be sent: lines, periods, gates.
@@ -205,7 +207,11 @@ impl Hand {
         options.concurrency = part.of_places(options.concurrency);
         let (plan, settings) = run::plan_part(options, part, run)?;
         let plan = Arc::new(plan);
-        let mut shower = Shower(Arc::clone(&self.shown));
+        let mut shower = Shower {
+            shown: Arc::clone(&self.shown),
+            up: self.up.clone(),
+            unsaid: None,
+        };
         let interrupt = self.interrupt.clone();
         let mut began = None;
         let (outcome, end) = {
@@ -244,12 +250,15 @@ impl Hand {
         let effort = Effort::begin();
         let interrupt = self.interrupt.clone();
         let shown = Arc::clone(&self.shown);
+        // Whoever leads watches the target.
+        let lookout = Lookout::start(None);
         let ended = script::perform_part(prepared, &interrupt, &mut |said| match said {
             script::Said::Line(line) => self.say(FromAgent::Line(line)),
             script::Said::Standing(now) => show(&shown, now),
             script::Said::Period(period, figures, is_last) => self.say(FromAgent::Period {
                 period,
                 figures,
+                limits: lookout.latest(),
                 is_last,
             }),
         })?;
@@ -305,12 +314,33 @@ impl Gate for AtGate<'_, '_> {
     }
 }
 
-/// Keeps what the crowd shows, for whoever asks.
-struct Shower(Arc<Mutex<Option<Snapshot>>>);
+/// Keeps what the crowd shows, for whoever asks, and hands on each period.
+struct Shower {
+    shown: Arc<Mutex<Option<Snapshot>>>,
+    up: SyncSender<FromAgent>,
+    /// What there was no room for: the run does not wait for whoever follows it.
+    unsaid: Option<(u64, Box<Period>)>,
+}
 
 impl Progress for Shower {
     fn update(&mut self, now: &Moment<'_>) {
-        show(&self.0, *now.crowd);
+        show(&self.shown, *now.crowd);
+    }
+
+    fn handle_period(&mut self, start_ms: u64, period: &Period) {
+        let (start_ms, period) = match self.unsaid.take() {
+            Some((earlier_ms, mut unsaid)) => {
+                unsaid.follow(period.clone());
+                (earlier_ms, unsaid)
+            }
+            None => (start_ms, Box::new(period.clone())),
+        };
+        let second = FromAgent::Second { start_ms, period };
+        if let Err(TrySendError::Full(FromAgent::Second { start_ms, period })) =
+            self.up.try_send(second)
+        {
+            self.unsaid = Some((start_ms, period));
+        }
     }
 }
 

@@ -3,12 +3,16 @@
 use std::fmt;
 
 use capacity::Grouped as G;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::latency::{Micros, Percentiles};
+use crate::{
+    latency::{Micros, Percentiles},
+    record::Trouble,
+};
 
 /// One machine of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct MachineReport {
     /// The agent, as it was named.
@@ -33,8 +37,30 @@ pub struct MachineReport {
     pub cpu_percent: u64,
     /// How far its clock may have been from the coordinator's at the start.
     pub clock_uncertainty_us: u64,
+    /// What kept it from generating its part of the load.
+    pub limits: Vec<Trouble>,
     /// Why it was lost, if it was.
     pub lost: Option<String>,
+}
+
+impl MachineReport {
+    /// What it did, in words.
+    pub(crate) fn deeds(&self) -> String {
+        if let Some(why) = &self.lost {
+            return format!("LOST: {why}");
+        }
+        format!(
+            "{} asked, {} ready, {} held; {} threads on {}, {} % of a core, dialled {} late (p99), clock ± {}",
+            G(self.asked),
+            G(self.ready),
+            G(self.held),
+            self.shards,
+            self.carrier,
+            self.cpu_percent,
+            Micros(self.lateness.p99_us),
+            Micros(self.clock_uncertainty_us),
+        )
+    }
 }
 
 /// Writes the machines of a run, a line each; nothing where there are none.
@@ -47,23 +73,11 @@ pub(crate) fn write_machines(
     }
     writeln!(f, "\nmachines")?;
     for one in machines {
-        write!(f, "  {:<24}{:>5.1} %", one.agent, one.share * 100.0)?;
-        if let Some(why) = &one.lost {
-            writeln!(f, "   LOST: {why}")?;
-            continue;
+        let (share, deeds) = (one.share * 100.0, one.deeds());
+        writeln!(f, "  {:<24}{share:>5.1} %   {deeds}", one.agent)?;
+        for limit in &one.limits {
+            writeln!(f, "    {} × {}", G(limit.count), limit.text)?;
         }
-        writeln!(
-            f,
-            "   {} asked, {} ready, {} held; {} threads on {}, {} % of a core, dialled {} late (p99), clock ± {}",
-            G(one.asked),
-            G(one.ready),
-            G(one.held),
-            one.shards,
-            one.carrier,
-            one.cpu_percent,
-            Micros(one.lateness.p99_us),
-            Micros(one.clock_uncertainty_us),
-        )?;
     }
     Ok(())
 }

@@ -9,7 +9,8 @@
 //!   ping                           ◄──────────►    pong
 //!   start: when                    ───────────►
 //!                                  ◄───────────    standing, every second
-//!                                  ◄───────────    arrived (at a gate), line, period
+//!                                  ◄───────────    second or period, every second
+//!                                  ◄───────────    arrived (at a gate), line
 //!   pass (the gate); end           ───────────►
 //!                                  ◄───────────    done, or failed
 //! ```
@@ -31,6 +32,7 @@ use crate::{
     proxy::Proxy,
     report::End,
     script::{Bundle, Figures},
+    timeline::{Period, Used},
     tls::Tls,
 };
 
@@ -124,10 +126,16 @@ pub(crate) enum FromAgent {
     },
     /// Something that a script says.
     Line(String),
-    /// A period of a script.
+    /// A period of a crowd against a URL is over that began at `start_ms` of the run; for whoever follows it.
+    Second {
+        start_ms: u64,
+        period: Box<Period>,
+    },
+    /// A period of a script, and the limits of this machine.
     Period {
         period: u32,
         figures: Box<Figures>,
+        limits: Vec<Used>,
         is_last: bool,
     },
     /// The run is over.

@@ -5,7 +5,7 @@
 //! - an agent: `agent` (who is served), `duty` (one run);
 //! - the coordinator: `address`, `attendant` (a thread for each agent; `ssh` starts some), `crew` (all of them:
 //!   what they can carry, when they start), `division` and `clock`, `muster` (a run of a crowd) and `troupe` (a
-//!   run of a script), `machine` (what a report says of each).
+//!   run of a script), `seconds` (what all see of a run while it goes on), `machine` (what a report says of each).
 //!
 //! `probe` lets tests outside of this crate look at the wire.
 //!
@@ -25,6 +25,7 @@ mod message;
 mod muster;
 #[doc(hidden)]
 pub mod probe;
+mod seconds;
 mod secret;
 mod session;
 mod ssh;

@@ -8,20 +8,22 @@ use std::{
 
 use super::{
     attendant::Event as Happened,
-    crew::{Agents, Crew, OnAgentLoss, State},
+    crew::{Agents, Crew, Member, OnAgentLoss, State},
     machine::MachineReport,
     message::{FromAgent, ToAgent, Work},
+    seconds::Seconds,
 };
 use crate::{
     events::{Event, Milestone, Standing, seconds},
     failure::Failure,
     gate::{News, Place},
-    gauges::Snapshot,
+    gauges::{Snapshot, Stage},
     interrupt::Interrupt,
     options::{Options, OptionsError},
     outcome::Outcome,
     progress::{Moment, Progress},
-    report::{End, Report},
+    record::Trouble,
+    report::{End, Report, limits_of},
     run::{LoadError, epoch_ms},
     tally::{Broadcast, Tally},
 };
@@ -42,13 +44,14 @@ pub fn run_on_agents(
     if options.sources.is_some() {
         return Err(OptionsError::Contradiction(SOURCES_ARE_THEIRS).into());
     }
-    let mut crew = Crew::gather(agents, interrupt)?;
+    let mut crew = Crew::gather(agents, progress, interrupt)?;
     crew.ask(Work::Crowd(Box::new(options.clone())), interrupt)?;
     crew.divide(options.connections, options.connections.into())?;
     crew.prepare(fastrand::u64(..), interrupt)?;
     let started = crew.start(interrupt)?;
     let ahead = started.saturating_duration_since(Instant::now());
     let ahead_ms = u64::try_from(ahead.as_millis()).unwrap_or(0);
+    let seconds = Seconds::of(crew.members.len());
     let muster = Muster {
         ways: crew.members.iter().map(|_| Way::default()).collect(),
         crew,
@@ -58,6 +61,7 @@ pub fn run_on_agents(
         started,
         since: started,
         passed: None,
+        seconds,
         tallies: BTreeMap::new(),
         end: End {
             began_ms: epoch_ms() + ahead_ms,
@@ -92,6 +96,8 @@ struct Muster<'a> {
     since: Instant,
     /// The furthest gate that anybody has passed.
     passed: Option<Place>,
+    /// What was seen of it, for whoever follows it.
+    seconds: Seconds,
     /// Broadcasts that are not over everywhere, by number.
     tallies: BTreeMap<u32, Tally>,
     end: End,
@@ -134,10 +140,22 @@ impl Muster<'_> {
         match said {
             FromAgent::Standing(standing) => self.crew.members[place].hear(standing),
             FromAgent::Arrived { place: gate, news } => self.arrive(place, gate, news),
+            FromAgent::Second {
+                start_ms,
+                mut period,
+            } => {
+                let name = &self.crew.members[place].name;
+                let limits = period.limits.iter_mut();
+                limits.for_each(|used| used.name_machine(name));
+                self.seconds.add(place, start_ms, *period);
+                self.show_seconds();
+            }
             FromAgent::Done(done) => {
                 let member = &mut self.crew.members[place];
                 if member.is_running() {
                     member.state = State::Done(done);
+                    self.seconds.end(place);
+                    self.show_seconds();
                 }
             }
             FromAgent::Failed { why } | FromAgent::Unable { why } => self.lose(place, why),
@@ -152,9 +170,17 @@ impl Muster<'_> {
             return;
         }
         member.state = State::Lost(why);
+        self.seconds.end(place);
+        self.show_seconds();
         if self.on_loss == OnAgentLoss::Stop && !self.end.interrupted {
             self.end.interrupted = true;
             self.crew.end();
+        }
+    }
+
+    fn show_seconds(&mut self) {
+        while let Some((start_ms, period)) = self.seconds.take() {
+            self.progress.handle_period(start_ms, &period);
         }
     }
 
@@ -244,18 +270,10 @@ impl Muster<'_> {
         self.progress.handle_event(&event);
     }
 
-    /// The crowd of all machines as it was last heard of. Of those that are lost nobody is there.
+    /// The crowd of all machines as it was last heard of.
     fn look(&self) -> Snapshot {
         let members = self.crew.members.iter();
-        let there = members.filter(|member| !matches!(member.state, State::Lost(_)));
-        // Who was not heard yet is where all begin.
-        let begins = Snapshot {
-            stage: crate::gauges::Stage::Opening,
-            ..Snapshot::EMPTY
-        };
-        there
-            .map(|member| member.standing.unwrap_or(begins))
-            .fold(Snapshot::EMPTY, Snapshot::plus)
+        members.map(look_at).fold(Snapshot::EMPTY, Snapshot::plus)
     }
 
     /// Puts together what came of the run.
@@ -273,6 +291,8 @@ impl Muster<'_> {
                     machine.ready = outcome.readied;
                     machine.held = outcome.held;
                     machine.lateness = outcome.lateness.percentiles();
+                    let limits = limits_of(&outcome).counts();
+                    machine.limits = limits.iter().map(Trouble::of_limit).collect();
                     all.merge(outcome);
                     kernels.insert(end.kernel.clone());
                     carriers.insert(end.carrier.clone());
@@ -286,6 +306,29 @@ impl Muster<'_> {
         self.end.kernel = kernels.into_iter().collect::<Vec<_>>().join("; ");
         self.end.carrier = carriers.into_iter().collect::<Vec<_>>().join(", ");
         Report::new(self.options, shards, all, self.end).with_machines(machines, self.options)
+    }
+}
+
+/// The crowd of a machine as it was last heard of. Of one that is lost nobody is there, and what it has counted
+/// stays.
+fn look_at(member: &Member) -> Snapshot {
+    // Who was not heard yet is where all begin.
+    let seen = member.standing.unwrap_or(Snapshot {
+        stage: Stage::Opening,
+        ..Snapshot::EMPTY
+    });
+    if !matches!(member.state, State::Lost(_)) {
+        return seen;
+    }
+    let share = u64::from(member.share);
+    let dropped = member.most_ready.min(share);
+    Snapshot {
+        failed: share - dropped,
+        dropped,
+        published: seen.published,
+        delivered: seen.delivered,
+        answered: seen.answered,
+        ..Snapshot::EMPTY
     }
 }
 

@@ -1,6 +1,9 @@
 //! A run of a script on several machines, as the coordinator follows it.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use super::{
     attendant::Event,
@@ -9,17 +12,19 @@ use super::{
     muster::SOURCES_ARE_THEIRS,
 };
 use crate::{
-    failure::Failure,
+    failure::{Failure, Failures},
     gauges::Snapshot,
     interrupt::Interrupt,
     latency::Latency,
     lookout::Lookout,
     options::OptionsError,
     progress::Progress,
+    record::Trouble,
     run::{LoadError, epoch_ms},
     script::{
         self, Bundle, Desk, Figures, Periods, Run, SLICES, Script, ScriptOptions, ScriptReport,
     },
+    timeline::{Timeline, Used},
 };
 
 /// As [`run_script`](crate::run_script) on several machines that act as one.
@@ -47,13 +52,13 @@ pub fn run_script_on_agents(
         tls: options.tls.clone(),
         proxy: options.proxy.clone(),
     };
-    let mut crew = Crew::gather(agents, interrupt)?;
+    let mut crew = Crew::gather(agents, progress, interrupt)?;
     crew.ask(Work::Script(Box::new(work)), interrupt)?;
     crew.divide(SLICES, script::users_held(script).into())?;
     crew.prepare(fastrand::u64(..), interrupt)?;
     let started = crew.start(interrupt)?;
     let machines = u16::try_from(crew.members.len()).expect("agents are far fewer than that");
-    let lookout = Lookout::start(options.watch.clone());
+    let lookout = Lookout::at_target(options.watch.clone());
     let mut desk = Desk::open(script, lookout, progress);
     // They begin in a moment.
     let ahead = started.saturating_duration_since(Instant::now());
@@ -63,6 +68,7 @@ pub fn run_script_on_agents(
         crew,
         on_loss: agents.on_loss,
         periods: Periods::of(machines),
+        limits: BTreeMap::new(),
         desk,
         is_interrupted: false,
     };
@@ -77,6 +83,8 @@ struct Act {
     created: u64,
     completed: u64,
     lateness: Latency,
+    /// What kept it from generating its part of the load.
+    limits: Failures,
 }
 
 /// A run of a script under way.
@@ -85,6 +93,8 @@ struct Troupe<'a> {
     acts: Vec<Act>,
     on_loss: OnAgentLoss,
     periods: Periods,
+    /// The limits of all machines in the periods that are not whole.
+    limits: BTreeMap<u32, Vec<Used>>,
     desk: Desk<'a>,
     is_interrupted: bool,
 }
@@ -105,7 +115,7 @@ impl Troupe<'_> {
             }
         }
         while let Some((period, figures)) = self.periods.take_first() {
-            self.desk.close(period, figures);
+            self.close(period, figures);
         }
         self.report(script, options)
     }
@@ -138,8 +148,9 @@ impl Troupe<'_> {
             FromAgent::Period {
                 period,
                 figures,
+                limits,
                 is_last,
-            } => self.take(place, period, *figures, is_last),
+            } => self.take(place, period, *figures, limits, is_last),
             FromAgent::Done(done) => {
                 member.state = State::Done(done);
                 self.close_act(place);
@@ -149,24 +160,43 @@ impl Troupe<'_> {
         }
     }
 
-    fn take(&mut self, place: usize, period: u32, figures: Figures, is_last: bool) {
+    fn take(
+        &mut self,
+        place: usize,
+        period: u32,
+        figures: Figures,
+        limits: Vec<Used>,
+        is_last: bool,
+    ) {
         let act = &mut self.acts[place];
         // A machine hands in its periods in their order, and none after its last.
         if act.is_over || act.last.is_some_and(|last| period <= last) {
             return;
         }
         (act.last, act.is_over) = (Some(period), is_last);
+        let known = self.limits.entry(period).or_default();
+        let room = Timeline::LIMITS_MAX.saturating_sub(known.len());
+        known.extend(limits.into_iter().take(room).map(|mut used| {
+            used.name_machine(&self.crew.members[place].name);
+            used
+        }));
         act.created += figures.created;
         act.completed += figures.completed;
         act.lateness.merge(&figures.lateness);
+        act.limits.merge(figures.failed.only(Failure::is_ours));
         self.periods.add(period, figures, is_last);
         self.close_periods();
     }
 
     fn close_periods(&mut self) {
         while let Some((period, figures)) = self.periods.take_whole() {
-            self.desk.close(period, figures);
+            self.close(period, figures);
         }
+    }
+
+    fn close(&mut self, period: u32, figures: Figures) {
+        let limits = self.limits.remove(&period).unwrap_or_default();
+        self.desk.close(period, figures, limits);
     }
 
     /// Expects no more of a machine.
@@ -211,6 +241,8 @@ impl Troupe<'_> {
             let mut machine = member.report(SLICES.into());
             (machine.asked, machine.ready) = (act.created, act.completed);
             machine.lateness = act.lateness.percentiles();
+            let limits = act.limits.counts();
+            machine.limits = limits.iter().map(Trouble::of_limit).collect();
             machines.push(machine);
         }
         let began = self.desk.began;

@@ -8,10 +8,12 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use crate::timeline::{Timeline, Used};
+use crate::timeline::Used;
 
 /// Whose limits these are.
 const WHOSE: &str = "target";
+/// The most limits of one page.
+const LIMITS_MAX: usize = 32;
 
 /// Reads pages, one after the other.
 #[derive(Debug, Default)]
@@ -74,7 +76,7 @@ impl Sheet {
             }
         }
         all.extend(self.processors(&page, now));
-        all.truncate(Timeline::LIMITS_MAX / 2);
+        all.truncate(LIMITS_MAX);
         all
     }
 

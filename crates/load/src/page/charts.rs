@@ -3,7 +3,13 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::chart::{Chart, SERIES_MAX, Series};
-use crate::record::{Kind, Moment, Record};
+use crate::{
+    record::{Kind, Moment, Record},
+    timeline::Used,
+};
+
+/// Agents that have a chart each for their limits; more are in one chart together.
+const AGENTS_APART_MAX: usize = 4;
 
 /// The charts of a run under their heading; nothing without a timeline.
 pub(super) fn of(record: &Record) -> String {
@@ -158,6 +164,13 @@ fn limits<'a>(periods: &[&Moment], times: &'a [f64]) -> Vec<Chart<'a>> {
     }
     let mut owners: Vec<&str> = fullest.keys().map(|&(whose, _)| whose).collect();
     owners.dedup();
+    let is_agent = |owner: &&str| !["target", Used::OWN].contains(owner);
+    let agents = owners.iter().copied().filter(is_agent).count();
+    let mut together = Vec::new();
+    if agents > AGENTS_APART_MAX {
+        owners.retain(|owner| !is_agent(owner));
+        together.push(fullest_of_agents(periods, times, agents));
+    }
     let charts = owners.into_iter().map(|owner| {
         let mut names: Vec<_> = fullest
             .iter()
@@ -188,7 +201,39 @@ fn limits<'a>(periods: &[&Moment], times: &'a [f64]) -> Vec<Chart<'a>> {
         chart.top_min = 100.0;
         chart
     });
-    charts.collect()
+    together.into_iter().chain(charts).collect()
+}
+
+/// Of many agents one chart: of each limit, how full it is where it is fullest.
+fn fullest_of_agents<'a>(periods: &[&Moment], times: &'a [f64], agents: usize) -> Chart<'a> {
+    // By name: of each period the fullest, and whose the fullest of all was.
+    let mut limits: BTreeMap<&str, (Vec<Option<f64>>, f64, &str)> = BTreeMap::new();
+    for (place, period) in periods.iter().enumerate() {
+        for used in period.limits.iter().filter(|used| used.whose != "target") {
+            let Some(ceiling) = used.ceiling.filter(|&ceiling| ceiling > 0.0) else {
+                continue;
+            };
+            let percent = used.used / ceiling * 100.0;
+            let (values, most, whose) = limits
+                .entry(&used.name)
+                .or_insert_with(|| (vec![None; periods.len()], 0.0, &used.whose));
+            values[place] = Some(values[place].map_or(percent, |value| value.max(percent)));
+            if percent > *most {
+                (*most, *whose) = (percent, &used.whose);
+            }
+        }
+    }
+    let mut limits: Vec<_> = limits.into_iter().collect();
+    limits.sort_by(|(_, one), (_, other)| other.1.total_cmp(&one.1));
+    let series = limits.into_iter().take(SERIES_MAX);
+    let series = series.map(|(name, (values, _, whose))| Series {
+        name: format!("{name} (most: {whose})"),
+        values,
+    });
+    let title = format!("Limits of {agents} agents, of each the fullest");
+    let mut chart = chart(title, "%", times, series.collect());
+    chart.top_min = 100.0;
+    chart
 }
 
 /// A value for each period that was seen.
@@ -217,5 +262,55 @@ fn chart<'a>(
         times,
         series: lively,
         top_min: 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit_charts(agents: u32) -> Vec<(String, Vec<String>)> {
+        let mut period = Moment::default();
+        for number in 0..agents {
+            let whose = format!("a{number}:7070");
+            for (name, used) in [("memory", number), ("processors", agents - number)] {
+                let used = Used::new(&whose, name, f64::from(used), Some(20.0));
+                period.limits.push(used);
+            }
+        }
+        let target = Used::new("target", "memory", 5.0, Some(20.0));
+        period.limits.push(target);
+        let charts = limits(&[&period], &[1.0]);
+        let names = |chart: &Chart<'_>| {
+            let series = chart.series.iter().map(|one| one.name.clone());
+            (chart.title.to_string(), series.collect())
+        };
+        charts.iter().map(names).collect()
+    }
+
+    #[test]
+    fn a_few_agents_have_a_chart_each_and_many_have_one_together() {
+        let few = limit_charts(3);
+        let titles: Vec<_> = few.iter().map(|(title, _)| title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [
+                "Limits of a0:7070",
+                "Limits of a1:7070",
+                "Limits of a2:7070",
+                "Limits of the target"
+            ]
+        );
+        let many = limit_charts(16);
+        assert_eq!(many.len(), 2, "{many:?}");
+        assert_eq!(many[0].0, "Limits of 16 agents, of each the fullest");
+        assert_eq!(
+            many[0].1,
+            [
+                "processors (most: a0:7070)".to_owned(),
+                "memory (most: a15:7070)".to_owned()
+            ]
+        );
+        assert_eq!(many[1].0, "Limits of the target");
     }
 }

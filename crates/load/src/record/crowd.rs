@@ -121,11 +121,7 @@ impl Report {
             shards: self.shards,
             status,
             reasons: self.shortfalls.clone(),
-            limits: self
-                .limits
-                .iter()
-                .map(|one| Trouble::of("limits", one))
-                .collect(),
+            limits: self.limits.iter().map(Trouble::of_limit).collect(),
             checks: self.checks(),
             figures: self.figures(),
             latencies: behind.rows.clone(),
@@ -133,7 +129,7 @@ impl Report {
             failures: failures.collect(),
             plan: behind.plan.clone(),
             machine: MachineFacts::read(),
-            machines: Vec::new(),
+            machines: self.machines.clone(),
             search: None,
             timeline: Overview::of(&behind.timeline),
             charted: Overview::of(&behind.timeline.in_periods(Record::CHARTED_MAX)),

@@ -10,7 +10,7 @@ use crate::{
     lookout::Lookout,
     progress::{Moment, Progress},
     run::epoch_ms,
-    timeline::Timeline,
+    timeline::{Timeline, Used},
 };
 
 /// Periods that are shown together: ten seconds, as in Artillery's reports.
@@ -97,13 +97,16 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// A period is over: it goes into the timeline, and into those that are shown together.
-    pub(crate) fn close(&mut self, period: u32, figures: Figures) {
+    /// A period is over: it goes into the timeline, with the limits of this machine or those that others have
+    /// handed in with it, and into those that are shown together.
+    pub(crate) fn close(&mut self, period: u32, figures: Figures, handed: Vec<Used>) {
         let start = u64::from(period) * PERIOD_MS;
         let covered = epoch_ms().saturating_sub(self.began + start).min(PERIOD_MS);
-        let limits = self.lookout.latest();
+        let mut limits = self.lookout.latest();
+        limits.extend(handed);
+        limits.truncate(Timeline::LIMITS_MAX);
         let seen = figures.period(covered, limits);
-        self.progress.handle_period(&seen);
+        self.progress.handle_period(start, &seen);
         self.timeline.add(start, seen);
         if self
             .tens

@@ -95,7 +95,7 @@ pub fn run_script(
     let ended = perform_part(prepared, interrupt, &mut |said| match said {
         Said::Line(line) => desk.line(&line),
         Said::Standing(crowd) => desk.stand(&crowd),
-        Said::Period(period, figures, _) => desk.close(period, *figures),
+        Said::Period(period, figures, _) => desk.close(period, *figures, Vec::new()),
     })?;
     let began = desk.began;
     let filed = desk.file();

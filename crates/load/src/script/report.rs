@@ -149,10 +149,8 @@ impl ScriptReport {
             let apdex = json!({"score": score, "rating": apdex::rating(score)});
             more.insert("apdex".to_owned(), apdex);
         }
-        if !self.machines.is_empty() {
-            more.insert("machines".to_owned(), json!(self.machines));
-        }
         let mut record = Record {
+            machines: self.machines.clone(),
             checks: checks.collect(),
             steps: self.steps.clone(),
             beside,

@@ -48,8 +48,8 @@ pub(crate) struct Keeper {
     width: Duration,
     /// When the present period began, since the start of the run.
     since: Duration,
-    /// Periods that were written and that nobody was shown yet.
-    fresh: Vec<Period>,
+    /// Periods that were written and that nobody was shown yet, with their beginnings in milliseconds.
+    fresh: Vec<(u64, Period)>,
     /// The period that is over and of which not all is known.
     open: Option<Open>,
     /// What each shard has told last.
@@ -121,7 +121,7 @@ impl Keeper {
 
     /// The periods that were written since this was asked the last time: for who follows the run. Whoever
     /// ends periods asks after each, so there are one or two.
-    pub(crate) fn take_fresh(&mut self) -> Vec<Period> {
+    pub(crate) fn take_fresh(&mut self) -> Vec<(u64, Period)> {
         mem::take(&mut self.fresh)
     }
 
@@ -187,7 +187,7 @@ impl Keeper {
         // A connection is dialled once with a lateness, and each time it is to come back.
         self.all.merge(&measured);
         let start = u64::try_from(start.as_millis()).unwrap_or(u64::MAX);
-        self.fresh.push(period.clone());
+        self.fresh.push((start, period.clone()));
         self.timeline.add(start, period);
     }
 }
