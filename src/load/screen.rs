@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal as _, Read as _, Stderr, Stdout},
+    io::{self, IsTerminal as _, Read as _, Stderr, Stdout, Write as _},
     panic,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -51,6 +51,8 @@ struct Shared {
 
 struct State {
     view: View,
+    /// Whether anything was drawn.
+    is_drawn: bool,
     /// Whether the terminal is to be given back.
     is_over: bool,
     is_left: bool,
@@ -83,6 +85,7 @@ impl Screen {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 view: View::of(title),
+                is_drawn: false,
                 is_over: false,
                 is_left: false,
             }),
@@ -158,6 +161,8 @@ fn draw_until_over(mut terminal: Full, mut keys: File, shared: &Shared, interrup
     }
     // The terminal first, then the word that it is free.
     drop(terminal);
+    // That was written to a buffer; what is said next goes to standard error, which has none.
+    let _ = io::stdout().flush();
     drop(leaving);
 }
 
@@ -167,6 +172,7 @@ fn draw(terminal: &mut Full, shared: &Shared) -> io::Result<()> {
         let lines = shared.state().view.lines(area.width, area.height);
         frame.render_widget(Paragraph::new(lines), area);
     })?;
+    shared.state().is_drawn = true;
     Ok(())
 }
 
@@ -226,5 +232,99 @@ impl Progress for Watched {
     /// Of a search, another run may follow.
     fn finish(&mut self) {
         self.with_view(View::begin);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env, process,
+        process::Command,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    /// What the test is to do that runs in a terminal, in the environment of its process.
+    const DEED: &str = "SCREEN_TEST_DEED";
+    const NAME: &str = "load::screen::tests::a_panic_and_an_end_give_the_terminal_back";
+
+    /// Runs the test below in a terminal of tmux; gives what that shows afterwards, and how the terminal is.
+    fn in_a_terminal(deed: &str) -> (String, String) {
+        let server = format!("fourtuple-screen-{deed}-{}", process::id());
+        let tmux = |arguments: &[&str]| {
+            let mut command = Command::new("tmux");
+            let output = command.args(["-L", &server]).args(arguments).output();
+            let output = output.expect("tmux is not installed: apt-get install tmux");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let test = env::current_exe().expect("Linux");
+        let script = format!(
+            "{DEED}={deed} {} --exact {NAME} --nocapture; stty -a; echo OVER; exec cat",
+            test.display()
+        );
+        let size = ["-x", "120", "-y", "40"];
+        tmux(
+            &[
+                &["-f", "/dev/null", "new-session", "-d"][..],
+                &size,
+                &[&script],
+            ]
+            .concat(),
+        );
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut seen = String::new();
+        while !seen.contains("OVER") && Instant::now() < until {
+            thread::park_timeout(Duration::from_millis(50));
+            seen = tmux(&["capture-pane", "-p"]);
+        }
+        let state = tmux(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
+        tmux(&["kill-server"]);
+        (seen, state.trim().to_owned())
+    }
+
+    /// Takes the terminal, and waits until something is drawn on it.
+    fn take() -> Screen {
+        let screen = Screen::open("a run".to_owned(), &Interrupt::new()).expect("a terminal");
+        let until = Instant::now() + Duration::from_secs(20);
+        while !screen.shared.state().is_drawn {
+            assert!(Instant::now() < until, "nothing was drawn");
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        screen
+    }
+
+    #[test]
+    fn a_panic_and_an_end_give_the_terminal_back() {
+        match env::var(DEED).as_deref() {
+            Ok("panic") => {
+                let screen = take();
+                // Of a shard's thread, while the run is led by another.
+                let shard = thread::spawn(|| panic!("as a bug would"));
+                assert!(shard.join().is_err());
+                assert!(screen.shared.state().is_left);
+                // On the screen that is left already.
+                eprintln!("said after the panic");
+                drop(screen);
+            }
+            Ok(_) => drop(take()),
+            Err(_) => {
+                let (seen, state) = in_a_terminal("panic");
+                assert_eq!(state, "0 1", "the first screen, with a cursor: {seen}");
+                for words in [
+                    "as a bug would",
+                    "said after the panic",
+                    " icanon",
+                    " echo ",
+                ] {
+                    assert!(seen.contains(words), "{words}: {seen}");
+                }
+                assert!(!seen.contains("q ends the run"), "{seen}");
+                let (seen, state) = in_a_terminal("end");
+                assert_eq!(state, "0 1", "the first screen, with a cursor: {seen}");
+                assert!(seen.contains(" icanon"), "{seen}");
+                assert!(!seen.contains("q ends the run"), "{seen}");
+            }
+        }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -13,6 +16,9 @@ use serde_json::Value;
 /// What is said where the Debian package is not there.
 pub(crate) const MISSING: &str =
     "Prometheus is not installed: apt-get install prometheus (.ci/run does)";
+
+/// How long it may take to say where it listens.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A Prometheus, which ends with this value.
 pub(crate) struct Prometheus {
@@ -29,22 +35,29 @@ impl Prometheus {
         fs::create_dir_all(&folder).expect("a folder of this test");
         let file = folder.join("prometheus.yml");
         fs::write(&file, configuration).expect("its configuration is written");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = free.local_addr().expect("it listens");
-        drop(free);
-        let child = Command::new("prometheus")
+        let mut child = Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
                 folder.join("data").display()
             ))
-            .arg(format!("--web.listen-address={address}"))
+            .arg("--web.listen-address=127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.join("log")).expect("a file of this test"))
+            .stderr(Stdio::piped())
             .spawn()
             .expect(MISSING);
-        Self { child, address }
+        let stderr = child.stderr.take().expect("it is piped");
+        let log = fs::File::create(folder.join("log")).expect("a file of this test");
+        let address = follow(stderr, log).recv_timeout(PATIENCE);
+        let prometheus = |address| Self { child, address };
+        match address {
+            Ok(address) => prometheus(address),
+            Err(error) => {
+                drop(prometheus(SocketAddr::from(([0; 4], 0))));
+                panic!("it did not say where it listens ({error}): see {name}/log");
+            }
+        }
     }
 
     /// The values of an expression now, each with its labels; none while it does not answer or does not understand.
@@ -71,6 +84,22 @@ impl Prometheus {
         };
         result.iter().map(value).collect()
     }
+}
+
+/// Keeps what a Prometheus says; gives the address that it says it listens on.
+fn follow(stderr: ChildStderr, mut log: fs::File) -> Receiver<SocketAddr> {
+    let (found, said) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            // Without the file it is only harder to see what went wrong.
+            let _ = writeln!(log, "{line}");
+            let address = line.split_once("msg=\"Listening on\" address=");
+            if let Some(address) = address.and_then(|(_, address)| address.trim().parse().ok()) {
+                let _ = found.try_send(address);
+            }
+        }
+    });
+    said
 }
 
 impl Drop for Prometheus {

@@ -251,28 +251,35 @@ fn measure(
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, sync::mpsc, thread};
+    use std::{net::SocketAddr, os::fd::OwnedFd, sync::mpsc, thread};
+
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 
     use super::*;
+
+    /// A port of this machine at which nobody listens, and which nobody else can get.
+    fn silent_port() -> (OwnedFd, u16) {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let address = getsockname(&socket).expect("it is bound");
+        let address = SocketAddr::try_from(address).expect("an address of IPv4");
+        (socket, address.port())
+    }
 
     const WAIT: Duration = Duration::from_secs(60);
 
     #[test]
     fn an_agent_that_comes_later_is_waited_for_and_that_is_told() {
-        // Other tests have no reason to be at this address, so the port stays free.
-        let host = "127.83.7.1";
-        let free = TcpListener::bind((host, 0)).expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let (socket, port) = silent_port();
         let (_commands, hears) = mpsc::sync_channel(1);
         let (told, tells) = mpsc::sync_channel(4);
         thread::scope(|scope| {
             let dial = scope.spawn(move || {
                 let report = |event| told.send(event).expect("room");
-                dial_until(host, port, WAIT, &hears, &report)
+                dial_until("127.0.0.1", port, WAIT, &hears, &report)
             });
             assert!(matches!(tells.recv(), Ok(Event::Awaited(_))));
-            let _there = TcpListener::bind((host, port)).expect("it was free");
+            listen(&socket, 1).expect("it is bound");
             dial.join().expect("no panic").expect("it is there now");
             assert!(tells.recv().is_err(), "it is told once");
         });
@@ -280,9 +287,7 @@ mod tests {
 
     #[test]
     fn who_does_not_wait_hears_at_once_and_who_gives_up_soon() {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let (_socket, port) = silent_port();
         let (commands, hears) = mpsc::sync_channel(1);
         let nobody = |event| panic!("{event:?} was told");
         let end = dial_until("127.0.0.1", port, Duration::ZERO, &hears, &nobody);

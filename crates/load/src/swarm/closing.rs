@@ -33,12 +33,14 @@ impl Swarm {
             return io.now();
         }
         // The engine ends a goodbye that the server does not answer (`close_timeout`).
-        if io.conns_count() == 0
-            && let Some(results) = self.results.take()
-        {
+        if io.conns_count() == 0 && self.results.is_some() {
+            // What was counted stays visible when it is handed in.
+            self.show();
             let outcome = std::mem::replace(&mut self.outcome, Outcome::new());
-            // Nobody waits for the results of a run that was given up.
-            let _ = results.send(Handed::Outcome(Box::new(outcome)));
+            if let Some(results) = self.results.take() {
+                // Nobody waits for the results of a run that was given up.
+                let _ = results.send(Handed::Outcome(Box::new(outcome)));
+            }
             io.stop();
         }
         io.now().after(self.plan.pace().beat)

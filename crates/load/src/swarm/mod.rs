@@ -53,7 +53,7 @@ use crate::{
     client::{Client, Phase},
     comeback::{Comeback, Comebacks, Parting},
     failure::Failure,
-    gauges::{Gauges, Snapshot, Stage},
+    gauges::{Gauges, Stage},
     hand::Hand,
     options::{Audience, Dialect},
     outcome::{Handed, Outcome},
@@ -319,25 +319,6 @@ impl Swarm {
         } else {
             client.account = Account::awaiting();
         }
-    }
-
-    fn show(&self) {
-        self.gauges.show(&Snapshot {
-            stage: self.stage,
-            unsettled: self.unsettled(),
-            open: u64::from(self.ready + self.joining),
-            ready: self.ready.into(),
-            away: self.away(),
-            failed: self.outcome.not_opened.total(),
-            dropped: self.outcome.dropped.total(),
-            published: self.outcome.publishes.sent,
-            delivered: self.outcome.deliveries.received,
-            answered: self.outcome.pushes.answered,
-            waiting: self.waiting,
-            waiting_for: self.waiting_for,
-            rounds: self.rounds_sent(),
-            drops: self.drops,
-        });
     }
 }
 

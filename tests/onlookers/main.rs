@@ -1,16 +1,25 @@
 //! Who watches `fourtuple load` while it runs: a person at a terminal, and Prometheus.
 
+#[path = "../support/mod.rs"]
 mod support;
 
+mod terminal;
+
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    net::{AddressFamily, SocketType, bind, getsockname, socket},
+    process::{Pid, Signal, kill_process},
+};
+use serde_json::Value;
 use support::{
     binary::{fourtuple, on_epoll},
     prometheus::{Prometheus, check_metrics},
@@ -18,78 +27,12 @@ use support::{
     watchdog::Watchdog,
 };
 
+use self::terminal::Terminal;
+
 /// How long anything may take before a test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// What is said where the Debian package is not there.
-const NO_TMUX: &str = "tmux is not installed: apt-get install tmux (.ci/run does)";
-
-/// A terminal of a server of tmux that is this test's own.
-struct Terminal {
-    server: String,
-}
-
-impl Terminal {
-    /// A terminal of this size in which a shell runs `arguments` of `fourtuple` and then says its status.
-    fn start(name: &str, (width, height): (u16, u16), arguments: &str) -> Self {
-        let server = format!("fourtuple-{name}-{}", std::process::id());
-        let terminal = Self { server };
-        let kernel = if on_epoll() { " --kernel epoll" } else { "" };
-        let script = format!(
-            "{} {arguments}{kernel}; echo STATUS=$?; exec cat",
-            env!("CARGO_BIN_EXE_fourtuple")
-        );
-        let (width, height) = (width.to_string(), height.to_string());
-        terminal.tmux(&[
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            &width,
-            "-y",
-            &height,
-            &script,
-        ]);
-        terminal
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("tmux");
-        let output = command
-            .args(["-L", &self.server])
-            .args(arguments)
-            .output()
-            .expect(NO_TMUX);
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn seen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    /// Waits until the terminal shows all of these words.
-    #[track_caller]
-    fn wait_for(&self, words: &[&str]) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let seen = self.seen();
-            if words.iter().all(|word| seen.contains(word)) {
-                return seen;
-            }
-            assert!(Instant::now() < deadline, "{words:?} are not in:\n{seen}");
-            thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = Command::new("tmux")
-            .args(["-L", &self.server, "kill-server"])
-            .output();
-    }
-}
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it is between two looks at what tells nobody that it has changed.
+const PAUSE: Duration = Duration::from_millis(50);
 
 #[test]
 fn a_view_fits_its_window_and_leaves_the_terminal_with_the_report() {
@@ -185,7 +128,7 @@ fn shown(arguments: &[&str]) -> (Child, Watchdog, String) {
 fn scrape(addr: &str) -> String {
     let mut stream = TcpStream::connect(addr).expect("it listens");
     stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+        .write_all(format!("GET /metrics HTTP/1.1\r\nhost: {addr}\r\n\r\n").as_bytes())
         .expect("room");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
@@ -243,7 +186,7 @@ fn prometheus_sees_a_run_while_it_goes_on() {
             break text;
         }
         assert!(Instant::now() < deadline, "nothing was received:\n{text}");
-        thread::yield_now();
+        thread::park_timeout(PAUSE);
     };
     assert_eq!(
         value(&text, "fourtuple_load_connections_ready"),
@@ -273,6 +216,187 @@ fn prometheus_sees_a_run_while_it_goes_on() {
     assert_eq!(child.wait().expect("it is our child").code(), Some(1));
 }
 
+/// An agent of a crowd, which is killed with this value.
+struct Agent {
+    child: Child,
+    address: String,
+}
+
+impl Agent {
+    fn start() -> Self {
+        let mut command = fourtuple();
+        let mut child = command
+            .args(["load", "agent", "--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let watchdog = Watchdog::over(&child, PATIENCE);
+        let mut line = String::new();
+        let output = child.stdout.as_mut().expect("it is piped");
+        BufReader::new(output).read_line(&mut line).expect("text");
+        assert!(!watchdog.had_to_kill(), "it did not say where it listens");
+        let address = line.trim().strip_prefix("listening on ");
+        let address = address.expect("it says where").to_owned();
+        Self { child, address }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_run_on_agents_is_seen_while_it_goes_on_as_one_of_this_machine() {
+    let server = Relay::start(&["--max-connections", "30"]);
+    let agents = [Agent::start(), Agent::start()];
+    let list = agents.each_ref().map(|agent| agent.address.as_str());
+    let (mut child, _watchdog, addr) = shown(&[
+        &server.url(),
+        "--agents",
+        &list.join(","),
+        "--connections",
+        "40",
+        "--join",
+        "room:lobby",
+        "--publish",
+        "20/s",
+        "--push",
+        "1/s",
+        "--hold",
+        "10m",
+        "--shards",
+        "1",
+        "--event",
+        "new_msg",
+    ]);
+    let deadline = Instant::now() + PATIENCE;
+    let of = |what: &str| format!("fourtuple_load_latency_seconds_count{{of=\"{what}\"}}");
+    let text = loop {
+        let text = scrape(&addr);
+        if value(&text, &of("delivery")) > 0.0 && value(&text, &of("push_reply")) > 0.0 {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "no latencies were seen:\n{text}");
+        thread::park_timeout(PAUSE);
+    };
+    // What both have seen of the second in which all was opened.
+    assert_eq!(value(&text, &of("join")), 30.0, "{text}");
+    assert_eq!(value(&text, "fourtuple_load_readied_total"), 30.0, "{text}");
+    let failed = "fourtuple_load_errors_total{class=\"http_status\"}";
+    assert_eq!(value(&text, failed), 10.0, "{text}");
+    for agent in &agents {
+        let limit = format!(
+            "fourtuple_load_limit_ceiling{{whose=\"{}\",limit=\"processors\"}}",
+            agent.address
+        );
+        assert!(value(&text, &limit) > 0.0, "{limit}:\n{text}");
+    }
+    assert!(!text.contains("whose=\"this machine\""), "{text}");
+    assert_promtool_is_content(&text);
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    assert_eq!(child.wait().expect("it is our child").code(), Some(1));
+}
+
+#[test]
+fn a_view_of_agents_says_whose_limits_are_fullest_and_who_is_waited_for() {
+    let server = Relay::start(&[]);
+    let agent = Agent::start();
+    // Nobody listens at an address that was bound and is not listened at.
+    let silent = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&silent, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let name = getsockname(&silent).expect("it is bound");
+    let missing = SocketAddr::try_from(name).expect("an address of IPv4");
+    let arguments = format!(
+        "load {} --agents {},{missing} --agents-wait 1m --connections 40 --join room:lobby \
+         --publish 10/s --hold 10m --shards 1",
+        server.url(),
+        agent.address,
+    );
+    let terminal = Terminal::start("view-agents", (110, 40), &arguments);
+    let waiting = format!("waiting for agent {missing}");
+    let seen = terminal.wait_for(&[&waiting, "q ends the run"]);
+    assert!(
+        seen.lines().any(|line| line.starts_with(&waiting)),
+        "a line of the view: {seen}"
+    );
+    terminal.tmux(&["send-keys", "q"]);
+    terminal.wait_for(&["ended before the agents began", "STATUS=2"]);
+
+    let arguments = arguments.replace(&format!(",{missing}"), "");
+    let terminal = Terminal::start("view-agent", (110, 40), &arguments);
+    let whose = format!("({})", agent.address);
+    let words = [
+        "holding",
+        "40 of 40 up",
+        "delivery",
+        "p99 now",
+        "processors",
+        &whose,
+    ];
+    terminal.wait_for(&words);
+    terminal.tmux(&["send-keys", "q"]);
+    terminal.wait_for(&["NOT held", "STATUS=1"]);
+}
+
+#[test]
+fn lines_that_nobody_reads_hold_up_no_user_and_are_counted() {
+    const USERS: u64 = 10;
+    const LINES: u64 = 600;
+    let server = Relay::start_with_admin(&[]);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (script, report) = (folder.join("lines.yml"), folder.join("lines.json"));
+    let text = format!(
+        "config:\n  target: {}\n  phases:\n    - {{duration: 1, arrivalCount: {USERS}}}\n\
+         scenarios:\n  - engine: phoenix\n    flow:\n      - join: {{topic: 'room:lobby'}}\n      \
+         - loop:\n          - log: 'logged {}'\n        count: {LINES}\n",
+        server.url(),
+        "x".repeat(200),
+    );
+    fs::write(&script, text).expect("a file");
+    let mut command = fourtuple();
+    command
+        .arg("load")
+        .arg(&script)
+        .arg("--output")
+        .arg(&report);
+    command.args(["--shards", "1"]);
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let watchdog = Watchdog::over(&child, PATIENCE);
+    // Nobody reads until all users have come and gone.
+    let admin = server.admin().to_string();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = scrape(&admin);
+        let came = value(&text, "fourtuple_accepted_connections_total");
+        if came == USERS as f64 && value(&text, "fourtuple_connections") == 0.0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "users are held up: {text}");
+        thread::park_timeout(PAUSE);
+    }
+    let output = child.wait_with_output().expect("it is our child");
+    assert!(!watchdog.had_to_kill(), "it did not end");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let shown = shown.lines().filter(|line| line.starts_with("logged x"));
+    let report = fs::read_to_string(&report).expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let dropped = &report["fourtuple"]["counters"]["vusers.lines_dropped"];
+    let dropped = dropped.as_u64().unwrap_or_else(|| panic!("{report:#}"));
+    assert!(dropped > 0);
+    assert_eq!(shown.count() as u64 + dropped, USERS * LINES);
+}
+
 /// A Prometheus that scrapes this address twice a second.
 fn over(target: &str) -> Prometheus {
     let configuration = format!(
@@ -292,7 +416,7 @@ fn value_in(prometheus: &Prometheus, expression: &str) -> f64 {
             return *value;
         }
         assert!(Instant::now() < deadline, "{expression} has no value");
-        thread::yield_now();
+        thread::park_timeout(PAUSE);
     }
 }
 
