@@ -21,7 +21,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use load::{EventLines, Interrupt, LiveLine, PlainLines, Progress, Report};
 
@@ -100,9 +100,6 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let agents = agent::agents(matches)?;
     script::check_flags(matches, matches!(aim, Aim::Script(_)))?;
     let search = search::asked(matches)?;
-    if search.is_some() && agents.is_some() {
-        bail!("--search runs its steps on this machine: expected no --agents with it");
-    }
     let mut options = match aim {
         Aim::Script(path) => {
             return script::run(path, matches, agents.as_ref(), search.as_ref());
@@ -122,7 +119,13 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (mut onlookers, progress) = Onlookers::gather(matches, title, &interrupt, plain)?;
     let mut progress = EventLines::new(events, progress);
     let (is_told, status): (bool, Status) = if let Some(search) = search {
-        let came = load::search(&options, &search, &mut progress, &interrupt);
+        let came = load::search(
+            &options,
+            &search,
+            agents.as_ref(),
+            &mut progress,
+            &interrupt,
+        );
         onlookers.leave();
         match came {
             Ok(report) => {

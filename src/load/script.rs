@@ -176,7 +176,8 @@ pub(super) fn run(
         (script, bundle) = read(path, &flags, agents)?;
     }
     if let Some(search) = search {
-        let came = search_script(&script, &options, search, &mut progress, &interrupt);
+        let agents = bundle.as_ref().zip(agents);
+        let came = search_script(&script, &options, search, agents, &mut progress, &interrupt);
         let ended = run_after(&script, &options, &mut progress, &interrupt);
         onlookers.leave();
         let is_done = is_fine(&ended);

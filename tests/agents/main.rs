@@ -6,6 +6,7 @@ mod support;
 
 mod doors;
 mod hands;
+mod search;
 mod sshd;
 mod village;
 

@@ -171,8 +171,11 @@ pub(crate) fn capacity(options: &Options) -> Result<Capacity, LoadError> {
     capacity::raise_nofile();
     let machine = Machine::read();
     let layout = layout(options, &machine)?;
-    let (_, sources) = ways(options)?;
-    Ok(Capacity::of(&layout, &machine, sources.count()))
+    let (destination, sources) = ways(options)?;
+    Ok(Capacity {
+        rests: !destination.ip().is_loopback(),
+        ..Capacity::of(&layout, &machine, sources.count())
+    })
 }
 
 /// Where the server is, or the proxy that leads to it, and where to dial from.

@@ -7,6 +7,7 @@
 mod axis;
 mod blame;
 mod bracket;
+mod evidence;
 mod found;
 mod objective;
 mod rest;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub(crate) use self::evidence::{Evidence, Watcher};
 pub use self::{
     axis::Axis,
     blame::Culprit,
@@ -23,19 +25,20 @@ pub use self::{
     objective::{Objective, ObjectiveError},
 };
 use self::{
-    blame::{Blame, Watcher},
+    blame::{Blame, Witness},
     bracket::{Bracket, Came, Next, Purpose},
     objective::{Judged, Observed},
-    rest::{Rested, pause},
+    rest::{Rests, pause},
 };
 use crate::{
+    agents::{self, Agents, AgentsError, MachineReport},
     interrupt::Interrupt,
     options::{Options, OptionsError},
     progress::Progress,
     record::{Check, Record},
     report::Report,
     run::{self, LoadError},
-    script::{Script, ScriptOptions, ScriptReport, run_script},
+    script::{Bundle, Script, ScriptOptions, ScriptReport, run_script},
     share::Share,
 };
 
@@ -92,26 +95,31 @@ pub enum SearchError {
 pub struct SearchReport<R> {
     /// What came of it.
     pub found: Found,
-    /// Whether it was ended early.
+    /// Whether it was ended early: by whoever asked for it, or by the loss of an agent.
     pub interrupted: bool,
     /// The run; `None` when none could begin.
     pub run: Option<R>,
 }
 
-/// Finds the greatest load that `options` allow within `search`.
+/// Finds the greatest load that `options` allow within `search`, on this machine or on `agents`.
 ///
 /// # Errors
 ///
 /// [`SearchError::Asked`] before the first connection, and what keeps a run from its report. A load that
-/// this machine cannot generate is no error: it does not hold.
+/// the machines cannot generate is no error: it does not hold. An agent that is lost ends the search with what is
+/// known.
 pub fn search(
     options: &Options,
     search: &Search,
+    agents: Option<&Agents>,
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<SearchReport<Report>, SearchError> {
     let axis = axis::Crowd::of(options, search)?;
-    let mut tuples = Rested::new(axis.tuples());
+    let mut rests = match agents {
+        None => Rests::here(axis.tuples()),
+        Some(_) => Rests::default(),
+    };
     seek(
         search,
         axis.unit(),
@@ -120,12 +128,17 @@ pub fn search(
         interrupt,
         &mut |value, progress| {
             let options = axis.at(value);
-            tuples.wait_for(options.connections.into(), interrupt);
-            let report = run::run(options, progress, interrupt)?;
-            tuples.note(report.connections.opened);
+            rests.wait_for(options.connections.into(), interrupt);
+            let report = match agents {
+                None => run::run(options, progress, interrupt)?,
+                Some(agents) => agents::run_on_agents(options, agents, progress, interrupt)?,
+            };
+            rests.note(report.connections.opened, &report.machines);
             Ok(Ran {
                 observed: axis.observed(&report, value),
                 record: report.record(),
+                witnesses: report.machines.iter().map(Witness::there).collect(),
+                lost: lost(&report.machines),
                 run: report,
             })
         },
@@ -141,6 +154,7 @@ pub fn search_script(
     script: &Script,
     options: &ScriptOptions,
     search: &Search,
+    agents: Option<(&Bundle, &Agents)>,
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<SearchReport<ScriptReport>, SearchError> {
@@ -152,12 +166,21 @@ pub fn search_script(
         progress,
         interrupt,
         &mut |percent, progress| {
-            let script = script.at_percent(percent);
-            let report = run_script(script, options, progress, interrupt)?;
+            let scaled = script.at_percent(percent);
+            let report = match agents {
+                None => run_script(scaled, options, progress, interrupt)?,
+                Some((bundle, agents)) => {
+                    let bundle = bundle.clone();
+                    let scaled = (&scaled, percent);
+                    agents::run_scaled(scaled, bundle, options, agents, progress, interrupt)?
+                }
+            };
             let record = report.record();
             Ok(Ran {
                 observed: axis::observed_of_script(&record),
                 record,
+                witnesses: report.machines.iter().map(Witness::there).collect(),
+                lost: lost(&report.machines),
                 run: report,
             })
         },
@@ -168,7 +191,19 @@ pub fn search_script(
 struct Ran<R> {
     observed: Observed,
     record: Record,
+    /// The agents, where it ran on some.
+    witnesses: Vec<Witness>,
+    /// An agent that was lost, and why.
+    lost: Option<String>,
     run: R,
+}
+
+/// The first agent that was lost, and why.
+fn lost(machines: &[MachineReport]) -> Option<String> {
+    machines.iter().find_map(|machine| {
+        let why = machine.lost.as_ref()?;
+        Some(format!("agent {} was lost: {why}", machine.agent))
+    })
 }
 
 type RunStep<'a, R> = dyn FnMut(u64, &mut dyn Progress) -> Result<Ran<R>, LoadError> + 'a;
@@ -211,10 +246,18 @@ fn seek<R>(
         }
         let steps = seeker.found.steps.len();
         progress.tell(&text::before(steps, value, purpose, unit));
-        let tried = seeker.attempt(value, purpose, progress, run)?;
-        if interrupt.is_raised() {
+        let tried = match seeker.attempt(value, purpose, progress, run) {
+            Ok(tried) => tried,
+            Err(LoadError::Agents(error)) if steps > 0 || interrupt.is_raised() => {
+                seeker.found.cut = Some(error.to_string());
+                break None;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if tried.lost.is_some() || interrupt.is_raised() {
             // What was cut off says nothing.
             seeker.found.steps.pop();
+            seeker.found.cut = tried.lost;
             seeker.last = tried.run.or(seeker.last);
             break None;
         }
@@ -222,7 +265,8 @@ fn seek<R>(
         bracket.handle(value, tried.came);
         seeker.keep(value, tried);
     };
-    Ok(seeker.finish(answer, bracket.least_missed(), interrupt.is_raised()))
+    let is_cut = interrupt.is_raised() || seeker.found.cut.is_some();
+    Ok(seeker.finish(answer, bracket.least_missed(), is_cut))
 }
 
 /// What a search has seen so far.
@@ -241,6 +285,7 @@ struct Tried<R> {
     judged: Vec<Judged>,
     came: Came,
     blame: Blame,
+    lost: Option<String>,
     run: Option<R>,
 }
 
@@ -257,16 +302,20 @@ impl<R> Seeker<R> {
         let ran = run(value, progress);
         let evidence = watcher.stop();
         let tried = match ran {
-            Ok(ran) => {
+            Ok(mut ran) => {
+                if ran.witnesses.is_empty() {
+                    ran.witnesses.push(Witness::here(&ran.record, evidence));
+                }
                 let judged = self.objective.judge(&ran.observed);
-                // A load that this machine did not generate was another one.
+                // A load that the machines did not generate was another one.
                 let is_met = judged.iter().all(|one| one.is_met) && ran.record.limits.is_empty();
                 let time_max = self.objective.time_max_us();
-                let blame = Blame::of(&ran.record, &judged, &evidence, time_max);
+                let blame = Blame::of(&ran.record, &judged, &ran.witnesses, time_max);
                 Tried {
                     judged,
                     came: if is_met { Came::Met } else { Came::Missed },
                     blame,
+                    lost: ran.lost,
                     run: Some(ran.run),
                 }
             }
@@ -274,6 +323,7 @@ impl<R> Seeker<R> {
                 judged: Vec::new(),
                 came: Came::Impossible,
                 blame: Blame::machine(error.to_string()),
+                lost: None,
                 run: None,
             },
             Err(error) => return Err(error),
@@ -306,6 +356,7 @@ impl<R> Seeker<R> {
         // A load that did not hold once and then did is no sign of anything.
         if let Some((_, blame)) = self.broke.filter(|_| broke_at.is_some()) {
             self.found.culprit = Some(blame.who);
+            self.found.whose = blame.whose;
             self.found.why = blame.why;
         }
         SearchReport {
@@ -332,13 +383,14 @@ fn step(value: u64, purpose: Purpose, met: bool, judged: &[Judged], took_ms: u64
     }
 }
 
-/// Whether an error means that this machine cannot generate a load, rather than that it was asked for
+/// Whether an error means that the machines cannot generate a load, rather than that they were asked for
 /// something that cannot be.
-const fn is_of_machine(error: &LoadError) -> bool {
-    matches!(
-        error,
-        LoadError::Start(_) | LoadError::Options(OptionsError::Shortage(_))
-    )
+fn is_of_machine(error: &LoadError) -> bool {
+    match error {
+        LoadError::Start(_) | LoadError::Options(OptionsError::Shortage(_)) => true,
+        LoadError::Agents(error) => matches!(**error, AgentsError::Shortage { .. }),
+        _ => false,
+    }
 }
 
 impl SearchReport<Report> {

@@ -379,8 +379,10 @@ impl<'a> Visit<'a> {
                 let snapshot = self.duty.as_ref().and_then(Duty::snapshot);
                 session.send(&FromAgent::Standing(snapshot))?;
             }
-            if let Some(message) = session.receive(PATIENCE)? {
-                self.handle(message, session)?;
+            match session.receive(PATIENCE)? {
+                Some(ToAgent::Leave) => return Ok(()),
+                Some(message) => self.handle(message, session)?,
+                None => {}
             }
         }
     }
@@ -458,7 +460,7 @@ impl<'a> Visit<'a> {
                     duty.end();
                 }
             }
-            ToAgent::Alive => {}
+            ToAgent::Alive | ToAgent::Leave => {}
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ use super::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it is between two dials of an agent that is not there yet.
 const REDIAL: Duration = Duration::from_secs(1);
+/// How long an agent is waited for that takes leave: it closes what it still has open first.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a session waits for a message before it sees whether there is something to send.
 const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -207,7 +209,7 @@ fn talk(
                 let clock = measure(session, began, report)?;
                 report(Event::Clock(clock));
             }
-            Err(TryRecvError::Disconnected) => return Ok(()),
+            Err(TryRecvError::Disconnected) => return leave(session),
             Err(TryRecvError::Empty) => {
                 if beat.elapsed() >= BEAT {
                     beat = Instant::now();
@@ -219,6 +221,19 @@ fn talk(
             }
         }
     }
+}
+
+/// Takes leave of an agent, and waits until it has closed the session: then it is free for the next.
+fn leave(session: &mut Session) -> Result<(), SessionError> {
+    session.send(&ToAgent::Leave)?;
+    let since = Instant::now();
+    while since.elapsed() < LEAVE_TIMEOUT {
+        match session.receive::<FromAgent>(PATIENCE) {
+            Err(SessionError::Closed) => break,
+            other => drop(other?),
+        }
+    }
+    Ok(())
 }
 
 /// Asks an agent for the time, several times.

@@ -169,6 +169,7 @@ impl Member {
             clock_uncertainty_us: self.clock.map_or(0, |clock| {
                 u64::try_from(clock.uncertainty.as_micros()).unwrap_or(u64::MAX)
             }),
+            tuples: self.capacity.tuples(),
             ..MachineReport::default()
         };
         match &self.state {
@@ -177,6 +178,7 @@ impl Member {
             State::Done(done) => {
                 report.shards = done.shards;
                 report.carrier.clone_from(&done.carrier);
+                report.evidence = done.evidence;
                 let took = done.took.as_micros().max(1);
                 report.cpu_percent = (done.cpu.as_micros() * 100 / took) as u64;
             }
@@ -455,6 +457,12 @@ impl Capacity {
     pub(crate) fn most(&self) -> u64 {
         let tuples = tuples::connections_possible(self.addresses, 1, tuples::PORTS_COUNT);
         self.connections_max.min(tuples)
+    }
+
+    /// Source tuples that rest after they were used; `None` where none do.
+    fn tuples(&self) -> Option<u64> {
+        let all = self.addresses.saturating_mul(tuples::PORTS_COUNT);
+        self.rests.then_some(all)
     }
 
     /// How that comes about, in words.

@@ -24,6 +24,7 @@ use crate::{
     progress::{Moment, Progress},
     run::{self, LoadError},
     script::{self, Script, ScriptOptions, ScriptPart},
+    search::Watcher,
     timeline::Period,
 };
 
@@ -64,6 +65,11 @@ impl Task {
                     .bundle
                     .read()
                     .map_err(|problems| problems.to_string())?;
+                let percent = work.percent;
+                if percent > script.percent_max() {
+                    return Err(format!("{percent} % of the script's arrivals are too many"));
+                }
+                let script = script.at_percent(percent);
                 let options = script_options(&work, own);
                 let capacity = script::capacity(&script, &options);
                 let capacity = capacity.map_err(|error| error.to_string())?;
@@ -231,6 +237,7 @@ impl Hand {
             carrier: end.carrier.clone(),
             cpu: effort.cpu(),
             took: effort.began.elapsed(),
+            evidence: effort.watcher.stop(),
             is_interrupted: end.interrupted,
             outcome: Some((outcome, end)),
         })))
@@ -268,6 +275,7 @@ impl Hand {
             carrier: ended.carrier,
             cpu: effort.cpu(),
             took: effort.began.elapsed(),
+            evidence: effort.watcher.stop(),
             is_interrupted: ended.is_interrupted,
         })))
     }
@@ -353,6 +361,7 @@ fn show(shown: &Mutex<Option<Snapshot>>, now: Snapshot) {
 struct Effort {
     began: Instant,
     cpu: Duration,
+    watcher: Watcher,
 }
 
 impl Effort {
@@ -360,6 +369,7 @@ impl Effort {
         Self {
             began: Instant::now(),
             cpu: processor_time(),
+            watcher: Watcher::start(),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     latency::{Micros, Percentiles},
     record::Trouble,
+    search::Evidence,
 };
 
 /// One machine of a run.
@@ -41,6 +42,12 @@ pub struct MachineReport {
     pub limits: Vec<Trouble>,
     /// Why it was lost, if it was.
     pub lost: Option<String>,
+    /// What was seen of it from outside.
+    #[serde(skip)]
+    pub(crate) evidence: Evidence,
+    /// Its source tuples, where each rests after it was used.
+    #[serde(skip)]
+    pub(crate) tuples: Option<u64>,
 }
 
 impl MachineReport {

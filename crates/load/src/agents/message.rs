@@ -13,6 +13,7 @@
 //!                                  ◄───────────    arrived (at a gate), line
 //!   pass (the gate); end           ───────────►
 //!                                  ◄───────────    done, or failed
+//!   leave                          ───────────►     closes the session
 //! ```
 //!
 //! Fields are only ever added, and what is added has a default; anything else is another
@@ -32,6 +33,7 @@ use crate::{
     proxy::Proxy,
     report::End,
     script::{Bundle, Figures},
+    search::Evidence,
     timeline::{Period, Used},
     tls::Tls,
 };
@@ -49,6 +51,8 @@ pub(crate) enum Work {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ScriptWork {
     pub(crate) bundle: Bundle,
+    /// How many of its arrivals there are, in per cent.
+    pub(crate) percent: u64,
     pub(crate) shards: Option<u16>,
     #[serde(with = "crate::spoken::kernel")]
     pub(crate) kernel: engine::KernelChoice,
@@ -66,6 +70,8 @@ pub(crate) struct Capacity {
     pub(crate) because: String,
     /// Source addresses that it dials from.
     pub(crate) addresses: u64,
+    /// Whether a tuple rests after it was used: not on loopback (`tcp_tw_reuse`).
+    pub(crate) rests: bool,
     /// Cores that it may run on.
     pub(crate) cores: u64,
 }
@@ -78,6 +84,7 @@ impl Capacity {
             connections_max: holds.connections_max,
             because: holds.to_string(),
             addresses,
+            rests: false,
             cores: machine.cores_count as u64,
         }
     }
@@ -98,6 +105,8 @@ pub(crate) enum ToAgent {
     Pass { place: Place, sent: Vec<(u32, u32)> },
     /// End the run early, with a report.
     End,
+    /// That was all: close everything, and then this session.
+    Leave,
     /// I am here.
     Alive,
 }
@@ -157,5 +166,7 @@ pub(crate) struct Done {
     pub(crate) cpu: Duration,
     /// How long the run took.
     pub(crate) took: Duration,
+    /// What was seen of the machine meanwhile.
+    pub(crate) evidence: Evidence,
     pub(crate) is_interrupted: bool,
 }

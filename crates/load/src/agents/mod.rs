@@ -43,4 +43,5 @@ pub(crate) use message::Capacity;
 pub use muster::run_on_agents;
 pub use secret::{Secret, SecretError};
 pub use tls::TlsError;
+pub(crate) use troupe::run_scaled;
 pub use troupe::run_script_on_agents;

@@ -41,11 +41,24 @@ pub fn run_script_on_agents(
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<ScriptReport, LoadError> {
+    run_scaled((script, 100), bundle, options, agents, progress, interrupt)
+}
+
+/// The same for a script with so many per cent of the arrivals that `bundle` says.
+pub(crate) fn run_scaled(
+    (script, percent): (&Script, u64),
+    bundle: Bundle,
+    options: &ScriptOptions,
+    agents: &Agents,
+    progress: &mut dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<ScriptReport, LoadError> {
     if options.sources.is_some() {
         return Err(OptionsError::Contradiction(SOURCES_ARE_THEIRS).into());
     }
     let work = ScriptWork {
         bundle,
+        percent,
         shards: options.shards,
         kernel: options.kernel,
         connect_timeout: options.connect_timeout,

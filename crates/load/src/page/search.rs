@@ -22,8 +22,8 @@ impl Record {
             (Some(answer), None) => write!(out, "<b>{answer}</b>, the most that was to be tried."),
             (None, _) => write!(out, "<b>no answer</b>."),
         };
-        if let Some(culprit) = found.culprit {
-            let _ = write!(out, " Broke first: {}.", culprit.name());
+        if let Some(name) = found.culprit_name() {
+            let _ = write!(out, " Broke first: {}.", Text(name));
         }
         out += "</p>";
         let rows = found.steps.iter().map(|step| {

@@ -1,22 +1,17 @@
-//! Who broke first: the server, the network between, or this machine.
+//! Who broke first: the server, the network between, or a machine of the crowd.
 //!
-//! A step is watched from outside: what this process used of the processors, and what the kernel counted of
-//! the network meanwhile. Together with the failures of the run that says whose fault a missed objective is.
+//! Each of these machines is watched from outside during a step (`evidence`). Together with the failures of the run
+//! that says whose fault a missed objective is.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
-
-use capacity::{
-    Grouped, Machine,
-    sockets::{Counter, Counters},
-};
-use rustix::time::{ClockId, clock_gettime};
+use capacity::Grouped;
 use serde::{Deserialize, Serialize};
 
-use super::objective::Judged;
-use crate::{latency::Micros, record::Record};
+use super::{evidence::Evidence, objective::Judged};
+use crate::{
+    agents::MachineReport,
+    latency::Micros,
+    record::{Record, Trouble},
+};
 
 /// Who kept a step from meeting its objective.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +23,7 @@ pub enum Culprit {
     Server,
     /// What lies between.
     Network,
-    /// The machine of the crowd, so the answer says little about the server.
+    /// The machine of the crowd, or one of them, so the answer says little about the server.
     Machine,
 }
 
@@ -46,91 +41,76 @@ impl Culprit {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Blame {
     pub(crate) who: Culprit,
+    /// Which agent, where the crowd is on several machines and one of them it was.
+    pub(crate) whose: Option<String>,
     pub(crate) why: Vec<String>,
 }
 
-/// What was there before a step.
-pub(crate) struct Watcher {
-    began: Instant,
-    processor_seconds: f64,
-    /// Busy and all time of the machine's processors, in the kernel's ticks.
-    ticks: Option<(u64, u64)>,
-    counters: Counters,
+/// A machine of the crowd, as a step has left it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Witness {
+    /// The agent's name; `None` for this machine.
+    agent: Option<String>,
+    evidence: Evidence,
+    /// By how much its schedule was late (p99), in microseconds.
+    late_us: u64,
+    /// What kept it from generating the load.
+    limits: Vec<Trouble>,
 }
 
-/// What happened during a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Evidence {
-    pub(crate) cores: f64,
-    /// Of these, how many the crowd used.
-    pub(crate) crowd_cores: f64,
-    /// Which share of all of them was busy, with the crowd and everything else.
-    pub(crate) busy: Option<f64>,
-    pub(crate) retransmitted: u64,
-    pub(crate) syn_retransmitted: u64,
-    /// Connections that a listener in this network namespace had no room for.
-    pub(crate) listen_drops: u64,
-    pub(crate) took_ms: u64,
-}
-
-impl Watcher {
-    pub(crate) fn start() -> Self {
+impl Witness {
+    /// This machine, which has run all of `record`.
+    pub(crate) fn here(record: &Record, evidence: Evidence) -> Self {
+        let lateness = record.latencies.iter().find(|row| row.name == "lateness");
         Self {
-            began: Instant::now(),
-            processor_seconds: processor_seconds(),
-            ticks: ticks(),
-            counters: Counters::read(),
+            agent: None,
+            evidence,
+            late_us: lateness.map_or(0, |row| row.percentiles.p99_us),
+            limits: record.limits.clone(),
         }
     }
 
-    pub(crate) fn stop(self) -> Evidence {
-        let took = self.began.elapsed();
-        let seconds = took.as_secs_f64().max(0.001);
-        let now = Counters::read();
-        let since = |counter| {
-            let value = |counters: &Counters| counters.value(counter).unwrap_or(0);
-            value(&now).saturating_sub(value(&self.counters))
+    /// An agent.
+    pub(crate) fn there(machine: &MachineReport) -> Self {
+        Self {
+            agent: Some(machine.agent.clone()),
+            evidence: machine.evidence,
+            late_us: machine.lateness.p99_us,
+            limits: machine.limits.clone(),
+        }
+    }
+
+    /// The share of its processors that the crowd used.
+    fn share(&self) -> f64 {
+        self.evidence.crowd_cores / self.evidence.cores.max(1.0)
+    }
+
+    /// That share in words.
+    fn used(&self) -> String {
+        let who = match &self.agent {
+            None => "the crowd".to_owned(),
+            Some(agent) => format!("agent {agent}"),
         };
-        let busy = self.ticks.zip(ticks()).and_then(|(before, now)| {
-            let all = now.1.checked_sub(before.1).filter(|&all| all > 0)?;
-            Some(now.0.saturating_sub(before.0) as f64 / all as f64)
-        });
-        Evidence {
-            cores: Machine::read().cores_count as f64,
-            crowd_cores: match took >= LEAST {
-                true => (processor_seconds() - self.processor_seconds).max(0.0) / seconds,
-                false => 0.0,
-            },
-            busy,
-            retransmitted: since(Counter::RetransSegs),
-            syn_retransmitted: since(Counter::TcpSynRetrans),
-            listen_drops: since(Counter::ListenDrops),
-            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        let Evidence {
+            crowd_cores, cores, ..
+        } = self.evidence;
+        format!("{who} used {crowd_cores:.1} of {cores} cores")
+    }
+
+    /// What it is called in a sentence.
+    fn name(&self) -> &str {
+        self.agent.as_deref().unwrap_or("this machine")
+    }
+
+    fn blame(&self, why: Vec<String>) -> Blame {
+        Blame {
+            who: Culprit::Machine,
+            whose: self.agent.clone(),
+            why,
         }
     }
 }
 
-fn processor_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-/// Busy and all ticks of `/proc/stat` (`man 5 proc_stat`): idle and iowait are the fourth and fifth.
-fn ticks() -> Option<(u64, u64)> {
-    let text = fs::read_to_string("/proc/stat").ok()?;
-    let line = text.lines().next()?.strip_prefix("cpu ")?;
-    let numbers: Vec<u64> = line
-        .split_whitespace()
-        .take(8)
-        .map(|word| word.parse().ok())
-        .collect::<Option<_>>()?;
-    let all: u64 = numbers.iter().sum();
-    let idle = numbers.get(3)? + numbers.get(4)?;
-    Some((all - idle, all))
-}
-
-/// A step that was shorter says nothing of the processors.
-const LEAST: Duration = Duration::from_millis(500);
 /// From this share of the processors on, the crowd has none to spare.
 const ALL_BUSY: f64 = 0.85;
 /// From this share on, a schedule that is late is late because of them.
@@ -143,78 +123,87 @@ const OF_THE_NETWORK: [&str; 3] = ["unreachable", "vanished", "connect_timeout"]
 const TOLD_MAX: usize = 3;
 
 impl Blame {
-    /// The fault of this machine, of which the run itself says so.
+    /// The fault of the machines of the crowd, of which the run itself says so.
     pub(crate) fn machine(why: String) -> Self {
         Self {
             who: Culprit::Machine,
+            whose: None,
             why: vec![why],
         }
     }
 
-    /// Who kept a run that did not meet its objective from it.
+    /// Who kept a run on the machines of `witnesses` that did not meet its objective from it.
     pub(crate) fn of(
         record: &Record,
         judged: &[Judged],
-        evidence: &Evidence,
+        witnesses: &[Witness],
         time_max_us: Option<u64>,
     ) -> Self {
-        let limits = record.limits.iter().map(|limit| {
-            let remedy = limit.remedy.as_deref().map(|remedy| format!(": {remedy}"));
-            let (count, remedy) = (Grouped(limit.count), remedy.unwrap_or_default());
-            format!("{count} × {}{remedy}", limit.text)
-        });
-        let limits: Vec<_> = limits.collect();
-        if !limits.is_empty() {
-            return Self {
-                who: Culprit::Machine,
-                why: limits,
-            };
+        if let Some(blame) = Self::of_limits(witnesses) {
+            return blame;
         }
-        let late_us = record
-            .latencies
+        let Some(busiest) = witnesses
             .iter()
-            .find(|row| row.name == "lateness")
-            .map_or(0, |row| row.percentiles.p99_us);
-        let share = evidence.crowd_cores / evidence.cores.max(1.0);
-        let used = format!(
-            "the crowd used {:.1} of {} cores",
-            evidence.crowd_cores, evidence.cores
-        );
-        if share >= ALL_BUSY {
-            return Self::machine(format!("processors: {used}, and has none to spare"));
+            .max_by(|a, b| a.share().total_cmp(&b.share()))
+        else {
+            return Self::default();
+        };
+        let used = busiest.used();
+        if busiest.share() >= ALL_BUSY {
+            return busiest.blame(vec![format!("processors: {used}, and has none to spare")]);
         }
-        if share >= RATHER_BUSY && late_us > time_max_us.map_or(LATE_US, |us| us.max(LATE_US) / 2) {
-            return Self::machine(format!(
-                "processors: the crowd's own schedule was late, by {} (p99), and {used}",
-                Micros(late_us)
-            ));
+        let late_max = time_max_us.map_or(LATE_US, |us| us.max(LATE_US) / 2);
+        let mut late = witnesses
+            .iter()
+            .filter(|one| one.share() >= RATHER_BUSY && one.late_us > late_max);
+        if let Some(one) = late.next() {
+            let (late, used) = (Micros(one.late_us), one.used());
+            return one.blame(vec![format!(
+                "processors: the crowd's own schedule was late, by {late} (p99), and {used}"
+            )]);
         }
         let mut why = of_failures(record);
         let missed = judged.iter().filter(|one| !one.is_met);
         why.extend(missed.map(|one| format!("{}: {} ({used})", one.condition, one.found)));
-        if evidence.listen_drops > 0 {
-            let drops = Grouped(evidence.listen_drops);
+        let full = witnesses.iter().max_by_key(|one| one.evidence.listen_drops);
+        if let Some(full) = full.filter(|one| one.evidence.listen_drops > 0) {
+            let (drops, name) = (Grouped(full.evidence.listen_drops), full.name());
             why.insert(
                 0,
-                format!(
-                    "the accept queue of a server on this machine was full: {drops} × ListenDrops"
-                ),
+                format!("the accept queue of a server on {name} was full: {drops} × ListenDrops"),
             );
-        } else if let Some(network) = of_network(record, evidence) {
+        } else if let Some(network) = of_network(record, witnesses) {
             why.insert(0, network);
             let who = Culprit::Network;
-            return Self { who, why };
+            return Self {
+                who,
+                whose: None,
+                why,
+            };
         }
-        if evidence.busy.is_some_and(|busy| busy >= 0.95) {
-            why.push(
-                "all processors of this machine were busy, mostly with others than the crowd"
-                    .to_owned(),
-            );
-        }
+        let is_busy = |one: &&Witness| one.evidence.busy.is_some_and(|busy| busy >= 0.95);
+        why.extend(witnesses.iter().find(is_busy).map(|one| {
+            let name = one.name();
+            format!("all processors of {name} were busy, mostly with others than the crowd")
+        }));
         Self {
             who: Culprit::Server,
+            whose: None,
             why,
         }
+    }
+
+    /// A machine that has met limits: the one that has met them most often.
+    fn of_limits(witnesses: &[Witness]) -> Option<Self> {
+        let count = |one: &Witness| -> u64 { one.limits.iter().map(|limit| limit.count).sum() };
+        let met = witnesses.iter().filter(|one| !one.limits.is_empty());
+        let most = met.max_by_key(|one| count(one))?;
+        let limits = most.limits.iter().map(|limit| {
+            let remedy = limit.remedy.as_deref().map(|remedy| format!(": {remedy}"));
+            let (count, remedy) = (Grouped(limit.count), remedy.unwrap_or_default());
+            format!("{count} × {}{remedy}", limit.text)
+        });
+        Some(most.blame(limits.collect()))
     }
 }
 
@@ -229,21 +218,24 @@ fn of_failures(record: &Record) -> Vec<String> {
 }
 
 /// What says that it was the network: of a hundred segments, one was sent again.
-fn of_network(record: &Record, evidence: &Evidence) -> Option<String> {
+fn of_network(record: &Record, witnesses: &[Witness]) -> Option<String> {
+    let all = |count: fn(&Evidence) -> u64| -> u64 {
+        let counts = witnesses.iter().map(|one| count(&one.evidence));
+        counts.fold(0, u64::saturating_add)
+    };
+    let syn_retransmitted = all(|one| one.syn_retransmitted);
     let counts = record.timeline.periods.iter().map(|period| period.counts);
     let (dialled, messages) = counts.fold((0, 0), |(dialled, messages), one| {
         (dialled + one.dialled, messages + one.sent + one.received)
     });
-    if evidence.syn_retransmitted > dialled / 100 + 2 {
+    if syn_retransmitted > dialled / 100 + 2 {
         return Some(format!(
             "{} SYNs had no answer and were sent again (TCPSynRetrans), of {} connections",
-            Grouped(evidence.syn_retransmitted),
+            Grouped(syn_retransmitted),
             Grouped(dialled)
         ));
     }
-    let others = evidence
-        .retransmitted
-        .saturating_sub(evidence.syn_retransmitted);
+    let others = all(|one| one.retransmitted).saturating_sub(syn_retransmitted);
     if others > (2 * dialled + messages) / 100 + 2 {
         return Some(format!(
             "{} segments were sent again (RetransSegs)",
@@ -294,8 +286,47 @@ mod tests {
     fn blame(change: impl Fn(&mut Record, &mut Evidence)) -> (Culprit, String) {
         let (mut record, mut evidence) = (Record::default(), IDLE);
         change(&mut record, &mut evidence);
-        let blame = Blame::of(&record, &judged(), &evidence, Some(200_000));
+        let witnesses = [Witness::here(&record, evidence)];
+        let blame = Blame::of(&record, &judged(), &witnesses, Some(200_000));
         (blame.who, blame.why.join("; "))
+    }
+
+    /// The blame where three agents ran a step, of which the second is changed.
+    fn blame_of_three(change: impl Fn(&mut Witness)) -> (Culprit, Option<String>, String) {
+        let agent = |name: &str| Witness {
+            agent: Some(name.to_owned()),
+            evidence: IDLE,
+            ..Witness::default()
+        };
+        let mut witnesses = ["a:7070", "b:7070", "c:7070"].map(agent);
+        change(&mut witnesses[1]);
+        let blame = Blame::of(&Record::default(), &judged(), &witnesses, Some(200_000));
+        (blame.who, blame.whose, blame.why.join("; "))
+    }
+
+    #[test]
+    fn of_several_machines_the_one_that_broke_is_named() {
+        let b = || Some("b:7070".to_owned());
+        let (who, whose, why) = blame_of_three(|b| b.evidence.crowd_cores = 1.9);
+        assert_eq!((who, whose), (Culprit::Machine, b()), "{why}");
+        assert!(why.contains("agent b:7070 used 1.9 of 2 cores"), "{why}");
+        let (who, whose, why) = blame_of_three(|b| {
+            b.limits = vec![failure("file_descriptors", "file descriptors: EMFILE")];
+        });
+        assert_eq!((who, whose), (Culprit::Machine, b()));
+        assert_eq!(why, "12 × file descriptors: EMFILE");
+        let (who, whose, why) = blame_of_three(|b| {
+            (b.evidence.crowd_cores, b.late_us) = (1.3, 150_000);
+        });
+        assert_eq!((who, whose), (Culprit::Machine, b()), "{why}");
+        let (who, whose, why) = blame_of_three(|b| b.evidence.listen_drops = 7);
+        assert_eq!((who, whose), (Culprit::Server, None));
+        assert!(why.contains("a server on b:7070 was full: 7 ×"), "{why}");
+        let (who, whose, why) = blame_of_three(|b| b.evidence.syn_retransmitted = 30);
+        assert_eq!((who, whose), (Culprit::Network, None), "{why}");
+        let (who, whose, why) = blame_of_three(|b| b.evidence.crowd_cores = 0.6);
+        assert_eq!((who, whose), (Culprit::Server, None));
+        assert!(why.contains("(agent b:7070 used 0.6 of 2 cores)"), "{why}");
     }
 
     #[test]
@@ -364,20 +395,5 @@ mod tests {
             record.failures = vec![failure("unreachable", "no route to the server")];
         });
         assert_eq!(who, Culprit::Network);
-    }
-
-    #[test]
-    fn a_watcher_sees_what_this_process_does() {
-        let watcher = Watcher::start();
-        let (mut sum, until) = (0_u64, Instant::now() + LEAST);
-        while Instant::now() < until {
-            sum = std::hint::black_box(sum.wrapping_add(1));
-        }
-        let seen = watcher.stop();
-        assert!(seen.crowd_cores > 0.0 && seen.cores >= 1.0, "{seen:?}");
-        assert!(
-            seen.busy.is_none_or(|busy| (0.0..=1.0).contains(&busy)),
-            "{seen:?}"
-        );
     }
 }

@@ -24,10 +24,16 @@ pub struct Found {
     pub broke_at: Option<u64>,
     /// Who broke first.
     pub culprit: Option<Culprit>,
+    /// Which agent it was, where it was one of several machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whose: Option<String>,
     /// Why one thinks so, in sentences.
     pub why: Vec<String>,
     /// Every step, in its order.
     pub steps: Vec<Step>,
+    /// What has ended it before there was an answer, if that was not whoever asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
 }
 
 /// One step of a search.
@@ -53,7 +59,28 @@ impl Found {
         self.answer.is_some()
     }
 
-    /// Whether this machine broke first, so that the server may hold more.
+    /// The greatest load that held in any step, below those that did not.
+    pub fn held_so_far(&self) -> Option<u64> {
+        let below = |step: &&Step| self.broke_at.is_none_or(|broke| step.value < broke);
+        let held = self.steps.iter().filter(|step| step.met).filter(below);
+        held.map(|step| step.value).max()
+    }
+
+    /// Who broke first, by name.
+    pub fn culprit_name(&self) -> Option<&str> {
+        let culprit = self.culprit?;
+        Some(self.whose.as_deref().unwrap_or_else(|| culprit.name()))
+    }
+
+    /// That it was ended early, and by what.
+    pub(super) fn cut_text(&self) -> String {
+        match &self.cut {
+            Some(why) => format!("the search was ended early: {why}"),
+            None => "the search was ended early".to_owned(),
+        }
+    }
+
+    /// Whether a machine of the crowd broke first, so that the server may hold more.
     pub fn is_machine(&self) -> bool {
         self.culprit == Some(Culprit::Machine)
     }
@@ -77,7 +104,7 @@ impl Found {
         };
         if interrupted {
             record.status = Status::NotMet;
-            record.reasons = vec!["the search was ended early".to_owned()];
+            record.reasons = vec![self.cut_text()];
         }
         record.checks.insert(
             0,

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{
     objective::{Kept, Part},
+    rest::Rested,
     *,
 };
 use crate::{
@@ -51,6 +52,8 @@ fn ran(p99_ms: u64, refused: Part, limits: Vec<Trouble>) -> Ran<u64> {
             ..Observed::default()
         },
         record,
+        witnesses: Vec::new(),
+        lost: None,
         run: p99_ms,
     }
 }
@@ -176,6 +179,96 @@ fn an_interrupt_ends_it_and_the_last_step_says_nothing() {
     let report = report.expect("a report");
     assert!(report.interrupted);
     assert_eq!((report.found.answer, report.found.steps.len()), (None, 2));
+}
+
+#[test]
+fn an_agent_that_is_lost_ends_it_with_what_is_known() {
+    let cut = |error: bool| {
+        seek_with((100, 10_000), &mut |load, _| {
+            let mut ran = ran(3, Part::default(), Vec::new());
+            if load == 400 {
+                let (agent, why) = ("b:7070".to_owned(), "it is gone".to_owned());
+                if error {
+                    return Err(AgentsError::Agent { agent, why }.into());
+                }
+                ran.lost = Some(format!("agent {agent} was lost: {why}"));
+            }
+            Ok(ran)
+        })
+    };
+    for (error, why) in [
+        (false, "agent b:7070 was lost: it is gone"),
+        (true, "agent b:7070: it is gone"),
+    ] {
+        let report = cut(error).expect("a report");
+        assert!(report.interrupted);
+        assert_eq!((report.found.answer, report.found.steps.len()), (None, 2));
+        let text = report.to_string();
+        assert!(text.contains("no answer; 200 held so far"), "{text}");
+        assert!(text.ends_with(&format!("ended early: {why}")), "{text}");
+        let mut record = Record::default();
+        report.found.put_into(&mut record, report.interrupted);
+        assert_eq!(
+            record.reasons,
+            [format!("the search was ended early: {why}")]
+        );
+    }
+    // Before anything is known it is an error, as of a run.
+    let first = seek_with((100, 10_000), &mut |_, _| {
+        let (agent, why) = ("b:7070".to_owned(), "it is busy".to_owned());
+        Err(AgentsError::Agent { agent, why }.into())
+    });
+    assert!(matches!(
+        first,
+        Err(SearchError::Load(LoadError::Agents(_)))
+    ));
+}
+
+#[test]
+fn agents_that_can_carry_no_more_are_the_limit() {
+    let report = seek_with((100, 10_000), &mut |load, _| match load {
+        0..=500 => Ok(ran(3, Part::default(), Vec::new())),
+        asked => Err(AgentsError::Shortage {
+            asked,
+            all: 500,
+            each: "\n  a:7070: 500".to_owned(),
+        }
+        .into()),
+    });
+    let found = report.expect("an answer").found;
+    assert!((475..=500).contains(&found.answer.expect("an answer")));
+    assert!(found.is_machine());
+    assert!(
+        found.why[0].contains("the agents can carry 500"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_tuples_of_each_agent_rest_for_themselves() {
+    let raised = Interrupt::new();
+    raised.raise();
+    let machine = |agent: &str, share, ready, tuples| MachineReport {
+        agent: agent.to_owned(),
+        share,
+        ready,
+        tuples,
+        ..MachineReport::default()
+    };
+    let mut rests = Rests::default();
+    rests.wait_for(1_000_000, &raised);
+    rests.note(
+        90,
+        &[
+            machine("a", 0.75, 68, Some(100)),
+            machine("b", 0.25, 22, Some(1_000)),
+            machine("c", 0.0, 0, None),
+        ],
+    );
+    assert_eq!(rests.resting(), [68, 22, 0]);
+    // 32 of a step of 42 are a's, and one more is too many.
+    assert!(rests.is_possible(42));
+    assert!(!rests.is_possible(44));
 }
 
 #[test]

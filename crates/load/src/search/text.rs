@@ -92,8 +92,11 @@ impl Display for Found {
             (None, Some(broke)) => write!(f, ": {} did not hold", Grouped(broke))?,
             (None, None) => {}
         }
-        if let Some(culprit) = self.culprit {
-            write!(f, "\nbroke first: {}", culprit.name())?;
+        if let Some(held) = self.held_so_far().filter(|_| self.answer.is_none()) {
+            write!(f, "; {} held so far", Grouped(held))?;
+        }
+        if let Some(name) = self.culprit_name() {
+            write!(f, "\nbroke first: {name}")?;
         }
         self.why.iter().try_for_each(|why| write!(f, "\n  {why}"))
     }
@@ -111,7 +114,7 @@ impl<R: Display> Display for SearchReport<R> {
         }
         write!(f, "{}", self.found)?;
         if self.interrupted {
-            write!(f, "\nthe search was ended early")?;
+            write!(f, "\n{}", self.found.cut_text())?;
         }
         Ok(())
     }
