@@ -174,6 +174,24 @@ fn a_user_may_have_other_sockets_besides() {
 }
 
 #[test]
+fn users_of_other_scenarios_may_come_back() {
+    let flow = "      - emit: [echo, x]\n        response: {on: echoed, data: x}\n      - think: 4\n      \
+                - emit: [kick]\n      - think: 1\n";
+    let script = script_with("  reconnect: true\n", flow).replace(
+        "  - engine: socketio\n",
+        "  - engine: phoenix\n    flow: [{join: room:lobby}, {drop: {}}, {push: {event: e, reply: true}}]\n  \
+         - engine: socketio\n    reconnect: false\n",
+    );
+    let run = perform(&script, Manners::default());
+    let kicked = run.count("errors.io server disconnect");
+    assert!(kicked > 0, "{}", run.report);
+    assert_eq!(run.count("vusers.completed") + kicked, 10, "{}", run.report);
+    assert_eq!(run.figures.reconnected, run.count("vusers.completed"));
+    assert_eq!(run.count("socketio.emit"), 2 * kicked);
+    assert!(run.figures.socketio.pings >= kicked);
+}
+
+#[test]
 fn a_namespace_is_left_by_the_server_alone_when_the_user_is_in_it() {
     let flow = "      - namespace: /chat\n        emit: [kick]\n      - think: 1\n";
     let run = run(flow);
