@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The version of what is said in a session. Both sides must speak the same.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// How long a greeting may take as a whole.
 pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long nothing may be heard of the other side, which says something every second.
