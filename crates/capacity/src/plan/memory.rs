@@ -11,9 +11,13 @@ use super::{
 };
 use crate::{Bytes, End, Grouped, Ledger, TcpMemory, ledger::Place};
 
-/// What encryption adds to a connection in the program that holds it, bytes: a plan figure, of rustls
-/// without buffers while nothing is on its way. Handshakes and buffered sessions take more.
-pub const TLS_BYTES: u64 = 3_300;
+/// What encryption adds to an idle connection in the program that holds it, bytes, all of it on the heap.
+///
+/// Measured as resident memory at the dialling end, for rustls without buffers, TLS 1.3 and AES-256: 4,208 over 2,000 sessions, of which the session's
+/// own struct is 1,040 and the certificate of the server, which rustls keeps, half a KiB; the engine's test
+/// `an_idle_session_takes_what_is_said` holds it. Longer chains of certificates add their length, and what is on its way its own. A server's end is
+/// taken to be the same.
+pub const TLS_BYTES: u64 = 4_300;
 
 /// Bytes of a page, by which TCP counts what its sockets hold.
 pub const PAGE_BYTES: u64 = 4_096;
@@ -148,7 +152,7 @@ impl EndMemory {
                 f,
                 "  encryption",
                 Bytes(self.tls_bytes),
-                &format!("a plan figure of {} bytes each", Grouped(TLS_BYTES)),
+                &format!("{} bytes each, measured", Grouped(TLS_BYTES)),
             )?;
         }
         if self.broadcast_bytes > 0 {
@@ -290,11 +294,11 @@ mod tests {
         });
         assert_eq!(
             encrypted.server.idle_bytes - plain.server.idle_bytes,
-            3_300_000_000
+            1_000_000 * TLS_BYTES
         );
         assert_eq!(
             encrypted.client.idle_bytes - plain.client.idle_bytes,
-            3_300 * plain.client.connections_count
+            TLS_BYTES * plain.client.connections_count
         );
     }
 

@@ -33,10 +33,10 @@ pub(crate) use self::{
 /// say, with a client's certificates.
 pub(crate) const SEALED_BYTES_MAX: usize = 128 * 1024;
 
-/// What an idle TLS connection takes on the heap beside its connection, with TLS 1.3 and AES-256: measured, the
-/// allocator's share and a server's certificate of half a KiB included, which rustls keeps as long as the connection;
-/// `an_idle_session_takes_what_is_said` holds it. Longer chains of certificates take their length more.
-pub const TLS_CONNECTION_BYTES: usize = 4_300;
+/// What an idle TLS connection takes on the heap beside its connection: measured, the allocator's share and a server's
+/// certificate of half a KiB included, which rustls keeps as long as the connection. The number is that of plans and
+/// ledgers; `an_idle_session_takes_what_is_said` holds it.
+pub const TLS_CONNECTION_BYTES: usize = capacity::plan::TLS_BYTES as usize;
 
 /// The sessions of a shard, by the slots of their connections.
 #[derive(Debug, Default)]
