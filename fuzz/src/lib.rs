@@ -7,6 +7,7 @@
 
 // The bodies call the crates as the tests of these crates do.
 extern crate capacity as fourtuple_capacity;
+extern crate engine as fourtuple_engine;
 extern crate fourtuple_proto as proto;
 
 #[path = "../../crates/load/tests/agents/body.rs"]
@@ -44,6 +45,8 @@ mod shard_script;
 mod socketio_bodies;
 #[path = "../../crates/capacity/tests/sockets/bodies.rs"]
 mod sockets_bodies;
+#[path = "../../crates/engine/tests/tls/body.rs"]
+mod tls_body;
 
 /// Gives each target its body.
 macro_rules! targets {
@@ -79,4 +82,5 @@ targets! {
     shard: shard_body::fuzz_shard;
     socket_lines: sockets_bodies::fuzz_socket_lines;
     socket_messages: sockets_bodies::fuzz_socket_messages;
+    tls_client: tls_body::fuzz_tls_client;
 }
