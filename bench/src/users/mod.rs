@@ -95,6 +95,8 @@ const STALL: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 /// After the last join, until its buffers are given back.
 const REST: Duration = Duration::from_secs(2);
+/// Seconds before the first user arrives.
+const PAUSE_S: u64 = 2;
 /// Longer than any measurement; the bench ends it.
 const STAY_S: u32 = 3_600;
 
@@ -252,6 +254,3 @@ impl Bench<'_> {
         Ok(())
     }
 }
-
-/// Seconds before the first user arrives.
-const PAUSE_S: u64 = 2;

@@ -21,7 +21,7 @@ const STEP_MAX: Duration = Duration::from_secs(1);
 /// wakes up less often.
 const SLACK: Duration = Duration::from_millis(40);
 /// Steps per revolution: a deadline is at most 0.96 s late, that of an open connection a twentieth of the idle
-/// timeout where this is more, and never over 8.4 s.
+/// timeout and 0.32 s where this is more, and never over 8.32 s.
 const STEPS: u32 = 8;
 /// The part of the idle timeout that one revolution may take.
 const IDLE_SHARE: u32 = 20;

@@ -70,7 +70,7 @@ settings! {
         /// How long a client may be silent before its connection is closed.
         ///
         /// Phoenix clients send a heartbeat every 30 seconds, so one may get lost. It is noticed a second late
-        /// at most, or a twentieth of the time where that is more, up to 8 seconds.
+        /// at most, or a twentieth of the time and a third of a second where that is more, up to 8.4 seconds.
         idle_timeout: Option<Duration> = Some(Duration::from_secs(60)),
             Or { kind: Span { min: Duration::from_millis(100), max: DAY }, word: "off" };
 
