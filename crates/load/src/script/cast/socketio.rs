@@ -332,17 +332,18 @@ impl Cast {
         // Pings that came while nobody looked are read first.
         hand.set_back(now, Duration::from_millis(500));
         for _ in 0..SWEEPS_PER_TICK {
-            let Some(index) = hand.next_passed(now) else {
+            let Some(place) = hand.next_passed(now) else {
                 break;
             };
-            let talk = self.talks.find(index);
-            let has_session =
-                |talk: &&mut Talk| matches!(talk.stage, Stage::Entering | Stage::Open);
-            if talk
-                .filter(has_session)
-                .is_some_and(|talk| talk.deadline < now)
-            {
-                self.end_session(index, SocketIoFailure::PingTimeout, io);
+            // Users that are away keep their slots, so there may be more of these than connections.
+            for index in (place..self.slots).step_by(hand.slots() as usize) {
+                let talk = self.talks.find(index);
+                let has_session =
+                    |talk: &&mut Talk| matches!(talk.stage, Stage::Entering | Stage::Open);
+                let talk = talk.filter(has_session);
+                if talk.is_some_and(|talk| talk.deadline < now) {
+                    self.end_session(index, SocketIoFailure::PingTimeout, io);
+                }
             }
         }
         self.sweeps = Some(hand);
