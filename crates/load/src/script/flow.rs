@@ -89,6 +89,7 @@ impl Compiler<'_, '_> {
             let path = format!("{path}[{number}]");
             let before = self.problems.count();
             self.step(item, &path);
+            self.forget_missing();
             if self.steps.len() > STEPS_MAX && before == self.problems.count() {
                 let text = format!("more than {STEPS_MAX} steps: use a loop");
                 self.problems.note(item.at, &path, text);

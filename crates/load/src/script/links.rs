@@ -39,7 +39,9 @@ pub(crate) struct Socket {
     conn: u32, // 4
     pub(crate) stage: Stage, // 1
     /// Tries to come back, at most 255 are counted; 0 while it has nothing to come back from.
-    pub(crate) tries: u8, // 1, and 2 of padding
+    pub(crate) tries: u8, // 1
+    /// How often it has ended after the phases, at most 255 are counted.
+    pub(crate) late_ends: u8, // 1, and 1 of padding
 }
 
 const _: () = assert!(size_of::<Socket>() == 24);
@@ -51,8 +53,6 @@ pub(crate) struct Kept {
     pub(crate) request: Option<Request>,
     /// The topics that it has joined, the last one last.
     pub(crate) joins: Vec<Join>,
-    /// Joins that have no answer yet, of a socket that comes back.
-    pub(crate) unanswered: u32,
 }
 
 /// A topic that was joined.
@@ -60,7 +60,7 @@ pub(crate) struct Kept {
 pub(crate) struct Join {
     pub(crate) topic: Box<str>,
     pub(crate) payload: Box<str>,
-    /// Whether the server has granted it.
+    /// Whether the server has granted it on this connection.
     pub(crate) is_granted: bool,
 }
 
@@ -110,6 +110,7 @@ impl Default for Socket {
             conn: NOWHERE,
             stage: Stage::Closed,
             tries: 0,
+            late_ends: 0,
         }
     }
 }

@@ -196,6 +196,13 @@ impl Compiler<'_, '_> {
         self.push(Step::Drop, key);
     }
 
+    /// Forgets which socket a step was for that is no step: it does nothing, or is not right.
+    pub(crate) fn forget_missing(&mut self) {
+        let steps = self.steps.len();
+        self.uses.retain(|(number, _)| *number < steps);
+        self.socket = 0;
+    }
+
     fn socket_named(&mut self, node: &Node, key: &str) -> Option<u8> {
         let names: Vec<_> = self.sides.iter().map(|side| &*side.name).collect();
         let text = match &node.value {

@@ -37,6 +37,8 @@ pub(crate) struct Manners {
     pub(crate) third: Third,
     /// Does not answer pushes.
     pub(crate) ignores_pushes: bool,
+    /// Ends the connections of those who push with a reset.
+    pub(crate) resets_pushes: bool,
     /// Answers pushes with the status `error`.
     pub(crate) refuses_pushes: bool,
     /// Closes a channel that was left no sooner than its topic is joined again, and one that asks for it
@@ -167,6 +169,7 @@ impl Room {
             () if is_heartbeat && self.manners.ignores_heartbeats => return,
             () if is_join && self.manners.join == Join::Unanswered => return,
             () if !is_join && !is_heartbeat && self.manners.ignores_pushes => return,
+            () if !is_join && !is_heartbeat && self.manners.resets_pushes => return io.abort(conn),
             () if is_join && self.manners.join == Join::Refused => "error",
             () if !is_join && !is_heartbeat && self.manners.refuses_pushes => "error",
             () => "ok",

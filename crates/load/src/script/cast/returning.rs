@@ -26,6 +26,8 @@ use crate::{
     speech,
 };
 
+/// How often a socket comes back after the phases. docs/load.md says it, too.
+pub(super) const LATE_ENDS_MAX: u8 = 8;
 /// Sockets in one tick whose wait is over.
 const TRIES_PER_TICK: u32 = 1_024;
 
@@ -50,6 +52,9 @@ impl Cast {
                 } else {
                     self.figures.disconnected.count(failure);
                     self.miss(index, socket, io);
+                    if self.comes_and_goes(index, socket, io) {
+                        return self.give_up(index, Failure::NotBack, io);
+                    }
                 }
                 self.wait_to_return(index, socket, backoff, io);
             }
@@ -90,6 +95,19 @@ impl Cast {
         io.now() >= until.max(started.after(self.phases_last))
     }
 
+    /// Whether a socket has ended again and again after the phases: such a run would not end.
+    fn comes_and_goes(&mut self, index: u32, socket: u8, io: &Io<'_, Order>) -> bool {
+        let (Some(started), Some(links)) = (self.started, &mut self.links) else {
+            return false;
+        };
+        if io.now() < started.after(self.phases_last) {
+            return false;
+        }
+        let was = links.socket(index, socket);
+        was.late_ends = was.late_ends.saturating_add(1);
+        was.late_ends > LATE_ENDS_MAX
+    }
+
     /// A user's socket is to come back: the user stops where it is.
     fn miss(&mut self, index: u32, socket: u8, io: &Io<'_, Order>) {
         let now = self.watch.now(io.now());
@@ -103,7 +121,8 @@ impl Cast {
             kept.joins.retain(|join| join.is_granted);
         }
         user.away += 1;
-        if user.state == State::Waiting {
+        let program = self.plan.program(user.program);
+        if user.state == State::Waiting && program.socket_of(user.step) == socket {
             // What it waits for may have been lost: its step is begun again.
             user.state = State::Acting;
             self.alarms.clear(index);
@@ -181,15 +200,16 @@ impl Cast {
         {
             line.channels = Some(Box::default());
         }
-        let kept = was.kept.take();
-        let Some(mut kept) = kept.filter(|kept| !kept.joins.is_empty()) else {
+        // Without topics it is back, and what it asked for is kept for the next time.
+        let kept = was.kept.take_if(|kept| !kept.joins.is_empty());
+        let Some(mut kept) = kept else {
             return self.be_back(index, socket, io);
         };
         was.stage = Stage::Joining;
         let until = io.now().after(plan.script.timeout);
         self.returns.set(links.place(index, socket), until);
-        kept.unanswered = kept.joins.len() as u32;
-        for join in &kept.joins {
+        for join in &mut kept.joins {
+            join.is_granted = false;
             let Some(channels) = self.channels(index, socket) else {
                 break;
             };
@@ -220,23 +240,19 @@ impl Cast {
         reply: &Reply<'_>,
         io: &mut Io<'_, Order>,
     ) {
-        let is_join = self.channels(index, socket).is_some_and(|channels| {
+        let topic = self.channels(index, socket).and_then(|channels| {
             let mut joined = channels.joined.iter();
-            joined.any(|(_, of_join)| *of_join == reference)
+            let (topic, _) = joined.find(|(_, of_join)| *of_join == reference)?;
+            Some(topic.clone())
         });
-        if !is_join {
-            return;
-        }
+        let Some(topic) = topic else { return };
         if reply.status != "ok" {
             let reason = speech::refusal_reason(&reply.response);
             return self.lose(index, socket, Failure::join_refused(&reason), io);
         }
+        self.keep_join(index, socket, &topic);
         let kept = self.kept(index, socket);
-        let left = kept.map_or(0, |kept| {
-            kept.unanswered = kept.unanswered.saturating_sub(1);
-            kept.unanswered
-        });
-        if left == 0 {
+        if kept.is_none_or(|kept| kept.joins.iter().all(|join| join.is_granted)) {
             self.be_back(index, socket, io);
         }
     }

@@ -99,6 +99,24 @@ fn what_cannot_be_open_is_said_before_anything_runs() {
 }
 
 #[test]
+fn what_is_no_step_is_for_no_socket() {
+    for nothing in [
+        "wait: {capture: []}",
+        "send: {expect: []}",
+        "wait: {expect: []}",
+    ] {
+        let flow = format!(
+            "      - open: feed\n      - loop:\n        - {nothing}\n          on: feed\n        count: 2\n      - send: b\n"
+        );
+        // Whether that is an error is not the sockets' business.
+        if let Ok(script) = parse(&with_flow(&flow)) {
+            let on = &script.programs[0].on;
+            assert_eq!(on[1..], vec![0; on.len() - 1], "{nothing}");
+        }
+    }
+}
+
+#[test]
 fn what_depends_on_loops_is_left_to_the_run() {
     for flow in [
         // Open in the second round if the first has left it so.

@@ -354,6 +354,68 @@ fn who_comes_back_asks_for_what_it_asked_before() {
     assert_eq!((seen[0].len(), seen[0] == seen[1]), (10, true), "{seen:?}");
 }
 
+#[test]
+fn who_comes_back_twice_asks_for_the_same_twice() {
+    // Without a topic there is nothing to join again.
+    let flow = "      - connect: {headers: {x-me: '{{ $uuid }}'}}\n      - think: 4\n";
+    let seen = std::sync::Mutex::new(Vec::new());
+    let look = |room: &mut Room, io: &mut Io<'_, ()>| {
+        seen.lock().expect("one thread").push(room.asked());
+        room.close_all(None, io);
+    };
+    let (mut first, mut second, mut third) = (look, look, look);
+    let run = through(
+        &returning(TEN, flow),
+        &mut [
+            (secs(2), &mut first),
+            (Duration::from_millis(2_800), &mut second),
+            (Duration::from_millis(3_600), &mut third),
+        ],
+    );
+    assert_all_back(&run, 30);
+    let seen = seen.into_inner().expect("one thread");
+    assert_eq!(seen[0].len(), 10);
+    assert!(seen[0] == seen[1] && seen[1] == seen[2], "{seen:?}");
+}
+
+#[test]
+fn a_step_that_waits_on_one_socket_is_not_begun_again_for_another() {
+    let flow = "      - join: room:a\n      - open: feed\n      - expect: {event: never}\n";
+    let script = returning(TEN, flow).replace("timeout: 2", "timeout: 4");
+    // The feed alone ends, while every user waits on its own socket.
+    let script = script.replace(
+        TEN,
+        "[{duration: 1, arrivalCount: 10}, {pause: 1}, {pause: 1, churn: 40/s}]",
+    );
+    let run = through(&script, &mut []);
+    let own = run.figures.steps[2].begun;
+    // Where it was the user's own socket that ended, its step was begun again, and only there.
+    assert!(run.figures.disconnected.total() > 20, "{}", run.report);
+    assert!(
+        own - 10 < run.figures.disconnected.total(),
+        "{own} of {}: {}",
+        run.figures.disconnected.total(),
+        run.report
+    );
+}
+
+#[test]
+fn a_server_that_ends_everybody_again_and_again_does_not_keep_a_run_from_ending() {
+    let flow = "      - push: {topic: room:a, event: e, reply: true}\n";
+    let flow = format!("      - join: room:a\n      - think: 3\n{flow}");
+    let mut ruin = |room: &mut Room, _: &mut Io<'_, ()>| {
+        room.behave(Manners {
+            resets_pushes: true,
+            ..Manners::default()
+        });
+    };
+    let run = through(&returning(TEN, &flow), &mut [(secs(2), &mut ruin)]);
+    assert_eq!(run.count("errors.not_back"), 10, "{}", run.report);
+    let ends = 10 * (1 + u64::from(returning::LATE_ENDS_MAX));
+    assert_eq!(run.figures.disconnected.total(), ends, "{}", run.report);
+    assert!(run.periods < 10, "{}", run.periods);
+}
+
 /// Whatever the network does, every user ends once, and everything that ended has an account.
 #[test]
 fn nothing_is_lost_on_a_rough_network() {
