@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -45,6 +45,9 @@ pub enum ProxyError {
 /// The port of a URL that names none.
 const USUAL_PORT: u16 = 80;
 
+/// Schemes of proxies that are spoken to in another way.
+const OTHER_SCHEMES: [&str; 6] = ["https", "socks", "socks4", "socks4a", "socks5", "socks5h"];
+
 impl Proxy {
     /// Asks for a tunnel to a server; its name goes to the proxy as the URL says it.
     pub(crate) fn tunnel(&self, target: &Target) -> Tunnel {
@@ -61,8 +64,9 @@ impl Proxy {
     }
 }
 
-/// Where connections to a target lead first: to the proxy if there is one, else to the target itself. Of a target behind
-/// a proxy no address is needed here. Of several addresses it is the first of the family of `like`, from where is dialled.
+/// Where connections to a target lead first: to the proxy if there is one, else to the target
+/// itself. Of a target behind a proxy no address is needed here. Of several addresses it is the
+/// first of the family of `like`, from where is dialled.
 ///
 /// # Errors
 ///
@@ -91,7 +95,7 @@ impl FromStr for Proxy {
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
         match scheme {
             "http" => {}
-            "https" | "socks" | "socks4" | "socks4a" | "socks5" | "socks5h" => {
+            other if OTHER_SCHEMES.contains(&other) => {
                 return Err(ProxyError::Scheme(hidden(text)));
             }
             _ => return Err(wrong()),
@@ -139,12 +143,26 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// A URL as it may be shown: what may be a password is not.
-fn hidden(url: &str) -> String {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    match url.rfind('@') {
-        Some(end) if end >= start => format!("{}***{}", &url[..start], &url[end..]),
-        _ => url.to_owned(),
+/// A text that may be a URL, as it may be shown: what may be a password is not. Without `@` that is
+/// all but a host and a port, for the host may have been forgotten.
+fn hidden(text: &str) -> String {
+    let known = |scheme: &str| scheme == "http" || OTHER_SCHEMES.contains(&scheme);
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if known(scheme) => (&text[..scheme.len() + 3], rest),
+        _ => ("", text),
+    };
+    if let Some((_, host)) = rest.rsplit_once('@') {
+        return format!("{scheme}***@{host}");
+    }
+    let is_name = |host: &str| {
+        let inner = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        !host.contains(':') || inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+    };
+    match rest.rsplit_once(':') {
+        Some((host, port)) if is_name(host) && port.parse::<u16>().is_ok() => text.to_owned(),
+        _ => format!("{scheme}***"),
     }
 }
 
@@ -208,13 +226,23 @@ mod tests {
     #[test]
     fn what_is_no_proxy_is_refused_without_its_password() {
         for (url, words) in [
-            ("127.0.0.1:3128", "is not a proxy's URL"),
+            ("127.0.0.1:3128", "`127.0.0.1:3128` is not a proxy's URL"),
             ("ftp://h:1", "is not a proxy's URL"),
             ("http://", "is not a proxy's URL"),
             ("http://h:0", "is not a proxy's URL"),
             ("http://u:secret@h:1/path", "`http://***@h:1/path` is not"),
             ("http://u:sec ret@h:1", "`http://***@h:1` is not"),
             ("u:secret@h:1", "`***@h:1` is not"),
+            // What only looks like a scheme, and hosts that were forgotten.
+            ("u:sec://ret@h:1", "`***@h:1` is not"),
+            ("u:sec://ret", "`***` is not"),
+            ("u://secret:1", "`***` is not"),
+            ("http://user:secret", "`http://***` is not"),
+            ("http://user:secret:3128", "`http://***` is not"),
+            ("http://user:12/secret", "`http://***` is not"),
+            ("secret", "`***` is not"),
+            ("[::1]:3128", "`[::1]:3128` is not"),
+            ("https://user:secret", "`https://***`: the proxy itself"),
             (
                 "https://u:secret@h:1",
                 "`https://***@h:1`: the proxy itself is spoken to in the clear",
