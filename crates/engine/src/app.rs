@@ -31,8 +31,8 @@ pub trait App {
         io: &mut Io<'_, Self::Mail>,
     ) -> Answer;
 
-    /// A dialled connection is established, through a proxy where it was dialled so: writes the whole upgrade request to `request` and
-    /// returns the key it carries.
+    /// A dialled connection is established, through a proxy where it was dialled so: writes the
+    /// whole upgrade request to `request` and returns the key it carries.
     fn handle_connected(
         &mut self,
         conn: ConnId,

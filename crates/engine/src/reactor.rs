@@ -26,6 +26,7 @@ use crate::{
     pressure::{Pace, WRITES_PER_LOOK},
     sweep::Hand,
     sys::{Completion, FRAMES_PER_SEND, Kernel, Submission, Waker, Wanted, sim::SimKernel},
+    tunnel,
 };
 
 /// Mail read per turn, so that a flood of it does not keep the shard from its sockets.
@@ -334,7 +335,8 @@ impl<A: App> Reactor<A> {
             self.core.must_write |= was_urgent;
         }
         dirty.drain(..written);
-        // Nothing became dirty meanwhile unless the app wrote on hearing of an end; keep the larger list.
+        // Nothing became dirty meanwhile unless the app wrote on hearing of an end, or through a tunnel
+        // that was granted before it was asked for; keep the larger list.
         dirty.append(&mut self.core.dirty);
         self.core.dirty = dirty;
         self.core.must_write |= waits_for_answers && !self.core.dirty.is_empty();
@@ -397,10 +399,15 @@ impl<A: App> Reactor<A> {
         }
         let is_stuck = conn.sending && conn.held == 0;
         let Stage::Lingering { hang_up, shut } = &mut conn.stage else {
+            let is_greeting = matches!(conn.stage, Stage::Greeting(_));
             if is_stuck {
                 self.core.note_stuck(id);
             }
-            return self.core.weigh(id);
+            self.core.weigh(id);
+            if is_greeting {
+                tunnel::handle_written(&mut self.core, &mut self.app, id);
+            }
+            return;
         };
         let has_sealed = session.is_some_and(|session| !session.sealed.is_empty());
         if has_sealed || !conn.outbox.is_empty() {

@@ -133,8 +133,8 @@ pub(crate) fn read_answer<A: App>(
             }
             return;
         }
-        // The kernel may say that the request has left after it said what came of it. To a proxy that was not asked
-        // yet nothing more is said, either.
+        // The kernel may say that the request has left after it said what came of it, and a proxy may
+        // speak before it is asked: nothing follows the request before that has left.
         Ok(Answer::Granted(rest)) if rest.len() <= limits.head_bytes_max => {
             greeting.awaits = Awaits::Tunnel(Hope::Granted);
             greeting.head = PartialHead::of(rest);
