@@ -220,6 +220,10 @@ fn hear(
                 *interim += 1;
                 let rest = rest.to_vec();
                 *head = PartialHead::default();
+                // Nothing is no beginning of the next head, which is looked at when it begins.
+                if rest.is_empty() {
+                    return Ok(Answer::Partial);
+                }
                 arrived = rest;
             }
             status => return Ok(Answer::Refused(status)),
@@ -294,8 +298,12 @@ mod tests {
     #[test]
     fn what_is_no_http_is_found_out_at_its_first_bytes() {
         let alert = b"\x15\x03\x03\x00\x02\x02\x28";
-        for chunk in 1..=alert.len() {
-            assert!(heard(alert, chunk).is_err(), "by {chunk}");
+        let interim = b"HTTP/1.1 100 x\r\n\r\n";
+        for words in [&alert[..], &[&interim[..], alert].concat()] {
+            for chunk in 1..=words.len() {
+                let answer = heard(words, chunk);
+                assert!(answer.is_err(), "{} by {chunk}", words.escape_ascii());
+            }
         }
     }
 
