@@ -45,10 +45,12 @@ pub enum TunnelFault {
 
 /// Heads with a status of 1xx that may come before the one that counts.
 const INTERIM_MAX: u8 = 8;
+/// Places of an empty table that are kept for the dials to come: 24 KB, and a burst leaves no more.
+const CAPACITY_KEPT_MAX: usize = 1_024;
 
 impl Tunnel {
-    /// Asks for a tunnel to `authority`, which is `host:port`; `credentials` are `user:password` for a proxy that wants to
-    /// know who asks (RFC 9110 §9.3.6, RFC 7617).
+    /// Asks for a tunnel to `authority`, which is `host:port`; `credentials` are `user:password` for a
+    /// proxy that wants to know who asks (RFC 9110 §9.3.6, RFC 7617).
     pub fn new(authority: &str, credentials: Option<&[u8]>) -> Self {
         let mut request = Vec::new();
         http::encode_connect(&mut request, authority, credentials);
@@ -90,7 +92,11 @@ impl Tunnels {
         if self.0.is_empty() {
             return None;
         }
-        self.0.remove(&slot)
+        let tunnel = self.0.remove(&slot);
+        if self.0.is_empty() && self.0.capacity() > CAPACITY_KEPT_MAX {
+            self.0 = HashMap::new();
+        }
+        tunnel
     }
 }
 
@@ -314,6 +320,19 @@ mod tests {
         for chunk in [1, 7, 1_000] {
             assert_eq!(heard(&long, chunk), Err(http::Error::HeadTooLong));
             assert_eq!(heard(&many, chunk), Ok(Answer::Refused(100)));
+        }
+    }
+
+    #[test]
+    fn a_table_gives_back_what_a_burst_took() {
+        let mut tunnels = Tunnels::default();
+        let tunnel = Tunnel::new("a.test:443", None);
+        for (burst, is_kept) in [(100, true), (100_000, false), (100, true)] {
+            (0..burst).for_each(|slot| tunnels.insert(slot, tunnel.clone()));
+            assert!((0..burst).all(|slot| tunnels.take(slot) == Some(tunnel.clone())));
+            let capacity = tunnels.0.capacity();
+            assert!(capacity <= CAPACITY_KEPT_MAX, "{capacity}");
+            assert_eq!(capacity > 0, is_kept, "after {burst}");
         }
     }
 
