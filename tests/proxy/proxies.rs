@@ -5,8 +5,9 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{Arc, LazyLock, Mutex},
+    sync::{Arc, Condvar, LazyLock, Mutex},
     thread,
+    time::{Duration, Instant},
 };
 
 use crate::support::driver::install_node;
@@ -17,12 +18,15 @@ static INSTALLED: LazyLock<()> = LazyLock::new(|| {
     install_node(&home).unwrap_or_else(|error| panic!("{error}"));
 });
 
+/// How long something may take to happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A running proxy, which ends with this value.
 pub(crate) struct Proxy {
     child: Child,
     port: u16,
     /// What it was asked for.
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<(Mutex<Vec<String>>, Condvar)>,
 }
 
 impl Proxy {
@@ -38,11 +42,13 @@ impl Proxy {
         let mut lines = BufReader::new(out).lines().map_while(Result::ok);
         let first = lines.next().expect("its port");
         let port = first.strip_prefix("port ").expect("its port").parse();
-        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let asked = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
         let heard = Arc::clone(&asked);
         thread::spawn(move || {
             for line in lines {
-                heard.lock().expect("nobody panics with it").push(line);
+                let mut all = heard.0.lock().expect("nobody panics with it");
+                all.push(line);
+                heard.1.notify_all();
             }
         });
         Self {
@@ -57,9 +63,18 @@ impl Proxy {
         format!("http://{who}127.0.0.1:{}", self.port)
     }
 
-    /// What it was asked for so far; all of a run is there when its last tunnel was given.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("nobody panics with it").clone()
+    /// What it was asked for, once that is `count` times or more; what it says is heard after the crowd.
+    #[track_caller]
+    pub(crate) fn asked(&self, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut all = self.asked.0.lock().expect("nobody panics with it");
+        while all.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{count} tunnels were not asked: {all:?}");
+            let waited = self.asked.1.wait_timeout(all, left);
+            all = waited.expect("nobody panics with it").0;
+        }
+        all.clone()
     }
 }
 
