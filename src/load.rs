@@ -108,6 +108,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             tls::check_flags(matches, [target])?;
             let mut options = flags::options(target.clone(), matches);
             options.tls = tls::read(matches)?;
+            options.proxy = flags::proxy(matches)?;
             options
         }
     };

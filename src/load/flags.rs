@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
+use anyhow::Context as _;
 use capacity::Sources;
 use clap::{Arg, ArgAction, ArgMatches, builder::TypedValueParser as _, value_parser};
 use load::{
@@ -50,7 +51,7 @@ pub(super) fn connection_args() -> [Arg; 12] {
         Arg::new("proxy")
             .long("proxy")
             .value_name("URL")
-            .value_parser(value_parser!(Proxy))
+            // Parsed where the options are made: clap would show a URL that is none as it is.
             .help(
                 "HTTP proxy that is asked for a tunnel to the server (CONNECT), \
                  http://[user:password@]host:port",
@@ -226,7 +227,6 @@ pub(super) fn options(target: Target, matches: &ArgMatches) -> Options {
     set(&mut options.event, matches, "event");
     set(&mut options.payload_bytes, matches, "size");
     options.sources = matches.get_one("sources").cloned();
-    options.proxy = matches.get_one("proxy").cloned();
     options.join = matches.get_one("join").cloned();
     options.publish = matches.get_one("publish").copied();
     options.push = matches.get_one("push").copied();
@@ -255,6 +255,12 @@ pub(super) fn options(target: Target, matches: &ArgMatches) -> Options {
         options.dialect = Dialect::Phoenix(serializer);
     }
     options
+}
+
+/// The proxy of a flag. Its errors show no password.
+pub(super) fn proxy(matches: &ArgMatches) -> anyhow::Result<Option<Proxy>> {
+    let url = matches.get_one::<String>("proxy");
+    url.map(|url| url.parse().context("--proxy")).transpose()
 }
 
 pub(super) fn kernel(matches: &ArgMatches) -> KernelChoice {

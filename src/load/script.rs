@@ -226,7 +226,7 @@ fn is_fine(ended: &Result<(), LoadError>) -> bool {
 fn options(matches: &ArgMatches, script: &Script) -> anyhow::Result<ScriptOptions> {
     let mut options = ScriptOptions::default();
     options.sources = matches.get_one("sources").cloned();
-    options.proxy = matches.get_one("proxy").cloned();
+    options.proxy = flags::proxy(matches)?;
     options.shards = matches.get_one("shards").copied();
     options.kernel = flags::kernel(matches);
     options.tls = super::tls::read(matches)?;

@@ -49,6 +49,12 @@ fn run(name: &str, aim: &str, flags: &[&str]) -> (Output, serde_json::Value) {
     (output, serde_json::from_str(&text).unwrap_or_default())
 }
 
+/// All that a program has printed.
+fn said(output: &Output) -> String {
+    let bytes = [&output.stdout[..], &output.stderr].concat();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 const HELD: [&str; 9] = [
     "--raw", "-c", "40", "--rate", "400", "--hold", "500ms", "--push", "5/s",
 ];
@@ -257,7 +263,15 @@ fn what_cannot_be_had_of_a_proxy_is_an_error_with_its_place() {
             "config.ws.proxy.url: `https://h:1`: the proxy itself",
         ),
         (
-            r#"{ "url": "u:pass@h" }"#,
+            r#"{ "url": "socks5://u:s3cret@h" }"#,
+            "config.ws.proxy.url: `socks5://***@h`: the proxy itself",
+        ),
+        (
+            r#"{ "url": "http://u:s3cret" }"#,
+            "config.ws.proxy.url: `http://***` is not",
+        ),
+        (
+            r#"{ "url": "u:s3cret@h" }"#,
             "config.ws.proxy.url: `***@h` is not",
         ),
         (
@@ -275,11 +289,22 @@ fn what_cannot_be_had_of_a_proxy_is_an_error_with_its_place() {
         let path = script("wrong.json", "ws://127.0.0.1:9/", &config, "");
         let (output, _) = run("wrong", &path, &[]);
         assert_status(&output, 2);
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(text.contains(words), "{text}");
+        let text = said(&output);
+        assert!(text.contains(words) && !text.contains("s3cret"), "{text}");
     }
-    let (output, _) = run("flag", "ws://h/", &["--proxy", "https://u:pass@h"]);
-    assert_status(&output, 2);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("in the clear"), "{text}");
+    let path = script("fine.json", "ws://127.0.0.1:9/", "", "");
+    for aim in ["ws://h/", &path] {
+        for (url, words) in [
+            (
+                "https://u:s3cret@h",
+                "--proxy: `https://***@h`: the proxy itself is spoken to in the clear",
+            ),
+            ("http://u:s3cret", "--proxy: `http://***` is not"),
+        ] {
+            let (output, _) = run("flag", aim, &["--proxy", url]);
+            assert_status(&output, 2);
+            let text = said(&output);
+            assert!(text.contains(words) && !text.contains("s3cret"), "{text}");
+        }
+    }
 }
