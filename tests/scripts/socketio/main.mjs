@@ -20,6 +20,7 @@ function serve(socket) {
   const header = socket.handshake.headers['x-token'];
   if (header) count(`header x-token: ${header}`);
   socket.conn.on('heartbeat', () => count('pong'));
+  socket.conn.on('packetCreate', ({ type }) => type === 'ping' && count('ping'));
   socket.on('disconnect', (reason) => count(`${reason} ${where}`));
   socket.onAny((name, ...args) => {
     const plain = args.filter((one) => typeof one !== 'function');
