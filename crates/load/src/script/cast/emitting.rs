@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, SocketIoFailure},
     script::{
         program::Step,
-        socketio::{Emit, Unwanted, Wanted},
+        socketio::{Emit, Heard, Unwanted, Wanted},
     },
 };
 
@@ -24,27 +24,11 @@ pub(super) struct Wait {
     /// The acknowledgement that is still to come.
     id: Option<u64>,
     /// The arguments of the event, of all times that it came.
-    heard: Vec<Value>,
-    /// Bytes of JSON that these were.
-    heard_bytes: usize,
+    heard: Heard,
 }
 
 /// Namespaces that one user may enter.
 const NAMESPACES_MAX: usize = 64;
-/// Bytes of arguments that a step keeps while none of them are what it waits for.
-const HEARD_BYTES_MAX: usize = 64 << 10;
-
-impl Wait {
-    /// Keeps the arguments of an event.
-    fn hear(&mut self, arguments: Vec<Value>, bytes: usize) {
-        if self.heard_bytes + bytes > HEARD_BYTES_MAX {
-            self.heard.clear();
-            self.heard_bytes = 0;
-        }
-        self.heard_bytes += bytes;
-        self.heard.extend(arguments);
-    }
-}
 
 impl Cast {
     /// Takes an `emit`; whether the next step can be taken at once.
@@ -162,13 +146,14 @@ impl Cast {
         else {
             return;
         };
-        let (mut arguments, bytes) = arguments(packet);
+        let mut arguments = arguments(packet);
         // The name comes first.
         arguments.drain(..1.min(arguments.len()));
-        wait.hear(arguments, bytes);
+        wait.heard.hear(arguments, response.wanted.is_joined);
         let scene = &mut scene(plan, user, &mut self.random);
         // One that is not the data is somebody else's, or only a part of it.
         if !response.wanted.is_data(&wait.heard, scene) {
+            wait.heard.shrink();
             return;
         }
         let heard = std::mem::take(&mut wait.heard);
@@ -193,7 +178,8 @@ impl Cast {
         wait.id = None;
         let emit = emit_of(plan, user.program, user.step);
         if let Some(wanted) = emit.and_then(|emit| emit.acknowledge.as_ref()) {
-            self.take_arguments(plan, index, wanted, &arguments(packet).0, io);
+            let heard = Heard::of(arguments(packet), wanted.is_joined);
+            self.take_arguments(plan, index, wanted, &heard, io);
         }
     }
 
@@ -203,14 +189,14 @@ impl Cast {
         plan: &Plan,
         index: u32,
         wanted: &Wanted,
-        arguments: &[Value],
+        heard: &Heard,
         io: &mut Io<'_, Order>,
     ) {
         let now = self.watch.now(io.now());
         let Some(user) = self.users.find(index) else {
             return;
         };
-        let judged = wanted.judge(arguments, &mut scene(plan, user, &mut self.random));
+        let judged = wanted.judge(heard, &mut scene(plan, user, &mut self.random));
         let captured = match judged {
             Ok(captured) => captured,
             Err(unwanted) => {
@@ -242,7 +228,7 @@ impl Cast {
     pub(super) fn silence(&mut self, index: u32) -> Failure {
         let wait = self.talks.find(index).and_then(|talk| talk.wait.as_ref());
         match wait {
-            Some(wait) if !wait.heard.is_empty() => Failure::SocketIo(SocketIoFailure::DataInvalid),
+            Some(wait) if wait.heard.has_come() => Failure::SocketIo(SocketIoFailure::DataInvalid),
             _ => Failure::NoResponse,
         }
     }
@@ -256,14 +242,12 @@ fn emit_of(plan: &Plan, program: u16, step: u16) -> Option<&Emit> {
     }
 }
 
-/// The list of a packet, and how many bytes it is; nested too deep for a tree, it is one text.
-fn arguments(packet: &Packet<'_>) -> (Vec<Value>, usize) {
+/// The list of a packet; nested too deep for a tree, it is one text.
+fn arguments(packet: &Packet<'_>) -> Vec<Value> {
     let Some(payload) = &packet.payload else {
-        return (Vec::new(), 0);
+        return Vec::new();
     };
-    let text = payload.as_str();
-    let list = payload
+    payload
         .decode()
-        .unwrap_or_else(|_| vec![Value::String(text.to_owned())]);
-    (list, text.len())
+        .unwrap_or_else(|_| vec![Value::String(payload.as_str().to_owned())])
 }

@@ -2,8 +2,10 @@
 //!
 //! - `options`: `config.socketio`, and where that connects;
 //! - `steps`: `emit` with `namespace`, `response` and `acknowledge`;
-//! - `wanted`: what a step makes of the arguments that come.
+//! - `heard`: the arguments that came for a step so far;
+//! - `wanted`: what the step makes of them.
 
+mod heard;
 mod options;
 mod steps;
 #[cfg(test)]
@@ -15,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
+    heard::Heard,
     options::{Session, connect},
     steps::{Emit, STEPS},
     wanted::{Unwanted, Wanted},

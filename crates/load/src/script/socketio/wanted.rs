@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::heard::Heard;
 use crate::script::{
     expect::{Captured, Expect},
     memory::Scene,
@@ -29,12 +30,13 @@ pub(crate) enum Unwanted {
 
 impl Wanted {
     /// Whether these arguments are the data; anything is where none is expected.
-    pub(crate) fn is_data(&self, arguments: &[Value], scene: &mut Scene<'_>) -> bool {
+    pub(crate) fn is_data(&self, heard: &Heard, scene: &mut Scene<'_>) -> bool {
         let Some(shape) = &self.data else { return true };
         let mut json = String::new();
         shape.write(&mut json, scene);
         // A shape writes JSON.
         let data = serde_json::from_str(&json).unwrap_or_default();
+        let arguments = heard.arguments();
         let last = arguments.last().unwrap_or(&Value::Null);
         match &data {
             Value::Array(all) => {
@@ -44,7 +46,7 @@ impl Wanted {
                         .zip(arguments)
                         .all(|(one, other)| is_same(one, other))
             }
-            Value::String(text) if self.is_joined => joined(arguments).contains(&**text),
+            Value::String(text) if self.is_joined => heard.joined().contains(&**text),
             Value::String(text) => match last {
                 Value::String(last) => last.contains(&**text),
                 Value::Array(items) => items.contains(&data),
@@ -61,17 +63,17 @@ impl Wanted {
     /// Why they are not what is expected.
     pub(crate) fn judge(
         &self,
-        arguments: &[Value],
+        heard: &Heard,
         scene: &mut Scene<'_>,
     ) -> Result<Vec<(u16, Value)>, Unwanted> {
-        if !self.is_data(arguments, scene) {
+        if !self.is_data(heard, scene) {
             return Err(Unwanted::Data);
         }
         let captured: Captured = match &self.expect {
             None => Some(Vec::new()),
             Some(expect) => {
                 // As JSON.stringify would write them, which regular expressions see.
-                let text = serde_json::to_string(arguments).unwrap_or_default();
+                let text = serde_json::to_string(heard.arguments()).unwrap_or_default();
                 expect.judge(&text, scene)
             }
         };
@@ -96,15 +98,6 @@ fn is_same(one: &Value, other: &Value) -> bool {
         }
         _ => one == other,
     }
-}
-
-fn joined(arguments: &[Value]) -> String {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
-    arguments.iter().map(text).collect()
 }
 
 #[cfg(test)]
@@ -139,7 +132,8 @@ mod tests {
             number: 0,
             random: &mut fastrand::Rng::with_seed(1),
         };
-        wanted.judge(arguments.as_array().expect("a list"), &mut scene)
+        let arguments = arguments.as_array().expect("a list").clone();
+        wanted.judge(&Heard::of(arguments, wanted.is_joined), &mut scene)
     }
 
     #[test]
