@@ -1,4 +1,5 @@
-//! The arguments that came for a step, of all times that its event came while they were not what it waits for.
+//! The arguments that came for a step, of all times that its event came while they were not what it
+//! waits for.
 
 use serde_json::Value;
 

@@ -19,7 +19,8 @@ pub(crate) struct Session {
     pub(crate) auth: Option<Body>,
 }
 
-/// Options of socket.io-client about transports that are not used and returns that do not happen, and others that change nothing.
+/// Options of socket.io-client about transports that are not used and returns that do not happen,
+/// and others that change nothing.
 const IDLE: [&str; 22] = [
     "ackTimeout",
     "autoConnect",
@@ -45,7 +46,8 @@ const IDLE: [&str; 22] = [
     "withCredentials",
 ];
 
-/// Reads where the users of a scenario connect: `config.socketio`, with the scenario's own `socketio` laid on top.
+/// Reads where the users of a scenario connect: `config.socketio`, with the scenario's own
+/// `socketio` laid on top.
 pub(crate) fn connect(
     own: Option<&Node>,
     place: Place,

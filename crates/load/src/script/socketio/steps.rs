@@ -76,7 +76,8 @@ impl Compiler<'_, '_> {
         self.push(Step::Emit(Box::new(emit)), key);
     }
 
-    /// `emit: {channel: echo, data: hello}`; without data nothing is its argument, as with Artillery.
+    /// `emit: {channel: echo, data: hello}`; without data nothing is its argument, as with
+    /// Artillery.
     fn of_channel(&mut self, node: &Node, fields: &mut Fields<'_>) -> Option<Body> {
         let null = Node {
             at: node.at,

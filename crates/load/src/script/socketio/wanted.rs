@@ -1,4 +1,5 @@
-//! What a step makes of the arguments that come: the data that it expects, and `match` and `capture`.
+//! What a step makes of the arguments that come: the data that it expects, and `match` and
+//! `capture`.
 
 use serde_json::Value;
 
