@@ -23,7 +23,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use load::{EventLines, Interrupt, LiveLine, PlainLines, Progress, Report};
+use load::{EventLines, Interrupt, LiveLine, Options, PlainLines, Progress, Report, Target};
 
 use self::{onlookers::Onlookers, output::Outputs, script::Aim};
 
@@ -100,19 +100,12 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let agents = agent::agents(matches)?;
     script::check_flags(matches, matches!(aim, Aim::Script(_)))?;
     let search = search::asked(matches)?;
-    let mut options = match aim {
+    let options = match aim {
         Aim::Script(path) => {
             return script::run(path, matches, agents.as_ref(), search.as_ref());
         }
-        Aim::Url(target) => {
-            tls::check_flags(matches, [target])?;
-            let mut options = flags::options(target.clone(), matches);
-            options.tls = tls::read(matches)?;
-            options.proxy = flags::proxy(matches)?;
-            options
-        }
+        Aim::Url(target) => options(target, matches)?,
     };
-    options.watch = output::watched(matches)?;
     let outputs = Outputs::open(matches)?;
     let events = events(matches)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
@@ -160,6 +153,16 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         eprintln!("fourtuple: {error:#}");
     }
     Ok(status(is_told && followed.is_ok()))
+}
+
+/// What is asked of a run against a URL, with what its flags name.
+fn options(target: &Target, matches: &ArgMatches) -> anyhow::Result<Options> {
+    tls::check_flags(matches, [target])?;
+    let mut options = flags::options(target.clone(), matches);
+    options.tls = tls::read(matches)?;
+    options.proxy = flags::proxy(matches)?;
+    options.watch = output::watched(matches)?;
+    Ok(options)
 }
 
 /// Progress where there is no view: a line that is written over and over on a terminal, else many.
