@@ -49,6 +49,9 @@ impl Cast {
             None => {
                 self.begin_step(index, now);
                 let name = self.written(plan, index, &emit.namespace);
+                if !is_name(&name) {
+                    return self.refuse_namespace(index, &format!("{name} is no name of one"), io);
+                }
                 let namespace = self.namespace(plan, index, &name);
                 if !self.is_in(plan, index, &namespace) {
                     return self.enter_for_step(plan, index, namespace, io);
@@ -101,17 +104,9 @@ impl Cast {
         let Some(talk) = self.talks.find(index) else {
             return false;
         };
-        let is_name = namespace.starts_with('/') && !namespace.contains([',', '?', '#']);
-        let count = talk.entered.len();
-        let wrong = match (is_name, count < NAMESPACES_MAX) {
-            (false, _) => Some(format!("{namespace} is no name of one")),
-            (_, false) => Some(format!("more than {NAMESPACES_MAX} of one user")),
-            _ => None,
-        };
-        if let Some(wrong) = wrong {
-            let wrong = Failure::clean(&wrong);
-            self.end_session(index, SocketIoFailure::NamespaceRefused(wrong), io);
-            return false;
+        if talk.entered.len() >= NAMESPACES_MAX {
+            let wrong = format!("more than {NAMESPACES_MAX} of one user");
+            return self.refuse_namespace(index, &wrong, io);
         }
         self.enter_namespace(plan, index, &namespace, io);
         if let Some(talk) = self.talks.find(index) {
@@ -124,7 +119,15 @@ impl Cast {
         self.await_message(index, now)
     }
 
-    /// An event from the server. What no step waits for is counted like any message, and passed over.
+    /// Ends a session whose step cannot have its namespace; the next step is not taken.
+    fn refuse_namespace(&mut self, index: u32, wrong: &str, io: &mut Io<'_, Order>) -> bool {
+        let wrong = Failure::clean(wrong);
+        self.end_session(index, SocketIoFailure::NamespaceRefused(wrong), io);
+        false
+    }
+
+    /// An event from the server. What no step waits for is counted like any message, and passed
+    /// over.
     pub(super) fn hear_emitted(
         &mut self,
         plan: &Plan,
@@ -232,6 +235,12 @@ impl Cast {
             _ => Failure::NoResponse,
         }
     }
+}
+
+/// Whether a step may name a namespace so: nothing means the one that the target's path names.
+fn is_name(written: &str) -> bool {
+    let is_path = written.is_empty() || written.starts_with('/');
+    is_path && !written.contains([',', '?', '#'])
 }
 
 /// The `emit` that a user is at.

@@ -1,11 +1,13 @@
-//! Sessions of Socket.IO: they are opened, enter namespaces, emit events and hear what comes of them.
+//! Sessions of Socket.IO: they are opened, enter namespaces, emit events and hear what comes of
+//! them.
 //!
 //! ```text
 //!            open packet of Engine.IO          the server's CONNECT
 //! Opening ────────────────────────────► Entering ─────────────────► Open
 //! ```
 //!
-//! It is on a user's own socket, so it has the user's slot. The user acts from `Open` on. All its namespaces are on its one connection, each entered when a step first needs it.
+//! It is on a user's own socket, so it has the user's slot. The user acts from `Open` on. All its
+//! namespaces are on its one connection, each entered when a step first needs it.
 
 use std::time::Duration;
 
@@ -199,7 +201,8 @@ impl Cast {
             plan.program(user.program).connect.server.namespace()
         });
         match (base, name) {
-            ("", "") => ROOT.to_owned(),
+            ("", "" | ROOT) => ROOT.to_owned(),
+            (base, "" | ROOT) => base.to_owned(),
             (base, name) => format!("{base}{name}"),
         }
     }
@@ -303,7 +306,8 @@ impl Cast {
         self.end_session(index, SocketIoFailure::NamespaceRefused(message), io);
     }
 
-    /// Leaves all namespaces before the connection is closed, as socket.io-client does, and forgets the session.
+    /// Leaves all namespaces before the connection is closed, as socket.io-client does, and forgets
+    /// the session.
     pub(super) fn leave_session(&mut self, index: u32, io: &mut Io<'_, Order>) {
         let Some(talk) = self.talks.find(index).map(std::mem::take) else {
             return;

@@ -112,6 +112,32 @@ fn the_path_of_the_target_is_a_namespace() {
 }
 
 #[test]
+fn a_namespace_that_is_written_is_one_below_the_targets_path() {
+    for (path, written, failed) in [
+        ("/chat", "/", None),
+        ("/chat", "", None),
+        ("", "/", None),
+        ("", "/chat", None),
+        ("/chat", "/room", Some("errors.Invalid namespace")),
+        ("/chat", "room", Some("errors.room is no name of one")),
+        ("", "chat", Some("errors.chat is no name of one")),
+        ("/chat", "/a,b", Some("errors./a,b is no name of one")),
+    ] {
+        let flow = "      - namespace: '{{ v }}'\n        emit: [echo, x]\n        response: {on: echoed, data: x}\n";
+        let config = format!("  variables: {{v: ['{written}', '{written}']}}\n");
+        let script = script_with(&config, flow).replace(":4000\n", &format!(":4000{path}\n"));
+        let run = perform(&script, Manners::default());
+        let name = failed.unwrap_or("vusers.completed");
+        assert_eq!(run.count(name), 10, "{path} {written}: {}", run.report);
+        // Nothing but the first is entered where the written name is that.
+        let entered = if written == "/chat" { 2 } else { 1 };
+        if failed.is_none() {
+            assert_eq!(run.count("websocket.messages_sent"), 10 * (1 + 2 * entered));
+        }
+    }
+}
+
+#[test]
 fn each_way_to_fail_has_artillerys_name() {
     for (flow, name) in [
         (
