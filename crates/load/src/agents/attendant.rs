@@ -84,8 +84,8 @@ pub(crate) fn attend(
     let talked = talk(&mut session, commands, &report);
     // An `ssh` ends by itself when its session has ended, so it is waited for afterwards.
     drop(session);
-    let said = remote.and_then(Remote::end);
     if let Err(error) = talked {
+        let said = remote.and_then(Remote::end);
         report(Event::Lost(with_words(&error, said)));
     }
 }
@@ -120,7 +120,10 @@ fn connect(
             // `ssh` logs in once more first.
             let (link, secret) = (Box::new(link), Secret::none());
             return match Session::of_coordinator(link, &secret, ssh::LOOK_TIMEOUT) {
-                Ok(session) => Ok((session, Some(remote))),
+                Ok(session) => {
+                    remote.forget_words();
+                    Ok((session, Some(remote)))
+                }
                 // The program may not run there, and its shell says why.
                 Err(error) => Err(with_words(&error, remote.end())),
             };

@@ -64,6 +64,11 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
+    /// Forgets what it has said so far: on the way to a session it said no reason for that session's end.
+    pub(crate) fn forget_words(&self) {
+        self.words.forget();
+    }
+
     /// Waits for its end, after that of its session; gives what it has said last, if it has said anything.
     pub(crate) fn end(mut self) -> Option<String> {
         end(&mut self.child);
@@ -126,13 +131,13 @@ pub(crate) fn start(
                 is_it("\"$part\"")
             );
             let program = Stdio::from(File::open(PROGRAM)?);
-            let (status, said) = way.carry_out(&put, program, COPY_TIMEOUT)?;
+            let (status, words) = way.carry_out(&put, program, COPY_TIMEOUT)?;
             if status != Some(0) {
                 let text = "this program could not be copied there: is there room in ~/.cache?";
-                return Err(io::Error::other(with_words(text, said)));
+                return Err(io::Error::other(with_words(text, words.last())));
             }
         }
-        (status, said) => return Err(way.failure(status, said)),
+        (status, words) => return Err(way.failure(status, words.last())),
     }
     let (own, theirs) = UnixStream::pair()?;
     let run = format!("exec {copy} load agent --stdio");
@@ -148,17 +153,17 @@ pub(crate) fn start(
 }
 
 impl Way<'_> {
-    /// Runs `script` there to its end; gives its status, unless a signal has ended it, and what was said last.
+    /// Runs `script` there to its end; gives its status, unless a signal has ended it, and what was said.
     fn carry_out(
         &self,
         script: &str,
         input: Stdio,
         time: Duration,
-    ) -> io::Result<(Option<i32>, Option<String>)> {
+    ) -> io::Result<(Option<i32>, Words)> {
         let mut child = self.ssh(script).stdin(input).spawn()?;
         let words = Words::of(child.stderr.take());
         match wait(&mut child, time, self.is_given_up) {
-            Ok(status) => Ok((status, words.last())),
+            Ok(status) => Ok((status, words)),
             Err(error) => Err(io::Error::new(
                 error.kind(),
                 with_words(&error.to_string(), words.last()),
@@ -174,6 +179,9 @@ impl Way<'_> {
         for option in &self.options.options {
             command.args(["-o", option]);
         }
+        // The first value counts, so this is for whoever has said nothing here. Below it `ssh` keeps reasons
+        // to itself, such as that a server does not respond; above it the last line is seldom one.
+        command.args(["-o", "LogLevel=INFO"]);
         if let Some(port) = self.port {
             command.args(["-p", &port.to_string()]);
         }

@@ -33,7 +33,7 @@ impl Words {
         let (alive, ended) = mpsc::sync_channel(0);
         if let Some(stderr) = stderr {
             let into = Arc::clone(&kept);
-            // Without a thread nothing is told, and a pipe takes 64 KiB.
+            // Without a thread nothing is told: the pipe is closed then, and `ssh` goes on without it.
             let _ = thread::Builder::new()
                 .name("ssh words".to_owned())
                 .spawn(move || {
@@ -42,6 +42,12 @@ impl Words {
                 });
         }
         Self { kept, ended }
+    }
+
+    /// Forgets what was said so far.
+    pub(super) fn forget(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clear();
     }
 
     /// The last line that says something, of a process that has ended.
@@ -69,11 +75,13 @@ fn listen(mut stderr: ChildStderr, kept: &Mutex<Vec<u8>>) {
     }
 }
 
-/// The last line that is neither empty nor one of `ssh`'s warnings, such as that of a host key that is new.
+/// The last line that is neither empty nor one of `ssh`'s warnings, such as that of a host key that is new or of
+/// a key exchange that is old.
 fn last_line(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let lines = text.lines().map(str::trim);
-    let mut told = lines.filter(|line| !line.is_empty() && !line.starts_with("Warning:"));
+    let is_warning = |line: &str| line.starts_with("Warning:") || line.starts_with("** ");
+    let mut told = lines.filter(|line| !line.is_empty() && !is_warning(line));
     // What would move the cursor is no text.
     let plain = |line: &str| -> String {
         let shown = line.chars().filter(|c| !c.is_control());
@@ -98,6 +106,10 @@ mod tests {
                 b"Warning: x\nme@a: Permission denied (publickey).\r\n\n",
                 Some("me@a: Permission denied (publickey)."),
             ),
+            (
+                b"** WARNING: connection is not using a post-quantum key exchange algorithm.\r\n** See x\r\n",
+                None,
+            ),
             (b"red \x1b[31m\xff", Some("red [31m\u{fffd}")),
         ] {
             assert_eq!(last_line(bytes).as_deref(), line);
@@ -115,5 +127,7 @@ mod tests {
         assert!(child.wait().expect("our child").success());
         assert_eq!(words.last().as_deref(), Some("the end"));
         assert!(words.kept.lock().expect("no panic").len() <= KEPT_BYTES);
+        words.forget();
+        assert_eq!(words.last(), None);
     }
 }
