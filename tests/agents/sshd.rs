@@ -1,7 +1,7 @@
 //! Agents on machines that a real `sshd` lets in: copied there once, started, used, lost.
 
 use std::{
-    fs,
+    env, fs,
     net::{SocketAddr, TcpListener},
     os::{
         fd::OwnedFd,
@@ -32,9 +32,11 @@ use crate::{
 };
 
 /// What is said where the Debian packages are not there.
-const MISSING: &str =
-    "sshd is not installed: apt-get install openssh-server openssh-client (.ci/run does)";
-const SSHD: &str = "/usr/sbin/sshd";
+const MISSING: &str = "sshd is not installed: apt-get install openssh-server openssh-client (.ci/run does). \
+     It lets nobody in whose entry in /etc/shadow is locked (`!`): passwd -S says whether yours is";
+
+/// What each visitor is told before anything else, and what is no reason for anything.
+const BANNER: &str = "Whoever comes in is watched.\n";
 
 /// A door that `sshd` keeps: it is started for each visitor, as inetd did, so the port is one that was free.
 #[derive(Debug)]
@@ -51,7 +53,6 @@ impl Door {
     /// Opens one at `listener`, whose files and home are in `folder`; `command` becomes the daemon.
     #[track_caller]
     fn open(listener: TcpListener, folder: &Path, command: impl Fn() -> Command) -> Self {
-        assert!(Path::new(SSHD).exists(), "{MISSING}");
         let configuration = folder.join("sshd_config");
         let address = listener.local_addr().expect("it is bound");
         let visits = Arc::<Mutex<Vec<Child>>>::default();
@@ -94,6 +95,9 @@ impl Door {
             format!("UserKnownHostsFile={folder}/known_hosts"),
             "GlobalKnownHostsFile=/dev/null".to_owned(),
             "StrictHostKeyChecking=yes".to_owned(),
+            // Whatever the configuration of whoever runs the tests says.
+            "ControlPath=none".to_owned(),
+            "ProxyJump=none".to_owned(),
         ]
         .into_iter()
         .flat_map(|option| ["--agent-ssh-option".to_owned(), option])
@@ -120,6 +124,10 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
+        if thread::panicking() {
+            // Whatever has failed, the daemon may know why.
+            eprintln!("sshd at {} says:\n{}", self.address, self.log());
+        }
         self.open = None;
         if let Some(keeper) = self.keeper.take() {
             // Its panic has been told.
@@ -142,6 +150,15 @@ fn is_visited(listener: &TcpListener, end: &UnixStream) -> bool {
     ];
     poll(&mut watched, None).expect("both are open");
     watched[1].revents().is_empty()
+}
+
+/// Where the daemon is, which must be run by its whole path: on that of most users it is not.
+#[track_caller]
+fn sshd() -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let found = folders.find(|folder| folder.join("sshd").is_file());
+    found.expect(MISSING).join("sshd")
 }
 
 /// Who logs in: whoever runs the tests.
@@ -172,8 +189,9 @@ fn furnish(name: &str, hosts: &[&str]) -> PathBuf {
     let configuration = format!(
         "HostKey {at}/host\nAuthorizedKeysFile {at}/right.pub\nStrictModes no\nUsePAM no\n\
          PidFile none\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n\
-         KbdInteractiveAuthentication no\nPrintMotd no\nLogLevel VERBOSE\nSetEnv HOME={at}/home\n"
+         KbdInteractiveAuthentication no\nPrintMotd no\nLogLevel VERBOSE\nSetEnv HOME={at}/home\nBanner {at}/banner\n"
     );
+    fs::write(folder.join("banner"), BANNER).expect("a file");
     fs::write(folder.join("sshd_config"), configuration).expect("a file");
     // Where the service was never started, Debian's daemon misses its empty folder.
     let empty = Path::new("/run/sshd");
@@ -191,7 +209,7 @@ fn door(name: &str) -> Door {
     let address = listener.local_addr().expect("it is bound");
     let host = format!("[{}]:{}", address.ip(), address.port());
     let folder = furnish(name, &[&host]);
-    Door::open(listener, &folder, || as_tested(SSHD))
+    Door::open(listener, &folder, || as_tested(sshd()))
 }
 
 const SHORT: [&str; 6] = ["--connections", "4", "--rate", "1000", "--hold", "0s"];
@@ -241,7 +259,7 @@ fn who_is_not_let_in_hears_why_and_what_to_try() {
         format!("can you `ssh -p {port} {user}@127.0.0.1 true`?"),
         "Permission denied (publickey)".to_owned(),
     ] {
-        assert!(words.contains(&part), "{part}: {words}\n{}", door.log());
+        assert!(words.contains(&part), "{part}: {words}");
     }
     assert_eq!(
         words.lines().count(),
@@ -311,6 +329,8 @@ fn an_agent_that_is_killed_over_there_is_lost_with_its_share() {
         two.agent()
     );
     assert!(ran.out().contains(&lost), "{}", ran.out());
+    let said = format!("{}{}", ran.out(), ran.err());
+    assert!(!said.contains(BANNER.trim()), "that is no reason: {said}");
 }
 
 #[test]
@@ -326,7 +346,7 @@ fn two_machines_that_share_a_home_are_copied_to_at_once() {
     let open = |house: usize| {
         let at = format!("{}:2222", Village::address(house));
         let listener = village.at(house, || TcpListener::bind(at).expect("nobody is there"));
-        Door::open(listener, &folder, || village.command(house, SSHD))
+        Door::open(listener, &folder, || village.command(house, sshd()))
     };
     let doors = [open(1), open(2)];
     let list = doors.each_ref().map(Door::agent).join(",");

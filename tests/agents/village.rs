@@ -9,7 +9,9 @@
 //! ```
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     os::fd::AsFd as _,
     process::Command,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -71,9 +73,11 @@ impl Village {
     }
 
     /// A program on one of the machines. What is started becomes the program itself.
-    pub(crate) fn command(&self, house: usize, program: &str) -> Command {
+    pub(crate) fn command(&self, house: usize, program: impl AsRef<OsStr>) -> Command {
         let mut command = as_tested("ip");
-        command.args(["netns", "exec", &self.house(house), program]);
+        command
+            .args(["netns", "exec", &self.house(house)])
+            .arg(program);
         command
     }
 
