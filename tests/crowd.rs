@@ -125,7 +125,7 @@ fn stages_are_followed_while_the_crowd_walks_through_them() {
 
 #[test]
 fn a_server_that_is_restarted_has_its_crowd_back() {
-    let mut server = Relay::start(&[]);
+    let mut server = Relay::start_alone(&[]);
     let json = file("storm.json");
     let mut command = crowd(
         &server.url(),

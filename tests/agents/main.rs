@@ -327,7 +327,7 @@ fn a_run_that_is_ended_early_is_reported_and_one_that_is_cut_off_is_closed() {
 
 #[test]
 fn who_comes_back_while_another_machine_publishes_misses_nothing_that_it_could_have() {
-    let mut server = Relay::start(&[]);
+    let mut server = Relay::start_alone(&[]);
     let agents = [
         Hand::start(fourtuple(), "127.0.0.1:0", &[]),
         Hand::start(fourtuple(), "127.0.0.1:0", &[]),

@@ -58,7 +58,7 @@ enum Server {
 impl Stage for Server {
     fn start(kind: &str) -> Result<Self, Failed> {
         let fixture = match kind {
-            "relay" => return Ok(Self::Relay(Relay::start(&[]))),
+            "relay" => return Ok(Self::Relay(Relay::start_alone(&[]))),
             "fixture" => Fixture::start(),
             "impatient" => Fixture::start_impatient(Duration::from_secs(1)),
             other => return Err(format!("no server is called {other}").into()),

@@ -23,7 +23,7 @@ fn run() -> Result<(), Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(root.join("README.md"))?;
     let program = block(&readme, "js").ok_or("README.md has no js block")?;
-    let mut relay = Relay::start(&[]);
+    let mut relay = Relay::start_alone(&[]);
     let program = program.replace("127.0.0.1:4000", &relay.addr().to_string());
     // Below node_modules the program finds the packages that the reader is told to install.
     let folder = root.join("tests/clients/node/node_modules/.tour");

@@ -59,7 +59,7 @@ fn assert_all_back(report: &serde_json::Value) -> u64 {
 
 #[test]
 fn a_server_that_is_killed_and_started_again_has_all_its_users_back() {
-    let mut server = Relay::start(&[]);
+    let mut server = Relay::start_alone(&[]);
     let path = script("killed.yml", &patient(&server, ""));
     let report = path.with_extension("report.json");
     let mut command = fourtuple();

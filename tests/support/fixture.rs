@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use fourtuple::{Config, KernelChoice, Node};
 
-use super::{binary::on_epoll, room};
+use super::{binary::on_epoll, loopback::own_address, room};
 
 /// A running server, which drains with this value.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl Fixture {
     }
 
     fn with(mut config: Config) -> Self {
-        config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        // It may be started again, on the same port.
+        config.listen = own_address();
         config.socket.auth_token = true;
         // Two, so that what is said on one shard is heard on another on any machine.
         config.shards = Some(2);

@@ -7,6 +7,7 @@
 pub(crate) mod binary;
 pub(crate) mod driver;
 pub(crate) mod fixture;
+pub(crate) mod loopback;
 pub(crate) mod prometheus;
 pub(crate) mod relay;
 pub(crate) mod room;

@@ -17,7 +17,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{binary::fourtuple, watchdog::Watchdog};
+use super::{binary::fourtuple, loopback::own_address, watchdog::Watchdog};
 
 /// How long a start or a drain may take before the test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +41,12 @@ impl Relay {
     /// Starts the server on a free port with these flags besides.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_by(fourtuple(), arguments)
+    }
+
+    /// The same at an address that it has to itself: so that nobody takes the port of a server that is to be
+    /// started again.
+    pub(crate) fn start_alone(arguments: &[&str]) -> Self {
+        Self::start_on(fourtuple(), &own_address().to_string(), arguments)
     }
 
     /// The same, with a control plane on a port of its own.
@@ -154,7 +160,7 @@ impl Relay {
         status
     }
 
-    /// Drains the server and starts it again on the same port.
+    /// Drains a server that was [started alone](Self::start_alone), and starts it again on the same port.
     pub(crate) fn restart(&mut self) {
         self.stop();
         self.start_again();
@@ -171,7 +177,8 @@ impl Relay {
         );
     }
 
-    /// Starts a server that was stopped on the same port, with the same flags.
+    /// Starts a server that was stopped on the same port, with the same flags; nobody else has that port when it
+    /// was [started alone](Self::start_alone).
     pub(crate) fn start_again(&mut self) {
         let next = Self::listen(fourtuple(), &self.addr.to_string(), self.arguments.clone());
         *self = next;
