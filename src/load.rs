@@ -158,9 +158,8 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 /// What is asked of a run against a URL, with what its flags name.
 fn options(target: &Target, matches: &ArgMatches) -> anyhow::Result<Options> {
     tls::check_flags(matches, [target])?;
-    let mut options = flags::options(target.clone(), matches);
+    let mut options = flags::options(target.clone(), matches)?;
     options.tls = tls::read(matches)?;
-    options.proxy = flags::proxy(matches)?;
     options.watch = output::watched(matches)?;
     Ok(options)
 }

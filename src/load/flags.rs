@@ -1,6 +1,6 @@
 //! The flags of a run against a URL, and the options that they mean.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use capacity::Sources;
@@ -10,6 +10,9 @@ use load::{
     TopicPattern, parse_duration,
 };
 use proto::phoenix::Serializer;
+
+/// Variable of the environment that names a proxy where no flag does.
+const PROXY_VARIABLE: &str = "FOURTUPLE_PROXY";
 
 pub(super) fn connection_args() -> [Arg; 12] {
     [
@@ -54,7 +57,8 @@ pub(super) fn connection_args() -> [Arg; 12] {
             // Parsed where the options are made: clap would show a URL that is none as it is.
             .help(
                 "HTTP proxy that is asked for a tunnel to the server (CONNECT), \
-                 http://[user:password@]host:port",
+                 http://[user:password@]host:port [default: for a URL, FOURTUPLE_PROXY in the \
+                 environment]",
             ),
         duration(
             "connect-timeout",
@@ -211,7 +215,7 @@ fn parse_push(text: String) -> Result<Push, load::RateError> {
 }
 
 /// The options as the flags say them; what no flag names keeps its default.
-pub(super) fn options(target: Target, matches: &ArgMatches) -> Options {
+pub(super) fn options(target: Target, matches: &ArgMatches) -> anyhow::Result<Options> {
     let mut options = Options::new(target);
     set(&mut options.connections, matches, "connections");
     set(&mut options.rate, matches, "rate");
@@ -227,6 +231,7 @@ pub(super) fn options(target: Target, matches: &ArgMatches) -> Options {
     set(&mut options.event, matches, "event");
     set(&mut options.payload_bytes, matches, "size");
     options.sources = matches.get_one("sources").cloned();
+    options.proxy = proxy_or_environment(matches)?;
     options.join = matches.get_one("join").cloned();
     options.publish = matches.get_one("publish").copied();
     options.push = matches.get_one("push").copied();
@@ -254,13 +259,26 @@ pub(super) fn options(target: Target, matches: &ArgMatches) -> Options {
     } else if let Some(&serializer) = matches.get_one("vsn") {
         options.dialect = Dialect::Phoenix(serializer);
     }
-    options
+    Ok(options)
 }
 
 /// The proxy of a flag. Its errors show no password.
 pub(super) fn proxy(matches: &ArgMatches) -> anyhow::Result<Option<Proxy>> {
     let url = matches.get_one::<String>("proxy");
     url.map(|url| url.parse().context("--proxy")).transpose()
+}
+
+/// The proxy of a run against a URL: that of the flag or else of the environment, where other users of
+/// the machine do not read it. A script names its own.
+fn proxy_or_environment(matches: &ArgMatches) -> anyhow::Result<Option<Proxy>> {
+    let found = env::var_os(PROXY_VARIABLE).filter(|url| !url.is_empty());
+    match (proxy(matches)?, found) {
+        (None, Some(url)) => {
+            let url = url.to_string_lossy();
+            url.parse().context(PROXY_VARIABLE).map(Some)
+        }
+        (proxy, _) => Ok(proxy),
+    }
 }
 
 pub(super) fn kernel(matches: &ArgMatches) -> KernelChoice {
@@ -293,7 +311,9 @@ mod tests {
         command()
             .try_get_matches_from(args)
             .map(|matches| match matches.get_one("url") {
-                Some(Aim::Url(target)) => options(target.clone(), &matches),
+                Some(Aim::Url(target)) => {
+                    options(target.clone(), &matches).expect("a proxy, or none")
+                }
                 other => panic!("{other:?} is no URL"),
             })
     }

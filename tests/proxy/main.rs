@@ -178,6 +178,31 @@ fn proxies_that_lead_nowhere_are_told_apart_each_with_its_remedy() {
 }
 
 #[test]
+fn the_environment_names_the_proxy_where_no_flag_does() {
+    let (echo, proxy) = (Echo::start(Ways::default()), Proxy::start(None));
+    for (variable, flags, status, words, tunnels) in [
+        (&*proxy.url(""), &[][..], 0, "", 3),
+        ("", &[], 0, "", 3),
+        (
+            "https://u:s3cret@h",
+            &[],
+            2,
+            "FOURTUPLE_PROXY: `https://***@h`: the proxy itself",
+            3,
+        ),
+        ("https://h", &["--proxy", &*proxy.url("")], 0, "", 6),
+    ] {
+        let mut command = fourtuple();
+        command.env("FOURTUPLE_PROXY", variable).arg("load");
+        let output = output_of(command.arg(echo.url()).args(FEW).args(flags));
+        assert_status(&output, status);
+        let text = said(&output);
+        assert!(text.contains(words) && !text.contains("s3cret"), "{text}");
+        assert_eq!(proxy.asked(tunnels).len(), tunnels);
+    }
+}
+
+#[test]
 fn a_proxy_that_dribbles_is_a_proxy() {
     let (echo, proxy) = (Echo::start(Ways::default()), rogue(proxies::dribble));
     for kernel in kernels() {
