@@ -102,7 +102,7 @@ impl Expect {
         let mut checks = Vec::new();
         for key in ["capture", "match"] {
             let path = fields.path_of(key);
-            for (number, node) in fields.list(key).iter().enumerate() {
+            for (number, node) in fields.list_of_some(key, problems).iter().enumerate() {
                 let path = format!("{path}[{number}]");
                 if let Some(fields) = Fields::of(node, &path, problems) {
                     let is_capture = key == "capture";
@@ -442,6 +442,31 @@ mod tests {
             ("capture: {json: $.a}", "`as` is missing"),
             ("match: {json: $.a}", "`value` is missing"),
             ("match: {value: 1}", "`json` is missing"),
+            ("match: {}", "`json` is missing"),
+            ("capture: []", "send.capture: expected at least one"),
+            ("match: []", "send.match: expected at least one"),
+            ("expect: []", "send.expect: expected at least one"),
+            ("expect: {}", "send.expect: expected at least one"),
+            (
+                "expect: [{hasProperty: a}, {}]",
+                "send.expect[1]: expected at least one",
+            ),
+            (
+                "expect: [{hasProperty: a}, {hasProprety: a}]",
+                "send.expect[1].hasProprety: unknown expectation",
+            ),
+            (
+                "expect: {contentType: xml}",
+                "send.expect.contentType: a message has no type",
+            ),
+            (
+                "expect: {equals: []}",
+                "send.expect.equals: expected two values at least, found 0",
+            ),
+            (
+                "expect: [{equals: [a]}]",
+                "send.expect[0].equals: expected two values at least, found 1",
+            ),
             (
                 "match: {json: $.a, valeu: 1, value: 1}",
                 "did you mean `value`?",

@@ -5,7 +5,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{
-    fields::Fields,
+    fields::{EMPTY, Fields},
     memory::Scene,
     names::Names,
     problem::Problems,
@@ -58,15 +58,25 @@ pub(super) fn read(
 ) -> Box<[Expectation]> {
     let path = fields.path_of("expect");
     let mut all = Vec::new();
-    for (number, node) in fields.list("expect").iter().enumerate() {
+    let is_list = |node: &Node| matches!(node.value, tree::Value::List(_));
+    let is_list = fields.take("expect").is_some_and(is_list);
+    let nodes = fields.list_of_some("expect", problems);
+    for (number, node) in nodes.iter().enumerate() {
+        let path = match is_list {
+            true => format!("{path}[{number}]"),
+            false => path.clone(),
+        };
         let tree::Value::Map(entries) = &node.value else {
             let text = format!(
                 "expected expectations such as {{hasProperty: id}}, found {}",
                 node.kind()
             );
-            problems.note(node.at, &format!("{path}[{number}]"), text);
+            problems.note(node.at, &path, text);
             continue;
         };
+        if entries.is_empty() {
+            problems.note(node.at, &path, EMPTY);
+        }
         for entry in entries {
             let key = format!("{path}.{}", entry.key);
             all.extend(Expectation::of(
@@ -100,6 +110,12 @@ impl Expectation {
             }
         };
         let what = match (kind, &node.value) {
+            // One alone is always the same.
+            ("equals", tree::Value::List(items)) if items.len() < 2 => {
+                let text = format!("expected two values at least, found {}", items.len());
+                problems.note(node.at, key, text);
+                return None;
+            }
             ("equals", tree::Value::List(items)) => {
                 let all = items.iter().filter_map(|item| template(item, problems));
                 What::Equals(all.collect())

@@ -7,6 +7,9 @@ use super::{
     tree::{self, Entry, Node, Value},
 };
 
+/// What is said of a list or a map that has nothing in it.
+pub(crate) const EMPTY: &str = "expected at least one";
+
 /// A map that is being read.
 #[derive(Debug)]
 pub(crate) struct Fields<'n> {
@@ -130,6 +133,19 @@ impl<'n> Fields<'n> {
             }) => items,
             Some(node) => std::slice::from_ref(node),
         }
+    }
+
+    /// The same, of one at least: notes a list that is empty.
+    pub(crate) fn list_of_some(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> &'n [Node] {
+        let node = self.take(key);
+        if let Some(node) = node.filter(|node| node.value == Value::List(Vec::new())) {
+            problems.note(node.at, &self.path_of(key), EMPTY);
+        }
+        self.list(key)
     }
 
     /// A list of texts.
