@@ -307,6 +307,8 @@ fn with_numbers(path: &str) -> String {
     let mut rest = path;
     // Not in brackets, where a dot may be that of a number or in a text.
     let mut depth = 0_u32;
+    // Nor do brackets count that are in a text.
+    let (mut quote, mut is_escaped) = (None, false);
     while let Some(next) = rest.chars().next() {
         rest = &rest[next.len_utf8()..];
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -320,9 +322,14 @@ fn with_numbers(path: &str) -> String {
             rest = &rest[digits..];
             continue;
         }
-        match next {
-            '[' => depth += 1,
-            ']' => depth = depth.saturating_sub(1),
+        match (quote, next) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(mark), _) if mark == next => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') if depth > 0 => quote = Some(next),
+            (None, '[') => depth += 1,
+            (None, ']') => depth = depth.saturating_sub(1),
             _ => {}
         }
         out.push(next);
@@ -425,6 +432,11 @@ mod tests {
             ("$.0x", "$.0x"),
             ("$['a.0'].é", "$['a.0'].é"),
             ("$[?(@.p < 5.0)].0", "$[?(@.p < 5.0)][0,'0']"),
+            ("$['a[b'].0", "$['a[b'][0,'0']"),
+            ("$[\"a]'.1\"].0", "$[\"a]'.1\"][0,'0']"),
+            (r"$['\'].1'].0", r"$['\'].1'][0,'0']"),
+            (r"$['a\\'].0", r"$['a\\'][0,'0']"),
+            ("$.it's[0].1", "$.it's[0][1,'1']"),
         ] {
             assert_eq!(with_numbers(path), written);
         }
