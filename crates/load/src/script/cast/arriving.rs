@@ -313,7 +313,7 @@ impl Cast {
             State::Acting => self.act(index, io),
             State::Waiting => {
                 // No response is a late one.
-                let counts = self.plan.script.apdex.is_some();
+                let counts = self.plan.script.apdex.is_some() && self.awaits_response(index);
                 self.figures.apdex.frustrated += u64::from(counts);
                 let failure = self.silence(index);
                 self.give_up(index, failure, io);

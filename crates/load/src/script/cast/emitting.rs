@@ -227,6 +227,12 @@ impl Cast {
         self.answer(plan, index, "", io);
     }
 
+    /// Whether a user that waits does so for the message of its step, and not to be let in first.
+    pub(super) fn awaits_response(&mut self, index: u32) -> bool {
+        let talk = self.talks.find(index).filter(|talk| talk.is_begun());
+        talk.is_none_or(|talk| talk.wait.as_ref().is_some_and(|wait| !wait.enters))
+    }
+
     /// Why a user fails that has waited for too long: something came, or nothing did.
     pub(super) fn silence(&mut self, index: u32) -> Failure {
         let wait = self.talks.find(index).and_then(|talk| talk.wait.as_ref());

@@ -75,6 +75,11 @@ impl Talk {
     fn patience(&self) -> Duration {
         Duration::from_millis(self.patience_ms.into())
     }
+
+    /// Whether there is a session, or is to be one.
+    pub(super) fn is_begun(&self) -> bool {
+        self.stage != Stage::Closed
+    }
 }
 
 impl Cast {

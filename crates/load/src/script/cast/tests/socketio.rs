@@ -174,6 +174,31 @@ fn each_way_to_fail_has_artillerys_name() {
 }
 
 #[test]
+fn only_responses_that_are_late_frustrate() {
+    for (namespace, emit, frustrated) in [
+        ("", "emit: [ignore]\n        acknowledge: true", 10),
+        // These wait to be let in.
+        (
+            "",
+            "namespace: /mute\n        emit: [echo]\n        acknowledge: true",
+            0,
+        ),
+        ("/mute", "emit: [echo]\n        acknowledge: true", 0),
+    ] {
+        let flow = format!("      - {emit}\n");
+        let script = script_with("  apdex: {threshold: 100}\n", &flow);
+        let script = script.replace(":4000\n", &format!(":4000{namespace}\n"));
+        let run = perform(&script, Manners::default());
+        let timeouts = run.count("errors.response timeout");
+        assert_eq!(timeouts, 10, "{namespace} {emit}: {}", run.report);
+        assert_eq!(
+            run.figures.apdex.frustrated, frustrated,
+            "{namespace} {emit}"
+        );
+    }
+}
+
+#[test]
 fn a_server_that_pings_no_more_is_given_up() {
     let quiet = run("      - emit: [mute]\n      - think: 30\n");
     assert_eq!(quiet.count("errors.ping timeout"), 10, "{}", quiet.report);
