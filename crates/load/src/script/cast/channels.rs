@@ -191,8 +191,10 @@ impl Cast {
             payload: Payload::Json(payload),
         };
         let frame = speech::encode(&mut self.bytes, serializer, &message, io.mask());
-        // Heartbeats are counted by themselves.
-        self.figures.sent += u64::from(said.event != phoenix::HEARTBEAT);
+        // Heartbeats are counted by themselves; an event of a script may have their name.
+        let is_heartbeat =
+            said.topic == phoenix::HEARTBEAT_TOPIC && said.event == phoenix::HEARTBEAT;
+        self.figures.sent += u64::from(!is_heartbeat);
         self.figures.sent_bytes += frame.len() as u64;
         io.send(conn, frame);
     }
