@@ -196,10 +196,8 @@ impl Links {
     }
 
     /// The same for good: nothing is kept of the socket.
-    pub(crate) fn forget(&mut self, user: u32, socket: u8) -> Option<u32> {
-        let conn = self.conn(user, socket);
+    pub(crate) fn forget(&mut self, user: u32, socket: u8) {
         *self.socket(user, socket) = Socket::default();
-        conn
     }
 
     /// Whose connection it was, whether that still holds to it or not.
