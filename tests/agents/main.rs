@@ -272,9 +272,9 @@ fn storms_and_several_sockets_are_divided_and_counted_once() {
     );
     let count = |name: &str| number(&report["fourtuple"]["counters"], &format!("/{name}"));
     assert_eq!(count("websocket.sockets_opened"), 80);
-    // Two sockets of half of the users, and forty of all, one by one.
+    // Two sockets of half of the users, five more or fewer, and forty of all, one by one.
     let disconnected = count("websocket.disconnected");
-    assert!((76..=84).contains(&disconnected), "{disconnected}");
+    assert!((70..=90).contains(&disconnected), "{disconnected}");
     assert_eq!(count("websocket.reconnected"), disconnected);
     let back = &report["fourtuple"]["summaries"]["websocket.back_time"];
     assert_eq!(number(back, "/count"), disconnected);

@@ -128,8 +128,8 @@ fn a_script_makes_storms_of_its_own() {
     );
     assert_status(&output, 0);
     let ended = assert_all_back(&report);
-    // Shards have shares of their own, which are rounded so that they add up nearly.
-    assert!((78..=82).contains(&ended), "{ended} of 30 and 50");
+    // A share of consecutive users is off by five at most.
+    assert!((75..=85).contains(&ended), "{ended} of 30 and 50");
     let page = std::fs::read_to_string(page).expect("a page");
     for words in [
         "connections back",

@@ -18,6 +18,8 @@ pub struct ShareError(String);
 
 /// Hundredths of a per cent in the whole.
 const WHOLE: u16 = 10_000;
+/// How far apart consecutive numbers are laid on the whole: about the golden ratio of it, and coprime to it.
+const STRIDE: u64 = 6_181;
 
 impl Share {
     /// So many per cent, 1 to 100.
@@ -31,6 +33,15 @@ impl Share {
         let part = u128::from(count) * u128::from(self.0) / u128::from(WHOLE);
         // A part is never more than its whole.
         part as u64
+    }
+
+    /// Whether the one with this number is of the share, whoever asks.
+    ///
+    /// Of any 10,000 consecutive numbers exactly this share is, and of fewer or more so many that they differ from
+    /// it by less than six.
+    pub(crate) const fn has(self, number: u64) -> bool {
+        let whole = WHOLE as u64;
+        number % whole * STRIDE % whole < self.0 as u64
     }
 }
 
@@ -82,6 +93,23 @@ mod tests {
             let share: Share = text.parse().expect(text);
             assert_eq!(share.of(count), part, "{text} of {count}");
             assert_eq!(share.to_string().parse(), Ok(share));
+        }
+    }
+
+    #[test]
+    fn of_consecutive_numbers_the_share_is_there_wherever_they_begin() {
+        for hundredths in [1, 50, 100, 333, 2_500, 5_000, 6_181, 9_999, 10_000] {
+            let share = Share(hundredths);
+            for first in (0..20_000).step_by(1_237) {
+                let mut there: u64 = 0;
+                for count in 1..=20_000_u64 {
+                    there += u64::from(share.has(first + count - 1));
+                    // In hundredths of a per cent of one.
+                    let off = (there * 10_000).abs_diff(count * u64::from(hundredths));
+                    assert!(off < 60_000, "{share} of {count} from {first}: {there}");
+                    assert!(count % 10_000 != 0 || off == 0, "{share} of {count}");
+                }
+            }
         }
     }
 

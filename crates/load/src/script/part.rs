@@ -79,6 +79,36 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::share::Share;
+
+    #[test]
+    fn what_machines_and_shards_drop_of_their_users_adds_up() {
+        for (machines, shards, users, share, wanted) in [
+            (4, 1, 20, "50%", 10),
+            (10, 1, 400, "1%", 4),
+            (10, 3, 5_000, "0.5%", 25),
+            (16, 16, 10_000, "12.34%", 1_234),
+            (7, 5, 30_000, "0.01%", 3),
+        ] {
+            let mut slices = vec![SLICES / machines; machines as usize];
+            slices[0] += SLICES % machines;
+            let share: Share = share.parse().expect("a share");
+            let mut dropped: u64 = 0;
+            for own in 0..machines as usize {
+                let part = ScriptPart::of(Part::of(slices.clone(), own).expect("a part"));
+                for shard in 0..shards {
+                    let has = |number: &u32| part.shard_of(*number, shards) == Some(shard);
+                    let mine = (0..users).filter(has);
+                    dropped += mine.filter(|&number| share.has(number.into())).count() as u64;
+                }
+            }
+            let bound = if users % 10_000 == 0 { 0 } else { 5 };
+            assert!(
+                dropped.abs_diff(wanted) <= bound,
+                "{share} of {users}: {dropped}"
+            );
+        }
+    }
 
     proptest! {
         #[test]

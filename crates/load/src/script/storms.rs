@@ -25,8 +25,8 @@ pub(crate) struct Blow {
 /// Whose connections are reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// Those of this share of the users that are there.
-    Share(Share),
+    /// Those of this share of the users that are there, by their numbers in the run and that of the phase.
+    Share { share: Share, phase: u32 },
     /// One of all; its number in the run says whose shard does it.
     One(u32),
 }
@@ -169,7 +169,10 @@ impl Storms {
             self.has_dropped = true;
             return Some(Blow {
                 at: self.begun,
-                what: What::Share(share),
+                what: What::Share {
+                    share,
+                    phase: self.phase as u32,
+                },
             });
         }
         let rate = phase.churn?;
@@ -232,7 +235,10 @@ mod tests {
             at: at(ms),
             what: What::One(number),
         };
-        let half = What::Share("50%".parse().expect("a share"));
+        let half = What::Share {
+            share: "50%".parse().expect("a share"),
+            phase: 2,
+        };
         let drop = Blow {
             at: at(3_000),
             what: half,

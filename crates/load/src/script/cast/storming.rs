@@ -14,8 +14,6 @@ use crate::{
 const BLOWS_PER_TICK: u32 = 1_024;
 /// Guesses at a connection that is open, before all places are looked at.
 const GUESSES: u32 = 64;
-/// What a share of a shard's users is counted in, so that those of all shards add up.
-const PARTS: u64 = 10_000;
 
 impl Cast {
     /// Does what is due of what the script does to connections.
@@ -27,7 +25,7 @@ impl Cast {
                 return;
             };
             match blow.what {
-                What::Share(share) => self.drop_share(share, io),
+                What::Share { share, phase } => self.drop_share(share, phase, io),
                 What::One(number) => {
                     let shard = self.plan.part.shard_of(number, self.plan.shards);
                     if shard == Some(self.shard) {
@@ -39,24 +37,19 @@ impl Cast {
         io.tick_at(now);
     }
 
-    /// Resets the connections of a share of the users that are there, evenly over the table.
-    fn drop_share(&mut self, share: Share, io: &mut Io<'_, Order>) {
-        let there = (0..self.slots)
-            .filter(|&index| self.may_drop(index))
-            .count() as u64;
-        // Shards round at different places, so that all together drop what was asked.
-        let (shard, shards) = (u64::from(self.shard), u64::from(self.plan.shards));
-        let rounding = PARTS * (2 * shard + 1) / (2 * shards);
-        let wanted = (share.of(there * PARTS) + rounding) / PARTS;
-        let mut due = 0;
+    /// Resets the connections of a share of the users that are there.
+    ///
+    /// A user's number in the run decides, so that what all shards of all machines drop adds up, though none knows
+    /// of the others.
+    fn drop_share(&mut self, share: Share, phase: u32, io: &mut Io<'_, Order>) {
+        // Each phase and each run has others.
+        let first = self.plan.seed(phase) >> 32;
         for index in 0..self.slots {
             if !self.may_drop(index) {
                 continue;
             }
-            // Of `there` users every `there / wanted`-th, without fractions.
-            due += wanted;
-            if due >= there {
-                due -= there;
+            let number = self.users.find(index).map(|user| user.number);
+            if number.is_some_and(|number| share.has(first + u64::from(number))) {
                 self.drop_user(index, io);
             }
         }
