@@ -12,14 +12,22 @@ use crate::{
 
 /// What the script does to connections in one tick.
 const BLOWS_PER_TICK: u32 = 1_024;
-/// Guesses at a connection that is open, before all places are looked at.
+/// Guesses at a connection that is open, before places are looked at one after the other.
 const GUESSES: u32 = 64;
+
+/// A walk through all places, each of which is looked at once in a tick: nobody comes back within it.
+#[derive(Debug)]
+struct Walk {
+    next: u32,
+    left: u32,
+}
 
 impl Cast {
     /// Does what is due of what the script does to connections.
     pub(super) fn storm(&mut self, io: &mut Io<'_, Order>) {
         let Some(started) = self.started else { return };
         let now = io.now();
+        let mut walk = None;
         for _ in 0..BLOWS_PER_TICK {
             let Some(blow) = self.storms.next_if(|one| started.after(one.at) <= now) else {
                 return;
@@ -29,7 +37,7 @@ impl Cast {
                 What::One(number) => {
                     let shard = self.plan.part.shard_of(number, self.plan.shards);
                     if shard == Some(self.shard) {
-                        self.reset_one(io);
+                        self.reset_one(&mut walk, io);
                     }
                 }
             }
@@ -73,11 +81,12 @@ impl Cast {
         }
     }
 
-    /// Resets one connection, each as likely as any other.
-    fn reset_one(&mut self, io: &mut Io<'_, Order>) {
+    /// Resets one connection, each as likely as any other, if there is one.
+    fn reset_one(&mut self, walk: &mut Option<Walk>, io: &mut Io<'_, Order>) {
         let Some(links) = &self.links else { return };
         let places = links.places_count();
-        if self.open == 0 || places == 0 {
+        let is_over = walk.as_ref().is_some_and(|walk| walk.left == 0);
+        if self.open == 0 || places == 0 || is_over {
             return;
         }
         for _ in 0..GUESSES {
@@ -86,9 +95,17 @@ impl Cast {
                 return;
             }
         }
-        let from = self.random.u32(..places);
-        let mut around = (from..places).chain(0..from);
-        let _ = around.find(|&place| self.reset_at(place, io));
+        let walk = walk.get_or_insert_with(|| Walk {
+            next: self.random.u32(..places),
+            left: places,
+        });
+        while walk.left > 0 {
+            let place = walk.next;
+            (walk.next, walk.left) = ((place + 1) % places, walk.left - 1);
+            if self.reset_at(place, io) {
+                return;
+            }
+        }
     }
 
     /// Resets the connection of the socket in a place, if it is one that is open and comes back.

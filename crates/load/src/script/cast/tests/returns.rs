@@ -261,6 +261,15 @@ fn a_phase_drops_its_share_and_churns_at_its_rate() {
 }
 
 #[test]
+fn churn_that_is_faster_than_anybody_comes_back_resets_everybody_once() {
+    let flow = "      - think: 20\n";
+    let phases = "[{duration: 1, arrivalCount: 20}, {pause: 5}, {pause: 1ms, churn: 1000000/s}]";
+    let run = perform(&returning(phases, flow), Manners::default());
+    // A thousand blows at once: the others hit nobody.
+    assert_all_back(&run, 20);
+}
+
+#[test]
 fn churn_is_even_over_all_connections() {
     let flow = "      - loop: [{think: 1}]\n        count: 100\n      - log: '{{ $uuid }}'\n";
     let phases = "[{duration: 1, arrivalCount: 20}, {pause: 5}, {pause: 80, churn: 10/s}]";
