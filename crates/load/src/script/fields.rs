@@ -41,7 +41,9 @@ impl<'n> Fields<'n> {
 
     /// The value of `key`, which is known from now on. A key without a value is not there.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(&entry.node).filter(|node| node.value != Value::Null)
     }
@@ -276,6 +278,8 @@ mod tests {
         let node = node.expect("a map");
         let mut fields = Fields::of(&node, "config", &mut problems).expect("a map");
         assert_eq!(fields.number("a", (0.0, 9.0), &mut problems), None);
+        // Asked for twice, it is listed once.
+        assert!(fields.take("a").is_some());
         assert_eq!(fields.time("duration", &mut problems), None);
         assert_eq!(fields.boolean("b", &mut problems), None);
         fields.finish(&mut problems);
