@@ -476,6 +476,15 @@ fn a_user_that_is_closed_while_it_thinks_has_failed_at_once() {
 }
 
 #[test]
+fn an_event_of_a_script_may_be_named_as_heartbeats_are() {
+    let flow = "      - join: room:lobby\n      - push: {event: heartbeat}\n      - think: 4\n";
+    let run = perform(&channels(flow), Manners::default());
+    assert_eq!(run.count("vusers.completed"), 10, "{}", run.report);
+    assert_eq!(run.count("websocket.messages_sent"), 10 * 2);
+    assert!(run.figures.heartbeats >= 10, "{}", run.figures.heartbeats);
+}
+
+#[test]
 fn phoenix_users_join_push_expect_and_leave() {
     let flow = "      - join: {topic: 'room:lobby', payload: {user: ada}}\n      \
                 - think: 1\n      \
