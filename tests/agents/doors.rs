@@ -89,7 +89,7 @@ fn another_version_is_refused_by_both_sides_in_words() {
         .read_to_end(&mut answer)
         .expect("it answers and closes");
     let text = String::from_utf8_lossy(&answer[4..]).into_owned();
-    assert!(text.starts_with(r#"{"hello":{"version":1,"#), "{text}");
+    assert!(text.starts_with(r#"{"hello":{"version":2,"#), "{text}");
 
     // And an agent of another version is told from one of ours.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
