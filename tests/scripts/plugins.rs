@@ -110,7 +110,7 @@ fn expectations_of_http_are_errors_with_their_place() {
         ),
         (
             json!([{"cdnHit": true}]),
-            "send.expect.cdnHit: this is about responses of HTTP",
+            "send.expect[0].cdnHit: this is about responses of HTTP",
         ),
         (json!({"contentType": "text/html"}), "no type but `json`"),
         (
@@ -128,7 +128,10 @@ fn expectations_of_http_are_errors_with_their_place() {
     }
     let config = json!({"plugins": {"expect": {"reportFailures": true}}});
     let (output, _) = run(
-        &script("expect_wrong.json", &looked_at(&echo, config, json!([]))),
+        &script(
+            "expect_wrong.json",
+            &looked_at(&echo, config, json!({"hasProperty": "user"})),
+        ),
         &[],
     );
     assert_status(&output, 2);
@@ -144,7 +147,10 @@ fn apdex_says_how_fast_the_answers_were() {
     });
     let page = script("apdex.html", "");
     let (output, report) = run(
-        &script("apdex.json", &looked_at(&echo, config, json!([]))),
+        &script(
+            "apdex.json",
+            &looked_at(&echo, config, json!({"hasProperty": "user"})),
+        ),
         &["--html", &page.display().to_string()],
     );
     assert_status(&output, 0);
@@ -167,7 +173,7 @@ fn apdex_says_how_fast_the_answers_were() {
     assert!(page.contains("Apdex score"));
     // What never comes frustrates, and a script without it says nothing of it.
     let waits = json!({"apdex": {}, "timeout": 0.2});
-    let text = looked_at(&echo, waits, json!([])).replace(
+    let text = looked_at(&echo, waits, json!({"hasProperty": "user"})).replace(
         r#"{"send":"bye"}"#,
         r#"{"wait":{"match":{"json":"$.a","value":1}}}"#,
     );
@@ -180,7 +186,10 @@ fn apdex_says_how_fast_the_answers_were() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains("Apdex score: 0.5 (poor)"), "{told}");
     let (_, report) = run(
-        &script("none.json", &looked_at(&echo, json!({}), json!([]))),
+        &script(
+            "none.json",
+            &looked_at(&echo, json!({}), json!({"hasProperty": "user"})),
+        ),
         &[],
     );
     assert!(!report.to_string().contains("apdex"), "{report:#}");
