@@ -21,7 +21,8 @@ pub trait App {
     type Mail: Send + 'static;
 
     /// A whole request head arrived on an accepted connection: writes the whole response head to
-    /// `response`, be it the 101 or a refusal.
+    /// `response`, be it the 101 or a refusal. An app that does not listen is never asked, and leaves it at
+    /// the refusal.
     fn handle_request(
         &mut self,
         conn: ConnId,
@@ -29,7 +30,11 @@ pub trait App {
         peer: SocketAddr,
         response: &mut Vec<u8>,
         io: &mut Io<'_, Self::Mail>,
-    ) -> Answer;
+    ) -> Answer {
+        let _ = (conn, request, peer, io);
+        http::encode_response(response, 404, &[], b"");
+        Answer::Refuse
+    }
 
     /// A dialled connection is established, through a proxy where it was dialled so: writes the
     /// whole upgrade request to `request` and returns the key it carries.

@@ -8,11 +8,11 @@ use std::{
 };
 
 use fourtuple_engine::{
-    Answer, App, Cause, Closed, ConnId, Dial, Io, Message, Reactor, Settings, TlsClient,
-    TlsOptions, TlsRoots, Tunnel,
+    App, Cause, Closed, ConnId, Dial, Io, Message, Reactor, Settings, TlsClient, TlsOptions,
+    TlsRoots, Tunnel,
     sim::{Faults, Net},
 };
-use proto::{http, ws::handshake::ClientKey};
+use proto::ws::handshake::ClientKey;
 
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 443);
 const SOURCE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 1_024);
@@ -40,17 +40,6 @@ struct Listener {
 
 impl App for Listener {
     type Mail = ();
-
-    fn handle_request(
-        &mut self,
-        _: ConnId,
-        _: &http::Request<'_>,
-        _: SocketAddr,
-        _: &mut Vec<u8>,
-        _: &mut Io<'_, ()>,
-    ) -> Answer {
-        Answer::Refuse
-    }
 
     fn handle_connected(
         &mut self,

@@ -33,17 +33,13 @@ mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::SocketAddr,
     sync::{Arc, mpsc::SyncSender},
 };
 
-use engine::{Answer, App, Closed, ConnId, Io, Message, Time};
-use proto::{
-    http,
-    ws::{
-        CloseCode,
-        handshake::{ClientKey, Upgrade, encode_upgrade},
-    },
+use engine::{App, Closed, ConnId, Io, Message, Time};
+use proto::ws::{
+    CloseCode,
+    handshake::{ClientKey, Upgrade, encode_upgrade},
 };
 
 use self::opening::Attempt;
@@ -324,19 +320,6 @@ impl Swarm {
 
 impl App for Swarm {
     type Mail = Order;
-
-    fn handle_request(
-        &mut self,
-        _: ConnId,
-        _: &http::Request<'_>,
-        _: SocketAddr,
-        response: &mut Vec<u8>,
-        _: &mut Io<'_, Order>,
-    ) -> Answer {
-        // The crowd does not listen, so nobody asks it anything.
-        http::encode_response(response, 404, &[], b"");
-        Answer::Refuse
-    }
 
     fn handle_connected(
         &mut self,

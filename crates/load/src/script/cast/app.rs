@@ -1,11 +1,8 @@
 //! What the engine tells a shard of users, and what of the cast hears it.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use engine::{Answer, App, Cause, Closed, ConnId, Io, Message, Phase};
+use engine::{App, Cause, Closed, ConnId, Io, Message, Phase};
 use proto::{
     http,
     ws::handshake::{ClientKey, HandshakeError, Upgrade, encode_upgrade, verify},
@@ -22,19 +19,6 @@ use crate::{
 
 impl App for Cast {
     type Mail = Order;
-
-    fn handle_request(
-        &mut self,
-        _: ConnId,
-        _: &http::Request<'_>,
-        _: SocketAddr,
-        response: &mut Vec<u8>,
-        _: &mut Io<'_, Order>,
-    ) -> Answer {
-        // The crowd does not listen, so nobody asks it anything.
-        http::encode_response(response, 404, &[], b"");
-        Answer::Refuse
-    }
 
     fn handle_connected(
         &mut self,
